@@ -1,0 +1,34 @@
+# quantlane_library(name [DEPS lib...] [PRIVATE_DEPS lib...]): one static library of every .cpp of this
+# folder (and below), one test program of every *_test.cpp, one benchmark program of every *_bench.cpp.
+# Files are found by pattern, so a test cannot be forgotten.
+function(quantlane_library name)
+  cmake_parse_arguments(ARG "" "" "DEPS;PRIVATE_DEPS;TEST_DEPS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  set(benches ${sources})
+  list(FILTER benches INCLUDE REGEX "_bench\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "_(test|bench)\\.cpp$")
+  if(NOT sources)  # headers only so far
+    add_library(quantlane_${name} INTERFACE)
+    target_link_libraries(quantlane_${name} INTERFACE ${ARG_DEPS})
+    return()
+  endif()
+  quantlane_isa_flags(${sources})
+  add_library(quantlane_${name} STATIC ${sources})
+  target_include_directories(quantlane_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+  target_link_libraries(quantlane_${name} PUBLIC ${ARG_DEPS} PRIVATE quantlane_warnings ${ARG_PRIVATE_DEPS})
+  if(QUANTLANE_TESTS AND tests)
+    add_executable(quantlane_${name}_tests ${tests})
+    target_compile_definitions(quantlane_${name}_tests PRIVATE
+      QUANTLANE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    target_link_libraries(quantlane_${name}_tests PRIVATE quantlane_${name} quantlane_warnings
+      ${ARG_TEST_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+    add_test(NAME ${name} COMMAND quantlane_${name}_tests)
+  endif()
+  if(QUANTLANE_BENCHMARKS AND benches)
+    add_executable(quantlane_${name}_benchmarks ${benches})
+    target_link_libraries(quantlane_${name}_benchmarks PRIVATE quantlane_${name} quantlane_warnings
+      benchmark::benchmark benchmark::benchmark_main)
+  endif()
+endfunction()

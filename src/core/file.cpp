@@ -1,0 +1,269 @@
+#include "core/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "core/check.h"
+
+namespace quantlane {
+namespace {
+
+Error system_error(std::string attempted, const fs::path& path, int code) {
+  Error error = (code == ENOENT ? not_found(std::move(attempted)) : io_error(std::move(attempted)))
+                    .in(path.string())
+                    .got(std::strerror(code));
+  if (code == ENOSPC) error.hint = "free some space or choose another output folder";
+  if (code == EACCES || code == EPERM || code == EROFS) {
+    error.hint = "check the permissions of the path, or choose another one";
+  }
+  if (code == ENOENT) error.hint = "check the spelling of the path";
+  return error;
+}
+
+// Names differ between processes and between files of one process.
+fs::path temporary_name(const fs::path& target) {
+  static std::atomic<unsigned> counter{0};
+  fs::path name = target;
+  if (name.filename().empty()) name = name.parent_path();
+  name += ".partial-" + std::to_string(::getpid()) + "-" + std::to_string(counter.fetch_add(1));
+  return name;
+}
+
+Result<void> sync_folder(const fs::path& folder) {
+  const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return fail(system_error("opening a folder to sync it", folder, errno));
+  ::fsync(descriptor);
+  ::close(descriptor);
+  return {};
+}
+
+Result<void> make_parent(const fs::path& path) {
+  std::error_code code;
+  if (path.has_parent_path()) fs::create_directories(path.parent_path(), code);
+  if (code) return fail(system_error("creating a folder", path.parent_path(), code.value()));
+  return {};
+}
+
+}  // namespace
+
+Result<MappedFile> MappedFile::open(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return fail(system_error("opening a file", path, errno));
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(descriptor);
+    return fail(invalid("opening a file").in(path.string()).expects("a regular file").got(
+        S_ISDIR(status.st_mode) ? "a folder" : "something else"));
+  }
+  MappedFile file;
+  file.path_ = path.string();
+  file.size_ = static_cast<std::size_t>(status.st_size);
+  if (file.size_ > 0) {
+    void* data = ::mmap(nullptr, file.size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    const int code = errno;
+    if (data == MAP_FAILED) {
+      ::close(descriptor);
+      return fail(system_error("mapping a file", path, code));
+    }
+    file.data_ = static_cast<const std::byte*>(data);
+  }
+  ::close(descriptor);
+  return file;
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      path_(std::move(other.path_)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void MappedFile::drop(std::uint64_t offset, std::uint64_t size) const {
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t begin = (offset + page - 1) / page * page;
+  const std::uint64_t end = (offset + size) / page * page;
+  if (end <= begin || end > size_) return;
+  ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
+Result<AtomicFile> AtomicFile::create(const fs::path& path) {
+  QUANTLANE_TRY_VOID(make_parent(path));
+  AtomicFile file;
+  file.target_ = path;
+  file.temporary_ = temporary_name(path);
+  file.descriptor_ = ::open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (file.descriptor_ < 0) return fail(system_error("creating a file", path, errno));
+  return file;
+}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)),
+      position_(other.position_),
+      target_(std::move(other.target_)),
+      temporary_(std::exchange(other.temporary_, {})) {}
+
+AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(position_, other.position_);
+  std::swap(target_, other.target_);
+  std::swap(temporary_, other.temporary_);
+  return *this;
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+Result<void> AtomicFile::append(std::span<const std::byte> bytes) {
+  QUANTLANE_TRY_VOID(write_at(position_, bytes));
+  position_ += bytes.size();
+  return {};
+}
+
+Result<void> AtomicFile::append(std::string_view text) {
+  return append(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+Result<void> AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written =
+        ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      return fail(system_error("writing a file", target_, written == 0 ? EIO : errno).at(offset));
+    }
+    offset += static_cast<std::uint64_t>(written);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+Result<void> AtomicFile::commit() {
+  const int synced = ::fsync(descriptor_);
+  const int sync_code = errno;
+  const int closed = ::close(std::exchange(descriptor_, -1));
+  if (synced != 0) return fail(system_error("flushing a file to disk", target_, sync_code));
+  if (closed != 0) return fail(system_error("closing a file", target_, errno));
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
+    return fail(system_error("putting a finished file in place", target_, errno));
+  }
+  temporary_.clear();
+  return sync_folder(target_.parent_path());
+}
+
+Result<AtomicDirectory> AtomicDirectory::create(const fs::path& target) {
+  QUANTLANE_TRY_VOID(make_parent(target));
+  AtomicDirectory directory;
+  directory.target_ = target.filename().empty() ? target.parent_path() : target;
+  directory.temporary_ = temporary_name(target);
+  std::error_code code;
+  fs::create_directory(directory.temporary_, code);
+  if (code) return fail(system_error("creating a folder", target, code.value()));
+  return directory;
+}
+
+AtomicDirectory::AtomicDirectory(AtomicDirectory&& other) noexcept
+    : target_(std::move(other.target_)), temporary_(std::exchange(other.temporary_, {})) {}
+
+AtomicDirectory::~AtomicDirectory() {
+  std::error_code ignored;
+  if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+}
+
+Result<void> AtomicDirectory::commit() {
+  std::error_code code;
+  fs::path previous;
+  if (fs::exists(target_, code)) {
+    previous = temporary_name(target_);
+    fs::rename(target_, previous, code);
+    if (code) return fail(system_error("replacing a folder", target_, code.value()));
+  }
+  fs::rename(temporary_, target_, code);
+  if (code) return fail(system_error("putting a finished folder in place", target_, code.value()));
+  temporary_.clear();
+  if (!previous.empty()) fs::remove_all(previous, code);
+  return sync_folder(target_.parent_path());
+}
+
+Result<std::string> read_text(const fs::path& path, std::uint64_t max_bytes) {
+  QUANTLANE_TRY(const MappedFile file, MappedFile::open(path));
+  if (file.bytes().size() > max_bytes) {
+    return fail(make_error(ErrorCode::kResourceLimit, "reading a text file")
+                    .in(path.string())
+                    .expects("at most " + std::to_string(max_bytes) + " bytes")
+                    .got(std::to_string(file.bytes().size()) + " bytes"));
+  }
+  return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+}
+
+Result<void> write_text(const fs::path& path, std::string_view text) {
+  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path));
+  QUANTLANE_TRY_VOID(file.append(text));
+  return file.commit();
+}
+
+std::uint64_t size_on_disk(const fs::path& path) {
+  std::error_code code;
+  if (fs::is_regular_file(path, code)) return fs::file_size(path, code);
+  std::uint64_t total = 0;
+  for (fs::recursive_directory_iterator it(path, code), end; !code && it != end; it.increment(code)) {
+    if (it->is_regular_file(code)) total += it->file_size(code);
+  }
+  return total;
+}
+
+// Well-formed sequences: Unicode standard, table 3-7.
+Result<void> check_utf8(std::string_view text, const std::string& path) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
+  const std::size_t size = text.size();
+  for (std::size_t i = 0; i < size;) {
+    const unsigned char lead = bytes[i];
+    std::size_t length = 1;
+    unsigned char low = 0x80;
+    unsigned char high = 0xBF;
+    if (lead >= 0xC2 && lead <= 0xDF) {
+      length = 2;
+    } else if (lead >= 0xE0 && lead <= 0xEF) {
+      length = 3;
+      if (lead == 0xE0) low = 0xA0;
+      if (lead == 0xED) high = 0x9F;
+    } else if (lead >= 0xF0 && lead <= 0xF4) {
+      length = 4;
+      if (lead == 0xF0) low = 0x90;
+      if (lead == 0xF4) high = 0x8F;
+    } else if (lead >= 0x80) {
+      length = 0;
+    }
+    bool good = length != 0 && i + length <= size;
+    for (std::size_t k = 1; good && k < length; ++k) {
+      good = bytes[i + k] >= low && bytes[i + k] <= high;
+      low = 0x80;
+      high = 0xBF;
+    }
+    if (!good) {
+      return fail(corrupt("reading text").in(path).at(i).expects("valid UTF-8").got(
+          "byte " + std::to_string(lead)).advise("convert the file to UTF-8, for example with iconv"));
+    }
+    i += length;
+  }
+  return {};
+}
+
+}  // namespace quantlane

@@ -1,0 +1,74 @@
+#include "core/file.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+namespace quantlane {
+namespace {
+
+class FileTest : public testing::Test {
+ protected:
+  fs::path folder_ = fs::temp_directory_path() / ("quantlane-file-test-" + std::to_string(::getpid()));
+  void SetUp() override { fs::create_directories(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
+  [[nodiscard]] int entries() const {
+    return static_cast<int>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
+  }
+};
+
+TEST_F(FileTest, AnUncommittedFileLeavesNothing) {
+  {
+    auto file = AtomicFile::create(folder_ / "a");
+    ASSERT_TRUE(file);
+    ASSERT_TRUE(file->append("half"));
+  }
+  EXPECT_EQ(entries(), 0);
+}
+
+TEST_F(FileTest, CommitReplacesTheWholeFile) {
+  ASSERT_TRUE(write_text(folder_ / "a", "old and long"));
+  ASSERT_TRUE(write_text(folder_ / "a", "new"));
+  EXPECT_EQ(*read_text(folder_ / "a"), "new");
+  EXPECT_EQ(entries(), 1);
+}
+
+TEST_F(FileTest, AFolderAppearsWholeAndReplacesTheOldOne) {
+  fs::create_directories(folder_ / "d");
+  ASSERT_TRUE(write_text(folder_ / "d" / "stale", "x"));
+  {
+    auto directory = AtomicDirectory::create(folder_ / "d");
+    ASSERT_TRUE(directory);
+    ASSERT_TRUE(write_text(directory->path() / "fresh", "y"));
+    ASSERT_TRUE(directory->commit());
+  }
+  EXPECT_TRUE(fs::exists(folder_ / "d" / "fresh"));
+  EXPECT_FALSE(fs::exists(folder_ / "d" / "stale"));
+  EXPECT_EQ(entries(), 1);
+}
+
+TEST_F(FileTest, AFullDiskIsAnErrorThatNamesTheFile) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
+  auto file = AtomicFile::create("/dev/shm/quantlane-full-test");
+  if (!file) GTEST_SKIP() << "no /dev/shm here";
+  // A write beyond the maximum offset fails as a full disk does, without filling one.
+  const auto result = file->write_at(INT64_MAX - 10, std::as_bytes(std::span("0123456789abcdef", 16)));
+  ASSERT_FALSE(result);
+  EXPECT_NE(result.error().message().find("quantlane-full-test"), std::string::npos);
+}
+
+TEST_F(FileTest, MissingFilesAndFoldersAreToldApart) {
+  EXPECT_EQ(MappedFile::open(folder_ / "none").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(MappedFile::open(folder_).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(Utf8, FindsTheFirstBadByte) {
+  EXPECT_TRUE(check_utf8("aä€😀", "t"));
+  EXPECT_EQ(*check_utf8("ab\xFF", "t").error().offset, 2U);
+  EXPECT_FALSE(check_utf8("\xC0\x80", "t"));          // overlong
+  EXPECT_FALSE(check_utf8("\xED\xA0\x80", "t"));      // surrogate
+  EXPECT_FALSE(check_utf8("\xF4\x90\x80\x80", "t"));  // beyond U+10FFFF
+  EXPECT_FALSE(check_utf8("\xE2\x82", "t"));          // cut short
+}
+
+}  // namespace
+}  // namespace quantlane

@@ -1,0 +1,53 @@
+// Contract of the formats whose scales lie beside the codes (int2..8, FP8): one row in
+// group_formats() per value type. Algorithms see fit, project and decode only.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "formats/quant_tensor.h"
+#include "formats/scheme.h"
+
+namespace quantlane {
+
+struct GroupParams {
+  float scale = 1;
+  float zero = 0;  // integer; 0 when symmetric
+};
+
+struct GroupFormat {
+  std::string_view name;  // "int", "fp8_e4m3"
+  ValueType type;
+  bool (*holds)(const Scheme& scheme);
+  // Parameters from the extremes of the group (round-to-nearest conventions of the format's own
+  // tools), scale rounded to scheme.scale_dtype, never 0, never NaN. `values` finite, not empty.
+  GroupParams (*fit_absmax)(std::span<const float> values, const Scheme& scheme);
+  // Parameters that minimise sum importance * (decoded - value)^2 over a search around
+  // fit_absmax; never worse than fit_absmax under that sum. `importance` empty = all ones.
+  GroupParams (*fit_weighted)(std::span<const float> values, std::span<const float> importance,
+                              const Scheme& scheme);
+  // Nearest codes under frozen parameters.
+  void (*project)(std::span<const float> values, GroupParams params, const Scheme& scheme,
+                  std::int8_t* codes);
+  // Values of codes.
+  void (*decode)(const std::int8_t* codes, std::int64_t count, GroupParams params,
+                 const Scheme& scheme, float* values);
+};
+
+std::span<const GroupFormat* const> group_formats();
+// The format that holds `scheme`, or nullptr.
+const GroupFormat* group_format_for(const Scheme& scheme);
+
+// Quantizes values [rows, cols] row by row: importance per column ([cols]) or empty (then
+// fit_absmax is used). For kTensor the caller gives `tensor_scale` > 0 (from the whole matrix).
+Result<QuantTensor> quantize_rows(const Scheme& scheme, const float* values, std::int64_t rows,
+                                  std::int64_t cols, std::span<const float> importance,
+                                  float tensor_scale = 0);
+
+// Rounds activations in place as an engine does before the product: rows [tokens, cols], one scale
+// per token (dynamic) or the static one. int: scale = amax/127.5, half-even, clamp -128..127;
+// FP8: scale = amax/448. A zero row stays zero. Compressed-tensors 0.19 conventions.
+void round_activations(const ActivationScheme& scheme, float* values, std::int64_t tokens,
+                       std::int64_t cols);
+
+}  // namespace quantlane

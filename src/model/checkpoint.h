@@ -1,0 +1,61 @@
+// A model on disk, opened: configuration, parameters by role, tokenizer. A Hugging Face folder
+// (plain or quantized in a known dialect) or a GGUF file.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "containers/container.h"
+#include "containers/dialects/dialect.h"
+#include "core/json.h"
+#include "model/graph.h"
+#include "model/weight.h"
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+class Tokenizer;
+
+class Checkpoint {
+ public:
+  // Verifies headers, configuration and that every parameter of the graph is there with its shape.
+  static Result<std::shared_ptr<const Checkpoint>> open(const std::filesystem::path& path);
+  // Like open, but an unknown architecture is no error: graph() is null then (data-free lanes).
+  static Result<std::shared_ptr<const Checkpoint>> open_any(const std::filesystem::path& path);
+  ~Checkpoint();
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] const Container& container() const { return *container_; }
+  [[nodiscard]] const Json& config_json() const { return config_json_; }  // null for GGUF
+  [[nodiscard]] const Architecture* architecture() const { return architecture_; }
+  [[nodiscard]] const Graph* graph() const { return graph_ ? &*graph_ : nullptr; }
+  // The dialect of a quantized Hugging Face folder, nullptr when plain or GGUF.
+  [[nodiscard]] const Dialect* dialect() const { return dialect_; }
+  [[nodiscard]] const QuantizationMap* quantization() const { return quantization_.get(); }
+  // The parameter, decoded on demand. kNotFound for a role that the model lacks.
+  Result<Weight> weight(const Parameter& parameter) const;
+  // The stored tensor behind a Hugging Face parameter name (mapped for GGUF), or nullptr.
+  [[nodiscard]] const TensorInfo* stored(const Parameter& parameter) const;
+  // Loaded on first use from tokenizer.json, tokenizer.model or GGUF metadata; thread-safe.
+  Result<std::shared_ptr<const Tokenizer>> tokenizer() const;
+  // Parameters (values) in all tensors, and their bytes.
+  [[nodiscard]] std::uint64_t parameter_count() const;
+  [[nodiscard]] std::uint64_t size_bytes() const;
+  // Content hash of configuration, tokenizer and all tensor bytes; computed once.
+  Result<std::string> content_hash() const;
+
+ private:
+  Checkpoint();
+  struct Cache;
+  std::filesystem::path path_;
+  std::unique_ptr<Container> container_;
+  Json config_json_;
+  const Architecture* architecture_ = nullptr;
+  std::optional<Graph> graph_;
+  const Dialect* dialect_ = nullptr;
+  std::unique_ptr<QuantizationMap> quantization_;
+  std::unique_ptr<Cache> cache_;
+};
+
+}  // namespace quantlane

@@ -1,0 +1,60 @@
+// The hyper-parameters of a decoder-only transformer, independent of the file they came from.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "containers/metadata.h"
+#include "core/json.h"
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+enum class Activation : std::uint8_t { kSilu, kGeluTanh };
+
+struct RopeScaling {
+  enum class Kind : std::uint8_t { kNone, kLinear, kLlama3 };
+  Kind kind = Kind::kNone;
+  double factor = 1;
+  double low_freq_factor = 1;
+  double high_freq_factor = 4;
+  std::int64_t original_context = 8192;
+};
+
+// Axis letters: D hidden, F intermediate, H heads, V vocabulary.
+struct ModelConfig {
+  std::string architecture;  // row name in architectures(): "llama"
+  std::int64_t vocab_size = 0;
+  std::int64_t hidden_size = 0;
+  std::int64_t intermediate_size = 0;
+  std::int64_t layer_count = 0;
+  std::int64_t head_count = 0;
+  std::int64_t kv_head_count = 0;
+  std::int64_t head_dim = 0;
+  std::int64_t context_length = 0;
+  double rms_norm_eps = 1e-5;
+  double rope_theta = 10000;
+  RopeScaling rope_scaling;
+  bool tied_embeddings = false;
+  bool attention_bias = false;   // q, k, v have a bias
+  bool attention_output_bias = false;
+  bool qk_norm = false;          // RMS norm of each head of q and k before RoPE
+  bool norm_plus_one = false;    // Hugging Face stores norm weights minus one (Gemma)
+  bool post_norms = false;       // norms after attention and after the feed-forward (Gemma 3)
+  double embedding_scale = 1;    // multiplies the embedding output (Gemma: sqrt(D))
+  double attention_scale = 0;    // 0 = 1/sqrt(head_dim)
+  double final_logit_softcap = 0;
+  double attention_logit_softcap = 0;
+  Activation activation = Activation::kSilu;
+  // Sliding-window attention: per layer, 0 = full attention, else the window in tokens.
+  std::vector<std::int64_t> window_of_layer;  // empty = all full
+  double rope_theta_local = 0;  // used by windowed layers when > 0 (Gemma 3)
+
+  [[nodiscard]] std::int64_t q_size() const { return head_count * head_dim; }
+  [[nodiscard]] std::int64_t kv_size() const { return kv_head_count * head_dim; }
+  [[nodiscard]] std::int64_t window(std::int64_t layer) const {
+    return window_of_layer.empty() ? 0 : window_of_layer[static_cast<std::size_t>(layer)];
+  }
+};
+
+}  // namespace quantlane

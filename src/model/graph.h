@@ -1,0 +1,68 @@
+// The parameters that an architecture has, by name and role: what the runtime binds, what recipes
+// assign formats to, what calibration observes. Names are Hugging Face's; names.h maps to GGUF.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/config.h"
+
+namespace quantlane {
+
+enum class Role : std::uint8_t {
+  kEmbedding, kQuery, kKey, kValue, kAttentionOutput, kGate, kUp, kDown, kHead,  // matrices
+  kAttentionNorm, kFeedForwardNorm, kQueryNorm, kKeyNorm, kPostAttentionNorm, kPostFeedForwardNorm,
+  kFinalNorm, kQueryBias, kKeyBias, kValueBias, kAttentionOutputBias,            // vectors
+};
+[[nodiscard]] constexpr bool is_linear(Role role) {
+  return role >= Role::kQuery && role <= Role::kHead;
+}
+
+struct Parameter {
+  Role role;
+  std::int64_t layer;  // -1 outside the blocks
+  std::string name;    // tensor: "model.layers.0.self_attn.q_proj.weight"
+  std::int64_t rows;   // N (1 for vectors)
+  std::int64_t cols;   // K
+  // For Linears: the module name (tensor name without ".weight").
+  [[nodiscard]] std::string_view module() const;
+};
+
+struct Graph {
+  ModelConfig config;
+  std::vector<Parameter> parameters;  // execution order; head absent when tied
+  [[nodiscard]] const Parameter* find(Role role, std::int64_t layer) const;
+};
+
+// An architecture row: one file of src/model/arch each.
+struct Architecture {
+  std::string_view name;                       // "llama"
+  std::string_view gguf_name;                  // general.architecture
+  std::vector<std::string_view> (*classes)();  // "LlamaForCausalLM", …
+  // Typed reads with clear errors; both spellings of transformers 4 and 5.
+  Result<ModelConfig> (*from_hugging_face)(const Json& config, const std::string& origin);
+  Result<ModelConfig> (*from_gguf)(const Metadata& metadata, const std::string& origin);
+  // Adds the architecture's keys ("llama.block_count", …) to GGUF metadata.
+  void (*to_gguf)(const ModelConfig& config, Metadata& metadata);
+  // GGUF stores the rows of q and k permuted (rotate-neighbours RoPE) for this architecture.
+  bool permutes_qk;
+};
+
+std::vector<const Architecture*> architectures();
+// By config.json's architectures[0], or by GGUF's general.architecture; nullptr when unknown.
+const Architecture* architecture_by_class(std::string_view class_name);
+const Architecture* architecture_by_gguf_name(std::string_view name);
+const Architecture* architecture_by_name(std::string_view name);
+// "llama, mistral, …" for messages.
+std::string supported_architectures();
+
+// Parameters of the decoder that `config` describes.
+Graph build_graph(const ModelConfig& config);
+
+// "blk.0.attn_q.weight" for Role::kQuery of layer 0, and so on.
+std::string gguf_name(Role role, std::int64_t layer, const ModelConfig& config);
+// Row of the stored (permuted) matrix that holds logical row `row`; `heads` heads of `head_dim` rows.
+[[nodiscard]] std::int64_t permuted_qk_row(std::int64_t row, std::int64_t head_dim);
+
+}  // namespace quantlane

@@ -1,0 +1,51 @@
+// One parameter of an opened checkpoint, whatever its storage: a cheap handle that decodes rows.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "containers/container.h"
+#include "formats/quant_tensor.h"
+
+namespace quantlane {
+
+// Immutable and thread-safe; keeps what it points into alive through the Checkpoint that gave it.
+class Weight {
+ public:
+  Weight() = default;
+  // A tensor stored as it is. `head_dim` > 0: the stored rows are permuted per head (GGUF q/k).
+  Weight(const Container* container, const TensorInfo* tensor, std::int64_t head_dim = 0);
+  // A Linear in quantized form, with the rounding of its inputs.
+  Weight(std::shared_ptr<const QuantTensor> tensor, std::optional<ActivationScheme> input);
+  // Float values made elsewhere (tests, merged adapters): [rows, cols].
+  Weight(std::shared_ptr<const std::vector<float>> values, std::int64_t rows, std::int64_t cols);
+
+  [[nodiscard]] bool valid() const { return rows_ > 0; }
+  [[nodiscard]] std::int64_t rows() const { return rows_; }
+  [[nodiscard]] std::int64_t cols() const { return cols_; }
+  // Rows [begin, begin + count) as float32 [count, cols].
+  void decode_rows(std::int64_t begin, std::int64_t count, float* values) const;
+  // "bf16", "q4_k", "int4_g128_sym", …
+  [[nodiscard]] std::string encoding() const;
+  // How inputs are rounded before the product, or nullptr.
+  [[nodiscard]] const ActivationScheme* input_rounding() const {
+    return input_ ? &*input_ : nullptr;
+  }
+  // Contiguous unpermuted bf16 / float32 rows for kernels that read them directly, else nullptr.
+  [[nodiscard]] const std::uint16_t* bf16_rows() const;
+  [[nodiscard]] const float* f32_rows() const;
+
+ private:
+  const Container* container_ = nullptr;
+  const TensorInfo* tensor_ = nullptr;
+  std::int64_t head_dim_ = 0;
+  std::shared_ptr<const QuantTensor> quantized_;
+  std::shared_ptr<const std::vector<float>> values_;
+  std::optional<ActivationScheme> input_;
+  std::int64_t rows_ = 0;
+  std::int64_t cols_ = 0;
+};
+
+}  // namespace quantlane
