@@ -1,0 +1,41 @@
+// Paired statistics of the comparison: clustered intervals, exact tests, sample sizes. Sources:
+// Miller, "Adding error bars to evals" (arXiv 2411.00640); McNemar 1947; Blackwelder 1982
+// (non-inferiority). Deterministic.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "quantlane/evaluate.h"
+
+namespace quantlane {
+
+// Mean of `values` with a 95 % interval; values of one cluster (chunk, document) are dependent.
+// `cluster_of[i]` is any label; Student's t with clusters - 1 degrees of freedom; one cluster gives
+// an infinite interval.
+Interval clustered_mean(std::span<const double> values, std::span<const std::int32_t> cluster_of);
+// The p-quantile (0..1) of `values` (copied, linear interpolation).
+double quantile(std::vector<double> values, double p);
+
+// Exact two-sided McNemar p-value of `lost` against `gained` discordant pairs.
+double mcnemar_exact(std::int64_t lost, std::int64_t gained);
+// Loss of accuracy (lost - gained) / n, as a share, with a 95 % interval that stays sensible for few
+// discordant pairs (exact/score type, not Wald).
+Interval paired_loss(std::int64_t n, std::int64_t lost, std::int64_t gained);
+
+// A one-sided 95 % non-inferiority decision on an estimate whose two-sided 95 % interval is given:
+// ship when the upper bound (one-sided 95 %) is below the margin, do not ship when the lower one is
+// above it, else inconclusive. Larger = worse.
+enum class Decision : std::uint8_t { kNonInferior, kInferior, kUndecided };
+struct NonInferiority {
+  Decision decision;
+  std::int64_t more_samples;  // about how many more (same kind, beyond `samples`) would decide; 0 if decided
+};
+NonInferiority non_inferiority(const Interval& loss, double margin, std::int64_t samples);
+
+// Quantile of Student's t with `degrees` degrees of freedom, 0 < p < 1.
+double student_t_quantile(double p, double degrees);
+// Bounds of the exact (Clopper-Pearson) 95 % interval of k successes in n trials.
+Interval binomial_exact(std::int64_t k, std::int64_t n);
+
+}  // namespace quantlane
