@@ -1,13 +1,13 @@
 #include "core/cpu.h"
 
-#include <cpuid.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <array>
 #include <cstdlib>
 #include <fstream>
 #include <string>
+
+#include <cpuid.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "core/threads.h"
 

@@ -10,14 +10,14 @@ namespace quantlane {
 enum class Isa : std::uint8_t { kRef = 0, kAvx2 = 1, kAvx512 = 2, kAvx512Vnni = 3 };
 
 struct CpuInfo {
-  std::string model;    // as the operating system names it
-  Isa best = Isa::kRef; // best instruction set present, operating-system state included
+  std::string model;     // as the operating system names it
+  Isa best = Isa::kRef;  // best instruction set present, operating-system state included
   bool avx_vnni = false;
   bool avx512_bf16 = false;
   bool avx512_vbmi = false;
   bool amx_int8 = false;
   bool amx_bf16 = false;
-  int cores = 1;        // usable_cores()
+  int cores = 1;                      // usable_cores()
   std::uint64_t memory_bytes = 0;     // physical
   std::uint64_t available_bytes = 0;  // at the time of detection
 };

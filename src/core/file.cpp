@@ -1,14 +1,14 @@
 #include "core/file.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/check.h"
 
@@ -37,7 +37,8 @@ fs::path temporary_name(const fs::path& target) {
 }
 
 Result<void> sync_folder(const fs::path& folder) {
-  const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int descriptor =
+      ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return fail(system_error("opening a folder to sync it", folder, errno));
   ::fsync(descriptor);
   ::close(descriptor);
@@ -56,11 +57,13 @@ Result<void> make_parent(const fs::path& path) {
 Result<MappedFile> MappedFile::open(const fs::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return fail(system_error("opening a file", path, errno));
-  struct stat status {};
+  struct stat status{};
   if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
     ::close(descriptor);
-    return fail(invalid("opening a file").in(path.string()).expects("a regular file").got(
-        S_ISDIR(status.st_mode) ? "a folder" : "something else"));
+    return fail(invalid("opening a file")
+                    .in(path.string())
+                    .expects("a regular file")
+                    .got(S_ISDIR(status.st_mode) ? "a folder" : "something else"));
   }
   MappedFile file;
   file.path_ = path.string();
@@ -223,7 +226,8 @@ std::uint64_t size_on_disk(const fs::path& path) {
   std::error_code code;
   if (fs::is_regular_file(path, code)) return fs::file_size(path, code);
   std::uint64_t total = 0;
-  for (fs::recursive_directory_iterator it(path, code), end; !code && it != end; it.increment(code)) {
+  for (fs::recursive_directory_iterator it(path, code), end; !code && it != end;
+       it.increment(code)) {
     if (it->is_regular_file(code)) total += it->file_size(code);
   }
   return total;
@@ -258,8 +262,12 @@ Result<void> check_utf8(std::string_view text, const std::string& path) {
       high = 0xBF;
     }
     if (!good) {
-      return fail(corrupt("reading text").in(path).at(i).expects("valid UTF-8").got(
-          "byte " + std::to_string(lead)).advise("convert the file to UTF-8, for example with iconv"));
+      return fail(corrupt("reading text")
+                      .in(path)
+                      .at(i)
+                      .expects("valid UTF-8")
+                      .got("byte " + std::to_string(lead))
+                      .advise("convert the file to UTF-8, for example with iconv"));
     }
     i += length;
   }

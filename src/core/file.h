@@ -50,7 +50,8 @@ class AtomicFile {
 
   Result<void> append(std::span<const std::byte> bytes);
   Result<void> append(std::string_view text);
-  // Positional write, safe from several threads on disjoint ranges; does not move the append cursor.
+  // Positional write, safe from several threads on disjoint ranges; does not move the append
+  // cursor.
   Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   // Bytes appended so far.
   [[nodiscard]] std::uint64_t position() const { return position_; }
@@ -86,7 +87,8 @@ class AtomicDirectory {
 };
 
 // The whole file as text; kResourceLimit above `max_bytes`.
-Result<std::string> read_text(const fs::path& path, std::uint64_t max_bytes = std::uint64_t{1} << 32);
+Result<std::string> read_text(const fs::path& path,
+                              std::uint64_t max_bytes = std::uint64_t{1} << 32);
 // Replaces `path` by `text` in one step.
 Result<void> write_text(const fs::path& path, std::string_view text);
 // Size of a file, or of all regular files below a folder; 0 where it does not exist.

@@ -8,11 +8,13 @@ namespace {
 
 class FileTest : public testing::Test {
  protected:
-  fs::path folder_ = fs::temp_directory_path() / ("quantlane-file-test-" + std::to_string(::getpid()));
+  fs::path folder_ =
+      fs::temp_directory_path() / ("quantlane-file-test-" + std::to_string(::getpid()));
   void SetUp() override { fs::create_directories(folder_); }
   void TearDown() override { fs::remove_all(folder_); }
   [[nodiscard]] int entries() const {
-    return static_cast<int>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
+    return static_cast<int>(
+        std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
   }
 };
 
@@ -51,7 +53,8 @@ TEST_F(FileTest, AFullDiskIsAnErrorThatNamesTheFile) {
   auto file = AtomicFile::create("/dev/shm/quantlane-full-test");
   if (!file) GTEST_SKIP() << "no /dev/shm here";
   // A write beyond the maximum offset fails as a full disk does, without filling one.
-  const auto result = file->write_at(INT64_MAX - 10, std::as_bytes(std::span("0123456789abcdef", 16)));
+  const auto result =
+      file->write_at(INT64_MAX - 10, std::as_bytes(std::span("0123456789abcdef", 16)));
   ASSERT_FALSE(result);
   EXPECT_NE(result.error().message().find("quantlane-full-test"), std::string::npos);
 }

@@ -1,5 +1,5 @@
-// Scalar conversions between float32 and the small floats: the specification that kernels must match.
-// All round to nearest, ties to even, unless stated.
+// Scalar conversions between float32 and the small floats: the specification that kernels must
+// match. All round to nearest, ties to even, unless stated.
 #pragma once
 #include <array>
 #include <bit>
@@ -25,7 +25,8 @@ namespace quantlane {
   const std::uint32_t exponent = (half >> 10) & 0x1FU;
   const std::uint32_t mantissa = half & 0x3FFU;
   if (exponent == 0x1F) return std::bit_cast<float>(sign | 0x7F800000U | (mantissa << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  if (exponent != 0)
+    return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
   const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
   return sign != 0 ? -magnitude : magnitude;
 }
@@ -34,7 +35,8 @@ namespace quantlane {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000U);
   const std::uint32_t magnitude = bits & 0x7FFFFFFFU;
-  if (magnitude > 0x7F800000U) return static_cast<std::uint16_t>(sign | 0x7E00U | ((magnitude >> 13) & 0x3FFU));
+  if (magnitude > 0x7F800000U)
+    return static_cast<std::uint16_t>(sign | 0x7E00U | ((magnitude >> 13) & 0x3FFU));
   if (magnitude >= 0x477FF000U) return static_cast<std::uint16_t>(sign | 0x7C00U);
   if (magnitude < 0x38800000U) {  // below 2^-14: a subnormal or zero; adding 0.5 rounds at 2^-24
     const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
@@ -44,13 +46,15 @@ namespace quantlane {
   return static_cast<std::uint16_t>(sign | ((rounded - 0x38000000U) >> 13));
 }
 
-// OCP E4M3 (no infinity, 0x7F/0xFF = NaN, largest 448): OCP 8-bit floating point specification v1.0.
+// OCP E4M3 (no infinity, 0x7F/0xFF = NaN, largest 448): OCP 8-bit floating point specification
+// v1.0.
 [[nodiscard]] constexpr float e4m3_to_f32(std::uint8_t code) {
   const std::uint32_t sign = (code & 0x80U) << 24;
   const std::uint32_t exponent = (code >> 3) & 0xFU;
   const std::uint32_t mantissa = code & 0x7U;
   if (exponent == 0xF && mantissa == 0x7) return std::numeric_limits<float>::quiet_NaN();
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 120) << 23) | (mantissa << 20));
+  if (exponent != 0)
+    return std::bit_cast<float>(sign | ((exponent + 120) << 23) | (mantissa << 20));
   const float magnitude = static_cast<float>(mantissa) * 0x1p-9F;
   return sign != 0 ? -magnitude : magnitude;
 }

@@ -1,8 +1,8 @@
 #include "core/half.h"
 
-#include <gtest/gtest.h>
-
 #include <cstring>
+
+#include <gtest/gtest.h>
 
 #include "core/rng.h"
 

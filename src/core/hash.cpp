@@ -1,9 +1,9 @@
 #include "core/hash.h"
 
+#include <array>
+
 #include <openssl/evp.h>
 #include <xxhash.h>
-
-#include <array>
 
 namespace quantlane {
 namespace {

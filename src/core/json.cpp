@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <unordered_set>
+
+#include <nlohmann/json.hpp>
 
 #include "core/check.h"
 #include "core/file.h"
@@ -95,11 +96,21 @@ void dump_string(std::string_view text, std::string& out) {
   out += '"';
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           out += "\\u00";
@@ -177,8 +188,11 @@ Result<Json> Json::parse(std::string_view text, const std::string& origin) {
   QUANTLANE_TRY_VOID(check_utf8(text, origin));
   Builder builder;
   if (!nlohmann::json::sax_parse(text, &builder)) {
-    return fail(corrupt("parsing JSON").in(origin).at(builder.position()).expects("valid JSON").got(
-        builder.reason()));
+    return fail(corrupt("parsing JSON")
+                    .in(origin)
+                    .at(builder.position())
+                    .expects("valid JSON")
+                    .got(builder.reason()));
   }
   return builder.take();
 }

@@ -1,5 +1,5 @@
-// A small seeded generator whose sequence is fixed by its definition (SplitMix64), so results repeat
-// on every platform; std distributions differ between libraries.
+// A small seeded generator whose sequence is fixed by its definition (SplitMix64), so results
+// repeat on every platform; std distributions differ between libraries.
 #pragma once
 #include <cmath>
 #include <cstdint>

@@ -19,8 +19,8 @@ double quantile(std::vector<double> values, double p);
 
 // Exact two-sided McNemar p-value of `lost` against `gained` discordant pairs.
 double mcnemar_exact(std::int64_t lost, std::int64_t gained);
-// Loss of accuracy (lost - gained) / n, as a share, with a 95 % interval that stays sensible for few
-// discordant pairs (exact/score type, not Wald).
+// Loss of accuracy (lost - gained) / n, as a share, with a 95 % interval that stays sensible for
+// few discordant pairs (exact/score type, not Wald).
 Interval paired_loss(std::int64_t n, std::int64_t lost, std::int64_t gained);
 
 // A one-sided 95 % non-inferiority decision on an estimate whose two-sided 95 % interval is given:
@@ -29,7 +29,8 @@ Interval paired_loss(std::int64_t n, std::int64_t lost, std::int64_t gained);
 enum class Decision : std::uint8_t { kNonInferior, kInferior, kUndecided };
 struct NonInferiority {
   Decision decision;
-  std::int64_t more_samples;  // about how many more (same kind, beyond `samples`) would decide; 0 if decided
+  std::int64_t
+      more_samples;  // about how many more (same kind, beyond `samples`) would decide; 0 if decided
 };
 NonInferiority non_inferiority(const Interval& loss, double margin, std::int64_t samples);
 

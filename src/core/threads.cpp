@@ -1,16 +1,16 @@
 #include "core/threads.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cmath>
+#include <condition_variable>
 #include <fstream>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <sched.h>
 
 namespace quantlane {
 namespace {
@@ -24,8 +24,8 @@ double cgroup_cores() {
   return std::strtod(quota.c_str(), nullptr) / period;
 }
 
-// How long a worker polls before it sleeps. A sleeping wake-up costs tens of microseconds, a token of
-// a small model a few hundred; more polling than this hurts when cores are oversubscribed.
+// How long a worker polls before it sleeps. A sleeping wake-up costs tens of microseconds, a token
+// of a small model a few hundred; more polling than this hurts when cores are oversubscribed.
 constexpr int kSpinRounds = 2000;
 
 }  // namespace

@@ -16,8 +16,9 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   [[nodiscard]] int size() const { return size_; }
-  // Calls body(index, worker) once for each index in [0, count), in any order, worker in [0, size()).
-  // Returns when all are done. `body` must not throw and must not call parallel_for on this pool.
+  // Calls body(index, worker) once for each index in [0, count), in any order, worker in [0,
+  // size()). Returns when all are done. `body` must not throw and must not call parallel_for on
+  // this pool.
   void parallel_for(std::int64_t count, const std::function<void(std::int64_t, int)>& body);
 
  private:

@@ -1,9 +1,9 @@
 #include "core/threads.h"
 
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace quantlane {
 namespace {

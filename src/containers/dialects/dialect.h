@@ -2,6 +2,7 @@
 // configuration keys. One file pair and one row in dialects() each.
 #pragma once
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -37,7 +38,7 @@ struct Dialect {
                                                           const std::string& origin);
   // Reads the tensors of `module` into logical form. Checks dtypes and shapes against [rows, cols].
   Result<QuantTensor> (*unpack)(const Container& container, std::string_view module,
-                                const LinearScheme& scheme);
+                                const LinearScheme& scheme, std::int64_t rows, std::int64_t cols);
   // nullopt when the dialect can hold the scheme, else why not.
   std::optional<std::string> (*cannot_hold)(const LinearScheme& scheme, std::int64_t rows,
                                             std::int64_t cols);

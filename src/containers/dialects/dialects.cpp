@@ -1,0 +1,21 @@
+// The table of dialects: one row each.
+#include <array>
+
+#include "containers/dialects/compressed_tensors.h"
+#include "containers/dialects/dialect.h"
+
+namespace quantlane {
+namespace {
+constinit const std::array<const Dialect*, 1> kDialects = {&kCompressedTensors};
+}  // namespace
+
+std::span<const Dialect* const> dialects() { return kDialects; }
+
+const Dialect* dialect_by_name(std::string_view name) {
+  for (const Dialect* dialect : kDialects) {
+    if (dialect->name == name) return dialect;
+  }
+  return nullptr;
+}
+
+}  // namespace quantlane
