@@ -1,0 +1,70 @@
+#include "calibrate/collect.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/cancel.h"
+#include "core/check.h"
+
+namespace quantlane {
+namespace {
+
+// Chunks in one pass: enough rows to keep the matrix products efficient.
+constexpr std::int64_t kTokensPerPass = 2048;
+
+class Collector final : public LinearObserver {
+ public:
+  explicit Collector(Statistics& statistics) : statistics_(statistics) {}
+  void observe(const Parameter& linear, const float* x, std::int64_t tokens) override {
+    statistics_.add(linear.module(), x, tokens, linear.cols);
+  }
+
+ private:
+  Statistics& statistics_;
+};
+
+Result<void> check_finite(const Statistics& statistics, const Checkpoint& checkpoint) {
+  for (const auto& [module, inputs] : statistics.modules()) {
+    if (std::ranges::all_of(inputs.sum_squares, [](double v) { return std::isfinite(v); }))
+      continue;
+    return fail(
+        corrupt("calibrating")
+            .in(checkpoint.path().string())
+            .of(module)
+            .expects("finite activations")
+            .got("NaN or infinity")
+            .advise("the checkpoint is broken before quantization: run quantlane inspect on it"));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Statistics> collect_statistics(Runtime& runtime, const TokenChunks& chunks, ThreadPool& pool,
+                                      Progress& progress) {
+  Statistics statistics;
+  Collector collector(statistics);
+  const std::int64_t per_pass = std::max<std::int64_t>(1, kTokensPerPass / chunks.chunk);
+  std::vector<float> logits;
+  progress.begin("calibrate", chunks.tokens.size(), "tok");
+  for (std::int64_t first = 0; first < chunks.count(); first += per_pass) {
+    QUANTLANE_TRY_VOID(check_cancel("calibrating"));
+    const std::int64_t last = std::min(chunks.count(), first + per_pass);
+    std::vector<KvCache> caches;
+    for (std::int64_t i = first; i < last; ++i) caches.emplace_back(runtime.config(), chunks.chunk);
+    std::vector<Segment> segments;
+    for (std::int64_t i = first; i < last; ++i) {
+      // A quarter of the rows reach the head, enough for its statistics.
+      segments.push_back({.tokens = chunks[i],
+                          .cache = &caches[static_cast<std::size_t>(i - first)],
+                          .logits_from = chunks.chunk - chunks.chunk / 4});
+    }
+    QUANTLANE_TRY_VOID(runtime.forward(segments, pool, logits, &collector));
+    progress.update(static_cast<std::uint64_t>(last * chunks.chunk));
+  }
+  progress.end();
+  QUANTLANE_TRY_VOID(check_finite(statistics, runtime.checkpoint()));
+  return statistics;
+}
+
+}  // namespace quantlane

@@ -1,0 +1,16 @@
+// The calibration pass: runs text through the reference and keeps the statistics of Linear inputs.
+#pragma once
+#include "calibrate/dataset.h"
+#include "calibrate/statistics.h"
+#include "core/threads.h"
+#include "quantlane/progress.h"
+#include "quantlane/result.h"
+#include "runtime/runtime.h"
+
+namespace quantlane {
+
+// One pass over all chunks. kCorrupt when activations are not finite (a broken checkpoint).
+Result<Statistics> collect_statistics(Runtime& runtime, const TokenChunks& chunks, ThreadPool& pool,
+                                      Progress& progress);
+
+}  // namespace quantlane

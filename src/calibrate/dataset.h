@@ -1,0 +1,32 @@
+// Text as chunks of token ids, the unit of calibration and evaluation.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "model/checkpoint.h"
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+struct TokenChunks {
+  std::int64_t chunk = 0;            // tokens per chunk
+  std::vector<std::int32_t> tokens;  // whole chunks, one after another
+  [[nodiscard]] std::int64_t count() const {
+    return chunk == 0 ? 0 : static_cast<std::int64_t>(tokens.size()) / chunk;
+  }
+  [[nodiscard]] std::span<const std::int32_t> operator[](std::int64_t index) const {
+    return std::span(tokens).subspan(static_cast<std::size_t>(index * chunk),
+                                     static_cast<std::size_t>(chunk));
+  }
+};
+
+// Tokenizes `text` (valid UTF-8; `origin` names it in errors) and cuts it into chunks of `chunk`
+// tokens; at most `limit` chunks (0 = all), a last partial chunk is left out. Models that want a
+// BOS get it in place of the first token of each chunk (the protocol of llama-perplexity).
+// kInvalidArgument when the text does not fill one chunk.
+Result<TokenChunks> make_chunks(const Checkpoint& checkpoint, std::string_view text,
+                                std::string_view origin, std::int64_t chunk, std::int64_t limit);
+
+}  // namespace quantlane

@@ -1,0 +1,148 @@
+#include "calibrate/statistics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "containers/container.h"
+#include "core/check.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::string_view kSum = ".in_sum2";
+constexpr std::string_view kAbsmax = ".in_absmax";
+constexpr std::string_view kCount = ".count";
+
+template <class T>
+std::span<const std::byte> bytes_of(const std::vector<T>& values) {
+  return std::as_bytes(std::span(values));
+}
+
+template <class T>
+Result<std::vector<T>> read_vector(const Container& container, const std::string& name,
+                                   DType dtype) {
+  const TensorInfo* tensor = container.find(name);
+  if (tensor == nullptr || tensor->type != ElementType{.plain = dtype} ||
+      tensor->shape.size() != 1) {
+    return fail(corrupt("reading calibration statistics")
+                    .in(container.files()[0])
+                    .of(name)
+                    .expects("a vector of " + std::string(dtype_row(dtype).name))
+                    .advise("delete the file: it is made again"));
+  }
+  std::vector<T> values(static_cast<std::size_t>(tensor->element_count()));
+  std::memcpy(values.data(), container.bytes(*tensor).data(), values.size() * sizeof(T));
+  return values;
+}
+
+}  // namespace
+
+void Statistics::add(std::string_view module, const float* x, std::int64_t tokens,
+                     std::int64_t cols) {
+  auto it = modules_.find(module);
+  if (it == modules_.end()) it = modules_.emplace(std::string(module), InputStatistics{}).first;
+  InputStatistics& statistics = it->second;
+  const auto width = static_cast<std::size_t>(cols);
+  statistics.sum_squares.resize(width);
+  statistics.absmax.resize(width);
+  // Float partial sums over one pass (at most a few thousand rows), then double.
+  std::vector<float> partial(width);
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    const float* row = x + t * cols;
+    for (std::size_t c = 0; c < width; ++c) {
+      partial[c] += row[c] * row[c];
+      statistics.absmax[c] = std::max(statistics.absmax[c], std::abs(row[c]));
+    }
+  }
+  for (std::size_t c = 0; c < width; ++c)
+    statistics.sum_squares[c] += static_cast<double>(partial[c]);
+  statistics.tokens += tokens;
+}
+
+Result<void> Statistics::merge(const Statistics& other) {
+  for (const auto& [module, added] : other.modules_) {
+    InputStatistics& own = modules_[module];
+    if (own.tokens == 0) {
+      own = added;
+      continue;
+    }
+    if (own.sum_squares.size() != added.sum_squares.size()) {
+      return fail(invalid("merging calibration statistics")
+                      .of(module)
+                      .expects(std::to_string(own.sum_squares.size()) + " columns")
+                      .got(std::to_string(added.sum_squares.size())));
+    }
+    for (std::size_t c = 0; c < own.sum_squares.size(); ++c) {
+      own.sum_squares[c] += added.sum_squares[c];
+      own.absmax[c] = std::max(own.absmax[c], added.absmax[c]);
+    }
+    own.tokens += added.tokens;
+  }
+  return {};
+}
+
+std::vector<float> Statistics::importance(std::string_view module, std::int64_t cols) const {
+  const auto it = modules_.find(module);
+  if (it == modules_.end() || it->second.tokens == 0 ||
+      static_cast<std::int64_t>(it->second.sum_squares.size()) != cols) {
+    return {};
+  }
+  std::vector<float> mean(it->second.sum_squares.size());
+  for (std::size_t c = 0; c < mean.size(); ++c) {
+    mean[c] =
+        static_cast<float>(it->second.sum_squares[c] / static_cast<double>(it->second.tokens));
+  }
+  return mean;
+}
+
+Result<void> Statistics::save(const std::filesystem::path& path) const {
+  std::vector<PlannedTensor> plan;
+  for (const auto& [module, statistics] : modules_) {
+    const auto width = static_cast<std::int64_t>(statistics.sum_squares.size());
+    plan.push_back(
+        {.name = module + std::string(kSum), .type = {.plain = DType::kF64}, .shape = {width}});
+    plan.push_back(
+        {.name = module + std::string(kAbsmax), .type = {.plain = DType::kF32}, .shape = {width}});
+    plan.push_back(
+        {.name = module + std::string(kCount), .type = {.plain = DType::kI64}, .shape = {1}});
+  }
+  QUANTLANE_TRY(const auto writer, create_safetensors(path, std::move(plan), {}));
+  std::size_t index = 0;
+  for (const auto& [module, statistics] : modules_) {
+    QUANTLANE_TRY_VOID(writer->write(index++, bytes_of(statistics.sum_squares)));
+    QUANTLANE_TRY_VOID(writer->write(index++, bytes_of(statistics.absmax)));
+    QUANTLANE_TRY_VOID(writer->write(index++, std::as_bytes(std::span(&statistics.tokens, 1))));
+  }
+  return writer->commit();
+}
+
+Result<Statistics> Statistics::load(const std::filesystem::path& path) {
+  QUANTLANE_TRY(const auto container, open_container(path));
+  Statistics statistics;
+  for (const TensorInfo& tensor : container->tensors()) {
+    if (!tensor.name.ends_with(kCount)) continue;
+    const std::string module = tensor.name.substr(0, tensor.name.size() - kCount.size());
+    InputStatistics read;
+    QUANTLANE_TRY(read.sum_squares,
+                  read_vector<double>(*container, module + std::string(kSum), DType::kF64));
+    QUANTLANE_TRY(read.absmax,
+                  read_vector<float>(*container, module + std::string(kAbsmax), DType::kF32));
+    QUANTLANE_TRY(const auto count,
+                  read_vector<std::int64_t>(*container, tensor.name, DType::kI64));
+    if (read.absmax.size() != read.sum_squares.size() || count.size() != 1 || count[0] < 1 ||
+        !std::ranges::all_of(
+            read.sum_squares, [](double v) { return std::isfinite(v) && v >= 0; })) {
+      return fail(corrupt("reading calibration statistics")
+                      .in(path.string())
+                      .of(module)
+                      .expects("finite sums and a positive token count")
+                      .advise("delete the file: it is made again"));
+    }
+    read.tokens = count[0];
+    statistics.modules_.emplace(module, std::move(read));
+  }
+  return statistics;
+}
+
+}  // namespace quantlane
