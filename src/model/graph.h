@@ -45,8 +45,12 @@ struct Architecture {
   Result<ModelConfig> (*from_gguf)(const Metadata& metadata, const std::string& origin);
   // Adds the architecture's keys ("llama.block_count", …) to GGUF metadata.
   void (*to_gguf)(const ModelConfig& config, Metadata& metadata);
+  // config.json (transformers 5 spelling, without dtype) that from_hugging_face reads back the same.
+  Json (*to_hugging_face)(const ModelConfig& config);
   // GGUF stores the rows of q and k permuted (rotate-neighbours RoPE) for this architecture.
   bool permutes_qk;
+  // Hugging Face stores norm weights minus one, GGUF stores them whole (Gemma).
+  bool stores_norms_minus_one;
 };
 
 std::vector<const Architecture*> architectures();
@@ -62,6 +66,9 @@ Graph build_graph(const ModelConfig& config);
 
 // "blk.0.attn_q.weight" for Role::kQuery of layer 0, and so on.
 std::string gguf_name(Role role, std::int64_t layer, const ModelConfig& config);
+// Divisors of the rotary frequencies [head_dim / 2] that Llama 3 scaling amounts to (GGUF's
+// rope_freqs.weight); empty for other scalings.
+std::vector<float> rope_frequency_divisors(const ModelConfig& config);
 // Row of the stored (permuted) matrix that holds logical row `row`; `heads` heads of `head_dim` rows.
 [[nodiscard]] std::int64_t permuted_qk_row(std::int64_t row, std::int64_t head_dim);
 
