@@ -32,7 +32,7 @@ struct TensorInfo {
   std::vector<std::int64_t> shape;  // outermost first, row-major ([N, K] for a Linear); [] = scalar
   std::uint64_t offset = 0;         // absolute byte offset in its file
   std::uint64_t size_bytes = 0;
-  std::uint32_t shard = 0;          // index into Container::files()
+  std::uint32_t shard = 0;  // index into Container::files()
 
   [[nodiscard]] std::int64_t element_count() const;
   // The matrix view [rows, cols]: cols = innermost dimension, rows = the product of the others.
@@ -45,7 +45,7 @@ struct TensorInfo {
 class Container {
  public:
   virtual ~Container() = default;
-  [[nodiscard]] virtual std::string_view kind() const = 0;  // "safetensors", "gguf"
+  [[nodiscard]] virtual std::string_view kind() const = 0;                // "safetensors", "gguf"
   [[nodiscard]] virtual std::span<const TensorInfo> tensors() const = 0;  // file order
   [[nodiscard]] virtual const TensorInfo* find(std::string_view name) const = 0;
   // The stored bytes; live as long as the container.
@@ -86,15 +86,20 @@ struct PlannedTensor {
 class ContainerWriter {
  public:
   virtual ~ContainerWriter() = default;
-  // Appends data of tensor `index`; tensors in order, each exactly its planned size (kInternal else).
+  // Appends data of tensor `index`; tensors in order, each exactly its planned size (kInternal
+  // else).
   virtual Result<void> write(std::size_t index, std::span<const std::byte> bytes) = 0;
   virtual Result<void> commit() = 0;
 };
-// `metadata`: string pairs written as __metadata__ ("format": "pt" is added).
+// `metadata`: string pairs written as __metadata__ ("format": "pt" is added). Plain types only.
+// Data lies in plan order, or wider types first where plan order would misalign a tensor.
+// kInvalidArgument for a plan that the format cannot hold.
 Result<std::unique_ptr<ContainerWriter>> create_safetensors(const std::filesystem::path& path,
                                                             std::vector<PlannedTensor> plan,
                                                             const Metadata& metadata);
-// GGUF version 3; alignment from general.alignment (default 32).
+// GGUF version 3; alignment from general.alignment (default 32). kInvalidArgument for a plan that
+// the format cannot hold (more than 4 dimensions, names above 63 bytes, types without a ggml id,
+// …).
 Result<std::unique_ptr<ContainerWriter>> create_gguf(const std::filesystem::path& path,
                                                      std::vector<PlannedTensor> plan,
                                                      const Metadata& metadata);

@@ -10,11 +10,10 @@
 
 namespace quantlane {
 
-struct MetadataArray;
 // One alternative per GGUF value type, so that a file is written back with the types it had.
 using MetadataValue =
-    std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t, std::int32_t,
-                 float, bool, std::string, std::uint64_t, std::int64_t, double,
+    std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t,
+                 std::int32_t, float, bool, std::string, std::uint64_t, std::int64_t, double,
                  std::vector<std::uint8_t>, std::vector<std::int8_t>, std::vector<std::uint16_t>,
                  std::vector<std::int16_t>, std::vector<std::uint32_t>, std::vector<std::int32_t>,
                  std::vector<float>, std::vector<bool>, std::vector<std::string>,
@@ -23,6 +22,9 @@ using MetadataValue =
 class Metadata {
  public:
   using Entry = std::pair<std::string, MetadataValue>;
+  Metadata() = default;
+  // Takes `entries` as they are; the caller has made sure that no key stands twice.
+  explicit Metadata(std::vector<Entry> entries) : entries_(std::move(entries)) {}
   [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
   [[nodiscard]] const MetadataValue* find(std::string_view key) const;
   // Adds or replaces, keeping the position of an existing key.

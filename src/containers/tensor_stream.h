@@ -1,0 +1,45 @@
+// The data half of both writers: takes tensor bytes in plan order, keeps the promised sizes.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "containers/container.h"
+#include "core/file.h"
+
+namespace quantlane {
+
+// stored_size() as an error (kInvalidArgument, names the tensor).
+Result<std::uint64_t> planned_size(const PlannedTensor& tensor);
+
+// Where the data of one planned tensor goes.
+struct TensorSlot {
+  std::string name;
+  std::uint64_t offset = 0;  // absolute in the file
+  std::uint64_t size_bytes = 0;
+  std::uint64_t padding = 0;  // zero bytes that follow it
+};
+
+// Writes each slot at its offset; see ContainerWriter for the contract of write() and commit().
+class TensorStream final : public ContainerWriter {
+ public:
+  // `file` already holds the header. Slots do not overlap and cover what follows the header.
+  TensorStream(AtomicFile file, std::string path, std::vector<TensorSlot> slots);
+
+  Result<void> write(std::size_t index, std::span<const std::byte> bytes) override;
+  Result<void> commit() override;
+
+ private:
+  Result<void> finish_full_slots();
+
+  AtomicFile file_;
+  std::string path_;
+  std::vector<TensorSlot> slots_;
+  std::size_t current_ = 0;    // first slot that is not complete
+  std::uint64_t written_ = 0;  // bytes of it so far
+  bool committed_ = false;
+};
+
+}  // namespace quantlane
