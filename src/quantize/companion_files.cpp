@@ -1,0 +1,68 @@
+#include "quantize/companion_files.h"
+
+#include <set>
+#include <string>
+#include <utility>
+
+#include "core/check.h"
+#include "core/file.h"
+#include "model/tokenizer/tokenizer_writer.h"
+
+namespace quantlane {
+namespace {
+
+bool is_copied(const fs::path& path) {
+  static const std::set<std::string> kExtensions = {".json",  ".txt",      ".model",
+                                                    ".jinja", ".tiktoken", ".py"};
+  static const std::set<std::string> kReplaced = {
+      "config.json",       "model.safetensors.index.json", "quantize_config.json",
+      "quant_config.json", "hf_quant_config.json",         "quantlane.json"};
+  const std::string name = path.filename().string();
+  if (kReplaced.contains(name)) return false;
+  return kExtensions.contains(path.extension().string()) || name.starts_with("LICENSE") ||
+         name.starts_with("NOTICE") || name.starts_with("USE_POLICY");
+}
+
+Result<void> copy_small_files(const fs::path& from, const fs::path& to) {
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(from, code)) {
+    if (!entry.is_regular_file() || !is_copied(entry.path())) continue;
+    QUANTLANE_TRY(const std::string text, read_text(entry.path()));
+    QUANTLANE_TRY_VOID(write_text(to / entry.path().filename(), text));
+  }
+  if (code) return fail(io_error("listing a folder").in(from.string()).got(code.message()));
+  return {};
+}
+
+std::string_view torch_name(DType dtype) {
+  if (dtype == DType::kF32) return "float32";
+  return dtype == DType::kF16 ? "float16" : "bfloat16";
+}
+
+void set_dtype(Json& config, DType dtype) {
+  const char* key = config.contains("torch_dtype") ? "torch_dtype" : "dtype";
+  config.set(key, torch_name(dtype));
+}
+
+}  // namespace
+
+Result<void> write_companion_files(const Checkpoint& source, const Lane& lane,
+                                   const Json& quantization_config, const fs::path& folder) {
+  Json config = source.config_json();
+  if (config.is_null()) {
+    config = source.architecture()->to_hugging_face(source.graph()->config);
+    set_dtype(config, DType::kBF16);
+    QUANTLANE_TRY(const auto tokenizer, source.tokenizer());
+    QUANTLANE_TRY_VOID(write_tokenizer_folder(tokenizer->spec(), folder));
+  } else {
+    const fs::path from =
+        fs::is_directory(source.path()) ? source.path() : source.path().parent_path();
+    QUANTLANE_TRY_VOID(copy_small_files(from, folder));
+  }
+  config.erase("quantization_config");
+  if (lane.plain) set_dtype(config, *lane.plain);
+  if (!quantization_config.is_null()) config.set("quantization_config", quantization_config);
+  return write_text(folder / "config.json", config.dump(2) + "\n");
+}
+
+}  // namespace quantlane

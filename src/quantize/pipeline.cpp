@@ -1,0 +1,90 @@
+#include "quantize/pipeline.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "core/check.h"
+#include "core/file.h"
+
+namespace quantlane {
+namespace {
+
+bool holds_blocks(const Checkpoint& source) {
+  return std::ranges::any_of(source.container().tensors(),
+                             [](const TensorInfo& tensor) { return tensor.type.block != nullptr; });
+}
+
+bool is_plain(const Lane& lane) {
+  return lane.plain.has_value() || (lane.is_gguf() && lane.recipe->base.block == nullptr);
+}
+
+Result<void> check_source(const QuantizeJob& job) {
+  if (!is_plain(job.lane) && (job.source.quantization() != nullptr || holds_blocks(job.source))) {
+    return fail(
+        unsupported("quantizing to " + job.lane.name)
+            .in(job.source.path().string())
+            .expects("an unquantized checkpoint (bf16, f16 or f32)")
+            .got("one that is quantized already")
+            .advise("start from the original checkpoint; quantizing twice adds both errors"));
+  }
+  if (job.source.graph() == nullptr && (job.lane.is_gguf() || !job.arch_agnostic)) {
+    const std::string found(job.source.config_json()["architectures"].items().empty()
+                                ? std::string_view("no architectures key")
+                                : job.source.config_json()["architectures"].items()[0].string());
+    return fail(unsupported("quantizing to " + job.lane.name)
+                    .in(job.source.path().string())
+                    .expects("one of the architectures " + supported_architectures())
+                    .got(found)
+                    .advise(job.lane.is_gguf()
+                                ? "use a folder lane (fp8, w8a8, w4a16) with --arch-agnostic"
+                                : "add --arch-agnostic to quantize every matrix by its name"));
+  }
+  if (job.lane.is_gguf() != (job.out.extension() == ".gguf")) {
+    return fail(invalid("quantizing to " + job.lane.name)
+                    .in(job.out.string())
+                    .expects(job.lane.is_gguf() ? "an output file that ends in .gguf"
+                                                : "an output folder"));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<float> importance_for(const QuantizeJob& job, const Algorithm* algorithm,
+                                  std::string_view module, std::int64_t cols) {
+  if (job.statistics == nullptr || algorithm == nullptr || !algorithm->wants_statistics) return {};
+  return job.statistics->importance(module, cols);
+}
+
+std::string main_formats(const std::map<std::string, std::int64_t>& tensor_types) {
+  std::vector<std::pair<std::int64_t, std::string>> counted;
+  for (const auto& [type, count] : tensor_types) counted.emplace_back(count, type);
+  std::ranges::sort(counted, [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  });
+  std::string text;
+  for (const auto& [count, type] : counted) text += (text.empty() ? "" : " + ") + type;
+  return text;
+}
+
+double stored_bits_per_weight(const Checkpoint& artefact) {
+  const auto parameters = static_cast<double>(artefact.parameter_count());
+  std::uint64_t bytes = 0;
+  for (const TensorInfo& tensor : artefact.container().tensors()) bytes += tensor.size_bytes;
+  return parameters > 0 ? 8.0 * static_cast<double>(bytes) / parameters : 0;
+}
+
+Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
+  QUANTLANE_TRY_VOID(check_source(job));
+  const auto start = std::chrono::steady_clock::now();
+  QUANTLANE_TRY(QuantizeSummary summary, job.lane.is_gguf() ? write_gguf(job, pool, progress)
+                                                            : write_folder(job, pool, progress));
+  summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  summary.size_bytes = size_on_disk(job.out);
+  summary.format = main_formats(summary.tensor_types);
+  for (const std::string& notice : summary.notices) progress.notice(notice);
+  return summary;
+}
+
+}  // namespace quantlane

@@ -1,0 +1,55 @@
+// One lane of one checkpoint to one artefact: read, quantize, write, in a stream over tensors.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "calibrate/statistics.h"
+#include "core/threads.h"
+#include "model/checkpoint.h"
+#include "quantize/algorithms/algorithm.h"
+#include "quantize/lane.h"
+#include "quantlane/progress.h"
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+struct QuantizeJob {
+  const Checkpoint& source;
+  const Lane& lane;
+  const Statistics* statistics = nullptr;  // importance; nullptr = none
+  std::filesystem::path out;               // folder, or file ending in .gguf
+  // Quantize every two-dimensional ".weight" that is no embedding, head or norm, without knowing
+  // the architecture. Folder lanes only.
+  bool arch_agnostic = false;
+};
+
+struct QuantizeSummary {
+  std::uint64_t size_bytes = 0;  // of the whole artefact on disk
+  double bits_per_weight = 0;    // tensor bytes * 8 / parameters
+  double seconds = 0;
+  std::string format;                                // "fp8_e4m3_channel", "q4_k + q6_k"
+  std::map<std::string, std::int64_t> tensor_types;  // encoding -> number of tensors
+  std::vector<std::string> notices;                  // fallbacks taken
+};
+
+// The artefact appears whole or not at all. A quantized source is refused unless the lane is plain
+// (dequantizing); kUnsupported then says so.
+Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, Progress& progress);
+
+// Mean number of stored bits per parameter of an artefact's tensors.
+double stored_bits_per_weight(const Checkpoint& artefact);
+
+// The two writers behind run_quantize, one file each.
+Result<QuantizeSummary> write_folder(const QuantizeJob& job, ThreadPool& pool, Progress& progress);
+Result<QuantizeSummary> write_gguf(const QuantizeJob& job, ThreadPool& pool, Progress& progress);
+
+// Shared by both: a parameter that a plain lane or GGUF can take from `source`, importance of the
+// inputs of `module`, joined names of the encodings with their counts.
+std::vector<float> importance_for(const QuantizeJob& job, const Algorithm* algorithm,
+                                  std::string_view module, std::int64_t cols);
+std::string main_formats(const std::map<std::string, std::int64_t>& tensor_types);
+
+}  // namespace quantlane

@@ -1,0 +1,149 @@
+#include "quantize/row_stream.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "core/cancel.h"
+#include "core/check.h"
+#include "kernels/encode.h"
+
+namespace quantlane {
+namespace {
+
+// Values in one slice: large enough to amortise the hand-over, small enough that a wave of slices
+// stays in the outer caches.
+constexpr std::int64_t kSliceValues = std::int64_t{1} << 18;
+// Slices per worker in one wave.
+constexpr std::int64_t kSlicesPerWorker = 4;
+
+Result<void> check_finite(const float* values, std::int64_t rows, std::int64_t cols,
+                          std::int64_t first_row, const std::string& name) {
+  for (std::int64_t i = 0; i < rows * cols; ++i) {
+    if (std::isfinite(values[i])) continue;
+    return fail(
+        corrupt("quantizing a weight")
+            .of(name)
+            .expects("finite values")
+            .got("NaN or infinity in row " + std::to_string(first_row + i / cols) + ", column " +
+                 std::to_string(i % cols))
+            .advise("the checkpoint is broken: quantlane inspect lists the damaged tensors"));
+  }
+  return {};
+}
+
+// The hot data-free formats have row encoders that read bf16 directly.
+using FastEncoder = kernels::EncodedRow (*)(const std::uint16_t*, std::int64_t, std::int8_t*);
+FastEncoder fast_encoder(const Weight& weight, const Scheme& scheme, const Algorithm& algorithm) {
+  if (algorithm.wants_statistics || scheme.granularity != Granularity::kChannel ||
+      scheme.scale_dtype != DType::kBF16 || scheme.bits != 8 || !scheme.symmetric ||
+      weight.bf16_rows() == nullptr) {
+    return nullptr;
+  }
+  return scheme.type == ValueType::kInt ? kernels::encode_row_int8 : kernels::encode_row_e4m3;
+}
+
+Result<QuantTensor> encode_fast(FastEncoder encode, const Weight& weight, const std::string& name,
+                                const Scheme& scheme, std::int64_t begin, std::int64_t count) {
+  QuantTensor slice;
+  slice.scheme = scheme;
+  slice.rows = count;
+  slice.cols = weight.cols();
+  slice.codes.resize(static_cast<std::size_t>(count * slice.cols));
+  slice.scales.resize(static_cast<std::size_t>(count));
+  for (std::int64_t r = 0; r < count; ++r) {
+    const auto row = encode(weight.bf16_rows() + (begin + r) * slice.cols, slice.cols,
+                            slice.codes.data() + r * slice.cols);
+    slice.scales[static_cast<std::size_t>(r)] = row.scale;
+    if (row.finite) continue;
+    std::vector<float> values(static_cast<std::size_t>(slice.cols));
+    weight.decode_rows(begin + r, 1, values.data());
+    QUANTLANE_TRY_VOID(check_finite(values.data(), 1, slice.cols, begin + r, name));
+  }
+  return slice;
+}
+
+}  // namespace
+
+Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& pool,
+                           const SliceEncoder& encode, const SliceSink& sink) {
+  const std::int64_t slice_rows =
+      std::max<std::int64_t>(1, kSliceValues / std::max<std::int64_t>(1, cols));
+  const std::int64_t wave = slice_rows * pool.size() * kSlicesPerWorker;
+  for (std::int64_t first = 0; first < rows; first += wave) {
+    QUANTLANE_TRY_VOID(check_cancel("quantizing"));
+    const std::int64_t end = std::min(rows, first + wave);
+    const std::int64_t slices = (end - first + slice_rows - 1) / slice_rows;
+    std::vector<std::optional<Result<SliceParts>>> done(static_cast<std::size_t>(slices));
+    pool.parallel_for(slices, [&](std::int64_t i, int) {
+      const std::int64_t begin = first + i * slice_rows;
+      done[static_cast<std::size_t>(i)] = encode(begin, std::min(slice_rows, end - begin));
+    });
+    for (std::int64_t i = 0; i < slices; ++i) {
+      auto& parts = *done[static_cast<std::size_t>(i)];
+      if (!parts) return std::unexpected(std::move(parts).error());
+      QUANTLANE_TRY_VOID(sink(*parts, std::min(end, first + (i + 1) * slice_rows)));
+    }
+  }
+  return {};
+}
+
+SliceEncoder linear_encoder(const Weight& weight, const std::string& name, const Dialect& dialect,
+                            const LinearScheme& scheme, const Algorithm& algorithm,
+                            std::vector<float> importance) {
+  const std::size_t part_count = dialect.plan(name, scheme, weight.rows(), weight.cols()).size();
+  const FastEncoder fast = fast_encoder(weight, scheme.weight, algorithm);
+  return [&weight, name, &dialect, scheme, &algorithm, importance = std::move(importance),
+          part_count, fast](std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
+    QuantTensor slice;
+    if (fast != nullptr) {
+      QUANTLANE_TRY(slice, encode_fast(fast, weight, name, scheme.weight, begin, count));
+    } else {
+      std::vector<float> values(static_cast<std::size_t>(count * weight.cols()));
+      weight.decode_rows(begin, count, values.data());
+      QUANTLANE_TRY_VOID(check_finite(values.data(), count, weight.cols(), begin, name));
+      QUANTLANE_TRY(slice, algorithm.quantize(scheme.weight, values.data(), count, weight.cols(),
+                                              importance));
+    }
+    SliceParts parts(part_count);
+    dialect.pack_rows(slice, begin == 0, weight.rows(), parts);
+    return parts;
+  };
+}
+
+SliceEncoder typed_encoder(const Weight& weight, const std::string& name, ElementType type,
+                           const Algorithm* algorithm, std::vector<float> importance, RowMap map) {
+  return [&weight, name, type, algorithm, importance = std::move(importance), map = std::move(map)](
+             std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
+    const std::int64_t cols = weight.cols();
+    std::vector<float> values(static_cast<std::size_t>(count * cols));
+    if (!map.source_row) {
+      weight.decode_rows(begin, count, values.data());
+    } else {
+      for (std::int64_t r = 0; r < count; ++r) {
+        weight.decode_rows(map.source_row(begin + r), 1, values.data() + r * cols);
+      }
+    }
+    QUANTLANE_TRY_VOID(check_finite(values.data(), count, cols, begin, name));
+    if (map.shift != 0) {
+      for (float& value : values) value += map.shift;
+    }
+    SliceParts parts(1);
+    const auto row_bytes = static_cast<std::size_t>(type.bytes_of(cols));
+    parts[0].resize(static_cast<std::size_t>(count) * row_bytes);
+    for (std::int64_t r = 0; r < count; ++r) {
+      const float* row = values.data() + r * cols;
+      std::byte* target = parts[0].data() + static_cast<std::size_t>(r) * row_bytes;
+      if (type.block == nullptr) {
+        encode_plain(type.plain, row, cols, target);
+      } else {
+        algorithm->encode(*type.block, std::span(row, static_cast<std::size_t>(cols)), importance,
+                          target);
+      }
+    }
+    return parts;
+  };
+}
+
+}  // namespace quantlane

@@ -1,0 +1,46 @@
+// Turns the rows of one parameter into the bytes of one or more stored tensors: slices are encoded
+// in parallel and handed over in order, so memory is bounded by a few slices.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/threads.h"
+#include "model/weight.h"
+#include "quantize/algorithms/algorithm.h"
+#include "quantize/lane.h"
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+// Bytes of one slice for each planned tensor of the parameter.
+using SliceParts = std::vector<std::vector<std::byte>>;
+
+// Called for rows [begin, begin + count), from several threads at once.
+using SliceEncoder = std::function<Result<SliceParts>(std::int64_t begin, std::int64_t count)>;
+// Called in row order on the calling thread.
+using SliceSink = std::function<Result<void>(const SliceParts& parts, std::int64_t rows_done)>;
+
+// The first failing slice, in row order, decides the error. Checks for cancellation between waves.
+Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& pool,
+                           const SliceEncoder& encode, const SliceSink& sink);
+
+// Encodes rows of `weight` under a group scheme and packs them as `dialect` lays them out; one part
+// per tensor of Dialect::plan. NaN and infinities are refused with the tensor's name and row.
+SliceEncoder linear_encoder(const Weight& weight, const std::string& name, const Dialect& dialect,
+                            const LinearScheme& scheme, const Algorithm& algorithm,
+                            std::vector<float> importance);
+
+// Where output row r of a plain or block tensor comes from, and what is added to every value
+// (Gemma's norms are stored minus one in one container and whole in the other).
+struct RowMap {
+  std::function<std::int64_t(std::int64_t)> source_row;  // empty = the same row
+  float shift = 0;
+};
+// Encodes rows of `weight` as `type` (f32, f16, bf16 or blocks), one part.
+SliceEncoder typed_encoder(const Weight& weight, const std::string& name, ElementType type,
+                           const Algorithm* algorithm, std::vector<float> importance, RowMap map);
+
+}  // namespace quantlane

@@ -1,0 +1,328 @@
+// The Hugging Face folder writer: the tensors of each source shard in their order, quantized
+// Linears replaced by what the dialect stores; configuration, tokenizer and all small files copied.
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "core/check.h"
+#include "core/file.h"
+#include "quantize/companion_files.h"
+#include "quantize/pipeline.h"
+#include "quantize/row_stream.h"
+
+namespace quantlane {
+namespace {
+
+// One tensor of the source (or one parameter, where the source holds it in another form) on its
+// way.
+struct Item {
+  std::string name;  // output tensor name, or "<module>.weight" of a quantized Linear
+  std::uint32_t shard = 0;
+  Weight weight;  // empty: raw bytes of `raw` are copied
+  const TensorInfo* raw = nullptr;
+  std::vector<std::int64_t> shape;
+  bool quantized = false;
+  float shift = 0;
+};
+
+std::string module_of(const std::string& tensor_name) {
+  constexpr std::string_view kSuffix = ".weight";
+  return tensor_name.ends_with(kSuffix) ? tensor_name.substr(0, tensor_name.size() - kSuffix.size())
+                                        : tensor_name;
+}
+
+bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
+
+// A matrix that llm-compressor's "Linear" targets would reach, judged by its name alone.
+bool looks_like_linear(const TensorInfo& tensor) {
+  if (tensor.shape.size() != 2 || !tensor.name.ends_with(".weight") || !is_float(tensor.type.plain))
+    return false;
+  for (const std::string_view kept :
+       {"embed", "lm_head", "norm", "wte", "wpe", "router", ".gate.weight"}) {
+    if (tensor.name.find(kept) != std::string::npos) return false;
+  }
+  return true;
+}
+
+// Linears of the blocks are quantized; the head is not (every engine expects it so).
+bool is_target(const QuantizeJob& job, const Parameter* parameter, const TensorInfo& tensor) {
+  if (job.lane.dialect == nullptr) return false;
+  if (job.source.graph() == nullptr) return looks_like_linear(tensor);
+  return parameter != nullptr && is_linear(parameter->role) && parameter->role != Role::kHead;
+}
+
+// Source tensors as they are stored: a plain Hugging Face folder.
+Result<std::vector<Item>> items_of_tensors(const QuantizeJob& job) {
+  std::map<std::string_view, const Parameter*> by_name;
+  if (const Graph* graph = job.source.graph()) {
+    for (const Parameter& parameter : graph->parameters) by_name[parameter.name] = &parameter;
+  }
+  const Container& container = job.source.container();
+  std::vector<Item> items;
+  for (const TensorInfo& tensor : container.tensors()) {
+    const auto it = by_name.find(tensor.name);
+    const Parameter* parameter = it == by_name.end() ? nullptr : it->second;
+    Item item{.name = tensor.name,
+              .shard = tensor.shard,
+              .weight = {},
+              .raw = &tensor,
+              .shape = tensor.shape};
+    item.quantized = is_target(job, parameter, tensor);
+    if (item.quantized || (job.lane.plain && is_float(tensor.type.plain)))
+      item.weight = Weight(&container, &tensor);
+    items.push_back(std::move(item));
+  }
+  return items;
+}
+
+// Parameters of the graph, decoded: GGUF and quantized folders.
+Result<std::vector<Item>> items_of_parameters(const QuantizeJob& job) {
+  std::vector<Item> items;
+  const Graph& graph = *job.source.graph();
+  for (const Parameter& p : graph.parameters) {
+    Item item{.name = p.name, .shard = 0, .weight = {}, .raw = nullptr, .shape = {}};
+    QUANTLANE_TRY(item.weight, job.source.weight(p));
+    const bool vector = !is_linear(p.role) && p.role != Role::kEmbedding;
+    item.shape =
+        vector ? std::vector<std::int64_t>{p.cols} : std::vector<std::int64_t>{p.rows, p.cols};
+    item.quantized = job.lane.dialect != nullptr && is_linear(p.role) && p.role != Role::kHead;
+    const bool folder_norms_minus_one = job.source.architecture()->stores_norms_minus_one;
+    if (is_norm(p.role) && folder_norms_minus_one && !graph.config.norm_plus_one) item.shift = -1;
+    items.push_back(std::move(item));
+  }
+  return items;
+}
+
+// The group size for all Linears: the wanted one, or the largest of 64 and 32 that divides every
+// width.
+Result<LinearScheme> fit_group_size(const QuantizeJob& job, const std::vector<Item>& items,
+                                    std::vector<std::string>& notices) {
+  LinearScheme scheme = job.lane.scheme;
+  if (scheme.weight.granularity != Granularity::kGroup) return scheme;
+  for (const int group : {scheme.weight.group_size, 64, 32}) {
+    if (group > scheme.weight.group_size) continue;
+    const auto misfit = std::ranges::find_if(items, [group](const Item& item) {
+      return item.quantized && item.weight.cols() % group != 0;
+    });
+    if (misfit == items.end()) {
+      scheme.weight.group_size = group;
+      return scheme;
+    }
+    notices.push_back(job.lane.name + ": group size " + std::to_string(group) +
+                      " does not divide the " + std::to_string(misfit->weight.cols()) +
+                      " columns of " + misfit->name);
+  }
+  return fail(unsupported("choosing a group size for " + job.lane.name)
+                  .in(job.source.path().string())
+                  .expects("widths that 32 divides")
+                  .got(notices.back())
+                  .advise("use a per-channel lane (fp8, w8a8) or a GGUF lane"));
+}
+
+Result<void> check_dialect(const QuantizeJob& job, const std::vector<Item>& items,
+                           const LinearScheme& scheme) {
+  bool any = false;
+  for (const Item& item : items) {
+    if (!item.quantized) continue;
+    any = true;
+    if (const auto reason =
+            job.lane.dialect->cannot_hold(scheme, item.weight.rows(), item.weight.cols())) {
+      return fail(unsupported("quantizing to " + job.lane.name)
+                      .in(job.source.path().string())
+                      .of(item.name)
+                      .got(*reason));
+    }
+  }
+  if (!any) {
+    return fail(invalid("quantizing to " + job.lane.name)
+                    .in(job.source.path().string())
+                    .expects("at least one Linear to quantize")
+                    .got("none"));
+  }
+  return {};
+}
+
+std::string output_name(std::uint32_t shard, std::size_t shards) {
+  if (shards == 1) return "model.safetensors";
+  char name[64];
+  std::snprintf(name, sizeof(name), "model-%05u-of-%05zu.safetensors", shard + 1, shards);
+  return name;
+}
+
+class FolderWriter {
+ public:
+  FolderWriter(const QuantizeJob& job, std::vector<Item> items, LinearScheme scheme,
+               ThreadPool& pool, Progress& progress)
+      : job_(job), items_(std::move(items)), scheme_(scheme), pool_(pool), progress_(progress) {
+    for (const Item& item : items_)
+      shards_ = std::max<std::size_t>(shards_, item.shard + std::size_t{1});
+  }
+
+  Result<QuantizeSummary> run() {
+    QUANTLANE_TRY(AtomicDirectory directory, AtomicDirectory::create(job_.out));
+    std::uint64_t total = 0;
+    for (const Item& item : items_) total += source_bytes(item);
+    progress_.begin("quantize " + job_.lane.name, total, "B");
+    for (std::uint32_t shard = 0; shard < shards_; ++shard) {
+      QUANTLANE_TRY_VOID(write_shard(directory.path(), shard));
+    }
+    if (shards_ > 1) QUANTLANE_TRY_VOID(write_index(directory.path()));
+    QUANTLANE_TRY_VOID(
+        write_companion_files(job_.source, job_.lane, quantization_config(), directory.path()));
+    QUANTLANE_TRY_VOID(directory.commit());
+    progress_.end();
+    summary_.bits_per_weight = 8.0 * static_cast<double>(written_) / static_cast<double>(values_);
+    return std::move(summary_);
+  }
+
+ private:
+  static std::uint64_t source_bytes(const Item& item) {
+    return item.raw != nullptr
+               ? item.raw->size_bytes
+               : static_cast<std::uint64_t>(item.weight.rows() * item.weight.cols()) * 2;
+  }
+
+  [[nodiscard]] ElementType plain_type(const Item& item) const {
+    if (job_.lane.plain) return {.plain = *job_.lane.plain};
+    return item.raw != nullptr ? item.raw->type : ElementType{.plain = DType::kBF16};
+  }
+
+  [[nodiscard]] std::vector<PlannedTensor> planned(const Item& item) const {
+    if (item.quantized) {
+      return job_.lane.dialect->plan(module_of(item.name), scheme_, item.weight.rows(),
+                                     item.weight.cols());
+    }
+    return {{.name = item.name,
+             .type = item.weight.valid() ? plain_type(item) : item.raw->type,
+             .shape = item.shape}};
+  }
+
+  Result<void> write_shard(const fs::path& folder, std::uint32_t shard) {
+    std::vector<PlannedTensor> plan;
+    for (const Item& item : items_) {
+      if (item.shard != shard) continue;
+      for (PlannedTensor& tensor : planned(item)) {
+        written_ += tensor.size_bytes();
+        if (shards_ > 1) weight_map_.set(tensor.name, output_name(shard, shards_));
+        plan.push_back(std::move(tensor));
+      }
+    }
+    QUANTLANE_TRY(const auto writer,
+                  create_safetensors(folder / output_name(shard, shards_), plan, {}));
+    std::size_t index = 0;
+    for (const Item& item : items_) {
+      if (item.shard != shard) continue;
+      QUANTLANE_TRY_VOID(write_item(*writer, index, item));
+      done_ += source_bytes(item);
+      progress_.update(done_);
+    }
+    return writer->commit();
+  }
+
+  Result<void> write_item(ContainerWriter& writer, std::size_t& index, const Item& item) {
+    if (!item.weight.valid()) {
+      values_ += static_cast<std::uint64_t>(item.raw->element_count());
+      QUANTLANE_TRY_VOID(writer.write(index++, job_.source.container().bytes(*item.raw)));
+      job_.source.container().drop(*item.raw);
+      return {};
+    }
+    values_ += static_cast<std::uint64_t>(item.weight.rows() * item.weight.cols());
+    return item.quantized ? write_linear(writer, index, item) : write_plain(writer, index, item);
+  }
+
+  Result<void> write_linear(ContainerWriter& writer, std::size_t& index, const Item& item) {
+    const Algorithm* algorithm = algorithm_by_name(job_.lane.algorithm);
+    const std::string module = module_of(item.name);
+    const auto encoder =
+        linear_encoder(item.weight, module, *job_.lane.dialect, scheme_, *algorithm,
+                       importance_for(job_, algorithm, module, item.weight.cols()));
+    // The first part streams to disk, the small ones (scales) wait until it is complete.
+    SliceParts rest(
+        job_.lane.dialect->plan(module, scheme_, item.weight.rows(), item.weight.cols()).size());
+    std::uint64_t dropped = 0;
+    const auto sink = [&](const SliceParts& parts, std::int64_t rows_done) -> Result<void> {
+      for (std::size_t i = 1; i < parts.size(); ++i)
+        rest[i].insert(rest[i].end(), parts[i].begin(), parts[i].end());
+      if (item.raw != nullptr) {
+        const std::uint64_t reached =
+            item.raw->type.bytes_of(item.weight.cols()) * static_cast<std::uint64_t>(rows_done);
+        job_.source.container().drop(*item.raw, dropped, reached - dropped);
+        progress_.update(done_ + reached);
+        dropped = reached;
+      }
+      return writer.write(index, parts[0]);
+    };
+    QUANTLANE_TRY_VOID(stream_slices(item.weight.rows(), item.weight.cols(), pool_, encoder, sink));
+    for (std::size_t i = 1; i < rest.size(); ++i)
+      QUANTLANE_TRY_VOID(writer.write(index + i, rest[i]));
+    index += rest.size();
+    ++summary_.tensor_types[scheme_.weight.spelling()];
+    return {};
+  }
+
+  Result<void> write_plain(ContainerWriter& writer, std::size_t& index, const Item& item) {
+    const auto encoder = typed_encoder(item.weight, item.name, plain_type(item), nullptr, {},
+                                       {.source_row = {}, .shift = item.shift});
+    QUANTLANE_TRY_VOID(stream_slices(
+        item.weight.rows(), item.weight.cols(), pool_, encoder,
+        [&](const SliceParts& parts, std::int64_t) { return writer.write(index, parts[0]); }));
+    if (job_.lane.plain) ++summary_.tensor_types[std::string(plain_type(item).name())];
+    ++index;
+    return {};
+  }
+
+  Result<void> write_index(const fs::path& folder) {
+    Json index;
+    index.set("metadata", Json::object({{"total_size", static_cast<std::int64_t>(written_)}}));
+    index.set("weight_map", weight_map_);
+    return write_text(folder / "model.safetensors.index.json", index.dump(2) + "\n");
+  }
+
+  // Every matrix that a reader might take for a quantized Linear but is stored plain.
+  [[nodiscard]] Json quantization_config() const {
+    if (job_.lane.dialect == nullptr) return {};
+    std::vector<std::string> ignore;
+    for (const Item& item : items_) {
+      const bool matrix = item.shape.size() == 2 && item.name.ends_with(".weight");
+      if (matrix && !item.quantized && item.name.find("embed") == std::string::npos)
+        ignore.push_back(module_of(item.name));
+    }
+    // Tied models have no head tensor, but engines still ask whether "lm_head" is quantized.
+    if (std::ranges::find(ignore, "lm_head") == ignore.end()) ignore.emplace_back("lm_head");
+    return job_.lane.dialect->write_config(scheme_, ignore);
+  }
+
+  const QuantizeJob& job_;
+  std::vector<Item> items_;
+  LinearScheme scheme_;
+  ThreadPool& pool_;
+  Progress& progress_;
+  QuantizeSummary summary_;
+  Json weight_map_;
+  std::size_t shards_ = 1;
+  std::uint64_t written_ = 0;
+  std::uint64_t values_ = 0;
+  std::uint64_t done_ = 0;
+};
+
+}  // namespace
+
+Result<QuantizeSummary> write_folder(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
+  const bool stored_plain =
+      job.source.quantization() == nullptr && !job.source.config_json().is_null();
+  QUANTLANE_TRY(std::vector<Item> items,
+                stored_plain ? items_of_tensors(job) : items_of_parameters(job));
+  std::vector<std::string> notices;
+  LinearScheme scheme;
+  if (job.lane.dialect != nullptr) {
+    QUANTLANE_TRY(scheme, fit_group_size(job, items, notices));
+    QUANTLANE_TRY_VOID(check_dialect(job, items, scheme));
+    if (!notices.empty()) notices.push_back(job.lane.name + ": using " + scheme.weight.spelling());
+  }
+  FolderWriter writer(job, std::move(items), scheme, pool, progress);
+  QUANTLANE_TRY(QuantizeSummary summary, writer.run());
+  summary.notices = std::move(notices);
+  return summary;
+}
+
+}  // namespace quantlane
