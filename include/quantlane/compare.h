@@ -28,11 +28,11 @@ struct TaskScore {
 
 // One gate: a non-inferiority test of the lane against the reference.
 struct AxisVerdict {
-  std::string axis;    // "ppl", "kld", "top1", "task:code", "tasks"
+  std::string axis;  // "ppl", "kld", "top1", "task:code", "tasks"
   Verdict verdict = Verdict::kInconclusive;
-  Interval estimate;   // of what the gate bounds (loss: larger is worse)
-  double margin = 0;   // the largest acceptable loss
-  std::string unit;    // "nats", "ratio", "points", …
+  Interval estimate;              // of what the gate bounds (loss: larger is worse)
+  double margin = 0;              // the largest acceptable loss
+  std::string unit;               // "nats", "ratio", "points", …
   std::int64_t more_samples = 0;  // about this many more would decide; 0 when decided
 };
 
@@ -47,21 +47,22 @@ struct Speed {
   double decode_tok_s = 0;   // measured on this machine
 };
 
-// Speed on the target hardware computed from its peaks and bandwidth, never mixed with measurements.
+// Speed on the target hardware computed from its peaks and bandwidth, never mixed with
+// measurements.
 struct Projection {
-  bool fits = true;              // weights and working memory fit the device
-  bool native = true;            // the device has the arithmetic of the lane; else memory saving only
+  bool fits = true;    // weights and working memory fit the device
+  bool native = true;  // the device has the arithmetic of the lane; else memory saving only
   double prefill_tok_s = 0;
   double decode_tok_s = 0;
-  double memory_bytes = 0;       // weights + key-value cache of the workload
-  std::string bound;             // "memory bandwidth", "compute"
+  double memory_bytes = 0;  // weights + key-value cache of the workload
+  std::string bound;        // "memory bandwidth", "compute"
 };
 
 // Relative error of one Linear's output on calibration statistics: an entry of the error map.
 struct LayerError {
   std::int64_t layer = 0;
-  std::string role;     // "q", "k", "v", "o", "gate", "up", "down", "head"
-  std::string format;   // what the tensor got: "q5_0"
+  std::string role;          // "q", "k", "v", "o", "gate", "up", "down", "head"
+  std::string format;        // what the tensor got: "q5_0"
   double relative_rmse = 0;  // of the weights, importance-weighted
 };
 
@@ -125,11 +126,11 @@ struct CompareReport {
   std::string command;
   MachineReport machine;
   ReferenceReport reference;
-  Divergence noise_floor;      // reference against itself, other batch shape
-  std::string text;            // what was evaluated
+  Divergence noise_floor;  // reference against itself, other batch shape
+  std::string text;        // what was evaluated
   std::int64_t chunk = 0;
   std::int64_t tokens_scored = 0;
-  std::string calibration;     // what was calibrated on
+  std::string calibration;  // what was calibrated on
   std::int64_t calibration_tokens = 0;
   std::vector<LaneReport> lanes;
   std::map<std::string, double> margins;  // gate -> margin in force
@@ -137,12 +138,13 @@ struct CompareReport {
 };
 
 struct CompareOptions {
-  std::filesystem::path checkpoint;       // empty = the embedded canary model
-  std::vector<std::string> lanes;         // empty = the default six
-  std::optional<std::filesystem::path> workload;  // JSONL: {"prompt","answer"} items; file or folder
-  std::optional<std::filesystem::path> text;      // evaluation text; default: the embedded prose
+  std::filesystem::path checkpoint;  // empty = the embedded canary model
+  std::vector<std::string> lanes;    // empty = the default six
+  std::optional<std::filesystem::path>
+      workload;                               // JSONL: {"prompt","answer"} items; file or folder
+  std::optional<std::filesystem::path> text;  // evaluation text; default: the embedded prose
   std::optional<std::filesystem::path> calibration_text;
-  std::string target = "this-machine";    // a name of data/hardware
+  std::string target = "this-machine";  // a name of data/hardware
   std::filesystem::path out = "compare-out";
   std::int64_t chunk = 512;
   std::int64_t chunks = 0;                // 0 = 40, or what the text has
@@ -151,8 +153,8 @@ struct CompareOptions {
   std::int64_t context = 4096;            // of the workload, for memory and projection
   std::int64_t concurrency = 1;           // of the workload, for memory and projection
   int threads = 0;
-  bool fresh = false;                     // ignore finished work of earlier runs
-  std::string command;                    // echoed into the report
+  bool fresh = false;   // ignore finished work of earlier runs
+  std::string command;  // echoed into the report
 };
 
 Result<CompareReport> compare(const CompareOptions& options, Progress& progress);

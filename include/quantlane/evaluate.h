@@ -20,8 +20,8 @@ struct Interval {
 
 // Every difference to the reference is paired token by token; intervals are clustered by chunk.
 struct Divergence {
-  Interval ppl_ratio;       // perplexity / reference perplexity
-  Interval kld_mean;        // KL(reference || this), nats per token
+  Interval ppl_ratio;  // perplexity / reference perplexity
+  Interval kld_mean;   // KL(reference || this), nats per token
   double kld_p99 = 0;
   double kld_max = 0;
   Interval top1_agreement;  // share of tokens with the same most likely next token, 0..1
@@ -40,18 +40,18 @@ struct EvalOptions {
   std::filesystem::path checkpoint;
   std::filesystem::path text;                      // UTF-8 file
   std::optional<std::filesystem::path> reference;  // checkpoint to compare with
-  std::int64_t chunk = 512;    // tokens per chunk; each is scored on its second half
-  std::int64_t chunks = 0;     // 0 = as many as the text has
-  std::int64_t stride = 0;     // > 0: sliding windows of `chunk` tokens that score `stride` new ones
-  int threads = 0;             // 0 = all usable cores
+  std::int64_t chunk = 512;  // tokens per chunk; each is scored on its second half
+  std::int64_t chunks = 0;   // 0 = as many as the text has
+  std::int64_t stride = 0;   // > 0: sliding windows of `chunk` tokens that score `stride` new ones
+  int threads = 0;           // 0 = all usable cores
 };
 
 Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress);
 
 // Writes float32 logits [tokens, vocab] of `ids` (one sequence from position 0) as .npy.
 Result<void> write_logits(const std::filesystem::path& checkpoint,
-                          const std::filesystem::path& ids_json,
-                          const std::filesystem::path& npy, int threads);
+                          const std::filesystem::path& ids_json, const std::filesystem::path& npy,
+                          int threads);
 
 std::string to_json(const EvalResult& result);
 
