@@ -1,0 +1,230 @@
+// Properties that every row of block_formats() must have.
+#include "formats/block_format.h"
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/rng.h"
+
+namespace quantlane {
+namespace {
+
+std::vector<float> normal_values(std::size_t count, double sigma, std::uint64_t seed) {
+  Rng rng(seed);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(rng.normal() * sigma);
+  return values;
+}
+
+std::vector<float> lognormal(std::size_t count, std::uint64_t seed) {
+  std::vector<float> values = normal_values(count, 1, seed);
+  for (float& value : values) value = std::exp(value);
+  return values;
+}
+
+std::vector<std::byte> encoded(const BlockFormat& format, const std::vector<float>& values,
+                               const std::vector<float>& importance = {}) {
+  std::vector<std::byte> blocks(
+      static_cast<std::size_t>(format.row_bytes(static_cast<std::int64_t>(values.size()))));
+  format.encode(values, importance, blocks.data());
+  return blocks;
+}
+
+std::vector<float> decoded(const BlockFormat& format, const std::vector<std::byte>& blocks) {
+  const auto count = static_cast<std::int64_t>(blocks.size()) / format.block_bytes;
+  std::vector<float> values(static_cast<std::size_t>(count * format.block_values));
+  format.decode(blocks.data(), count, values.data());
+  return values;
+}
+
+std::vector<float> round_trip(const BlockFormat& format, const std::vector<float>& values,
+                              const std::vector<float>& importance = {}) {
+  return decoded(format, encoded(format, values, importance));
+}
+
+// sqrt(sum w (a - b)^2 / sum w b^2); w empty = 1.
+double relative_error(const std::vector<float>& a, const std::vector<float>& b,
+                      const std::vector<float>& w = {}) {
+  double error = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double weight = w.empty() ? 1.0 : static_cast<double>(w[i]);
+    const double difference = static_cast<double>(a[i]) - static_cast<double>(b[i]);
+    error += weight * difference * difference;
+    norm += weight * static_cast<double>(b[i]) * static_cast<double>(b[i]);
+  }
+  return std::sqrt(error / norm);
+}
+
+class BlockFormats : public testing::TestWithParam<const BlockFormat*> {
+ protected:
+  const BlockFormat& format() const { return *GetParam(); }
+  bool encodes() const { return format().encode != nullptr; }
+};
+
+INSTANTIATE_TEST_SUITE_P(Table, BlockFormats, testing::ValuesIn(block_formats()),
+                         [](const auto& test) { return std::string(test.param->name); });
+
+TEST(BlockFormatTable, NamesAndIdsAreUniqueAndFound) {
+  std::set<std::string_view> names;
+  std::set<int> ids;
+  for (const BlockFormat* format : block_formats()) {
+    EXPECT_TRUE(names.insert(format->name).second) << format->name;
+    EXPECT_TRUE(ids.insert(format->ggml_id).second) << format->name;
+    EXPECT_EQ(block_format_by_name(format->name), format);
+    EXPECT_EQ(block_format_by_ggml_id(format->ggml_id), format);
+    if (!format->fallback.empty()) {
+      const BlockFormat* fallback = block_format_by_name(format->fallback);
+      ASSERT_NE(fallback, nullptr) << format->name;
+      EXPECT_LT(fallback->block_values, format->block_values);
+      EXPECT_NE(fallback->encode, nullptr);
+    }
+  }
+  EXPECT_EQ(block_format_by_name("q4_k")->row_bytes(512), 288);
+  EXPECT_EQ(block_format_by_name("no such format"), nullptr);
+  EXPECT_EQ(block_format_by_ggml_id(-1), nullptr);
+}
+
+// Blocks that llama-quantize wrote and the values that libggml reads from them
+// (scripts/make_golden_blocks.py).
+TEST_P(BlockFormats, DecodesGoldenBlocksBitForBit) {
+  const std::string path = std::string(QUANTLANE_SOURCE_DIR) + "/tests/data/formats/ggml_blocks/" +
+                           std::string(format().name) + ".bin";
+  std::ifstream file(path, std::ios::binary);
+  ASSERT_TRUE(file) << path;
+  constexpr std::size_t kValues = 1024;
+  std::vector<std::byte> blocks(static_cast<std::size_t>(format().row_bytes(kValues)));
+  std::vector<float> expected(kValues);
+  file.read(reinterpret_cast<char*>(blocks.data()), static_cast<std::streamsize>(blocks.size()));
+  file.read(reinterpret_cast<char*>(expected.data()), kValues * sizeof(float));
+  ASSERT_TRUE(file) << path << " is too short";
+  EXPECT_EQ(file.peek(), std::ifstream::traits_type::eof());
+  const std::vector<float> values = decoded(format(), blocks);
+  for (std::size_t i = 0; i < kValues; ++i) {
+    std::uint32_t bits;
+    std::uint32_t expected_bits;
+    std::memcpy(&bits, &values[i], sizeof bits);
+    std::memcpy(&expected_bits, &expected[i], sizeof bits);
+    ASSERT_EQ(bits, expected_bits) << i << ": " << values[i] << " instead of " << expected[i];
+  }
+}
+
+TEST_P(BlockFormats, ErrorOnNormalRowsIsWithinTheStatedBound) {
+  if (!encodes()) GTEST_SKIP() << "read only";
+  const std::vector<float> values = normal_values(4096 * 4, 1, 7);
+  const double error = relative_error(round_trip(format(), values), values);
+  RecordProperty("relative_error", std::to_string(error));
+  EXPECT_LE(error, format().error_bound);
+  // A bound that is far too wide would hide a worse encoder.
+  EXPECT_GE(error, 0.9 * format().error_bound);
+}
+
+TEST_P(BlockFormats, ErrorDoesNotDependOnTheScaleOfTheValues) {
+  if (!encodes()) GTEST_SKIP() << "read only";
+  const std::vector<float> ones = normal_values(4096, 1, 8);
+  for (const float factor : {0.02F, 3.0F, 1000.0F}) {
+    std::vector<float> values = ones;
+    for (float& value : values) value *= factor;
+    EXPECT_LE(relative_error(round_trip(format(), values), values), format().error_bound * 1.02)
+        << factor;
+  }
+}
+
+TEST_P(BlockFormats, DecodedValuesAreEncodedAgainWithLittleLoss) {
+  if (!encodes()) GTEST_SKIP() << "read only";
+  const std::vector<float> once = round_trip(format(), normal_values(4096, 1, 9));
+  EXPECT_LE(relative_error(round_trip(format(), once), once), format().error_bound);
+}
+
+TEST_P(BlockFormats, ZeroBlocksDecodeToZero) {
+  if (!encodes()) GTEST_SKIP() << "read only";
+  const std::vector<float> zeros(1024, 0.0F);
+  for (const float value : round_trip(format(), zeros)) EXPECT_EQ(value, 0.0F);
+  std::vector<float> signs = zeros;
+  for (std::size_t i = 0; i < signs.size(); i += 3) signs[i] = -0.0F;
+  for (const float value : round_trip(format(), signs)) EXPECT_EQ(value, 0.0F);
+}
+
+TEST_P(BlockFormats, EveryFiniteInputGivesFiniteOutput) {
+  if (!encodes()) GTEST_SKIP() << "read only";
+  constexpr float kExtremes[] = {1e-45F,   1e-38F, 1e-9F, 6e-8F, 1e4F,
+                                 65504.0F, 1e6F,   1e9F,  1e30F, 3.4e38F};
+  for (const float magnitude : kExtremes) {
+    for (int pattern = 0; pattern < 4; ++pattern) {
+      std::vector<float> values(512);
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        const bool outlier = i % 37 == 5;
+        values[i] = pattern == 0   ? magnitude
+                    : pattern == 1 ? -magnitude
+                    : pattern == 2 ? (i % 2 == 0 ? magnitude : -magnitude)
+                                   : (outlier ? magnitude : 1e-3F * static_cast<float>(i));
+      }
+      for (const float value : round_trip(format(), values)) {
+        ASSERT_TRUE(std::isfinite(value)) << magnitude << " pattern " << pattern;
+        ASSERT_LE(std::abs(value), std::max(magnitude, 0.6F) * 1.5F + 1e-6F)
+            << magnitude << " pattern " << pattern;
+      }
+    }
+  }
+}
+
+TEST_P(BlockFormats, ConstantBlocksKeepTheirValue) {
+  if (!encodes()) GTEST_SKIP() << "read only";
+  for (const float constant : {0.37F, -0.37F, 12.0F, -1e-3F}) {
+    const std::vector<float> values(512, constant);
+    EXPECT_LE(relative_error(round_trip(format(), values), values), 0.01) << constant;
+  }
+}
+
+TEST_P(BlockFormats, ExtremeImportanceKeepsTheResultFinite) {
+  if (!encodes()) GTEST_SKIP() << "read only";
+  const std::vector<float> values = normal_values(1024, 0.02, 10);
+  for (const float magnitude : {0.0F, 1e-40F, 1e-20F, 1e20F, 3e38F}) {
+    std::vector<float> importance(values.size());
+    for (std::size_t i = 0; i < importance.size(); ++i) {
+      importance[i] = i % 7 == 0 ? 0.0F : i % 11 == 0 ? magnitude : magnitude * 0.25F;
+    }
+    for (const float value : round_trip(format(), values, importance)) {
+      ASSERT_TRUE(std::isfinite(value)) << magnitude;
+      ASSERT_LT(std::abs(value), 1.0F) << magnitude;
+    }
+  }
+}
+
+TEST_P(BlockFormats, ImportanceLowersTheWeightedError) {
+  if (!encodes() || format().name == "q8_0") GTEST_SKIP() << "does not use importance";
+  const std::vector<float> values = normal_values(4096 * 4, 0.02, 11);
+  const std::vector<float> importance = lognormal(values.size(), 12);
+  EXPECT_LT(relative_error(round_trip(format(), values, importance), values, importance),
+            relative_error(round_trip(format(), values), values, importance));
+}
+
+TEST_P(BlockFormats, BlocksAreIndependent) {
+  if (!encodes()) GTEST_SKIP() << "read only";
+  const std::vector<float> values = normal_values(1024, 1, 13);
+  const std::vector<float> importance = lognormal(values.size(), 14);
+  const std::vector<std::byte> whole = encoded(format(), values, importance);
+  const auto half = static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::vector<std::byte> parts = encoded(format(), {values.begin(), values.begin() + half},
+                                         {importance.begin(), importance.begin() + half});
+  const std::vector<std::byte> second = encoded(format(), {values.begin() + half, values.end()},
+                                                {importance.begin() + half, importance.end()});
+  parts.insert(parts.end(), second.begin(), second.end());
+  EXPECT_EQ(whole, parts);
+}
+
+TEST_P(BlockFormats, EveryBytePatternDecodes) {
+  Rng rng(15);
+  std::vector<std::byte> blocks(static_cast<std::size_t>(format().block_bytes) * 64);
+  for (std::byte& byte : blocks) byte = static_cast<std::byte>(rng.next());
+  EXPECT_EQ(decoded(format(), blocks).size(), static_cast<std::size_t>(format().block_values) * 64);
+}
+
+}  // namespace
+}  // namespace quantlane

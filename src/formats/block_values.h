@@ -1,0 +1,100 @@
+// What every block encoder does before its search: brings the values of a block to the range of 1,
+// so that squares neither overflow nor vanish, and chooses the weight of each value's error.
+// Internal linkage for the reason given in lanes.h.
+#pragma once
+#include "formats/lanes.h"
+
+namespace quantlane {
+namespace {
+
+inline float float_of_bits(unsigned bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+inline unsigned bits_of_float(float value) {
+  unsigned bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+// binary16 of |value| < 65520, half to even; larger values and infinities give the largest finite
+// one, so that no scale is ever infinite.
+inline unsigned short finite_f16_bits(float value) {
+  const unsigned bits = bits_of_float(value);
+  const unsigned sign = (bits >> 16) & 0x8000U;
+  const unsigned magnitude = bits & 0x7FFFFFFFU;
+  if (magnitude >= 0x477FE000U) return static_cast<unsigned short>(sign | 0x7BFFU);
+  if (magnitude < 0x38800000U) {  // below 2^-14: adding 0.5 rounds at 2^-24
+    const unsigned shifted = bits_of_float(float_of_bits(magnitude) + 0.5F);
+    return static_cast<unsigned short>(sign | (shifted - 0x3F000000U));
+  }
+  const unsigned rounded = magnitude + 0xFFFU + ((magnitude >> 13) & 1U);
+  return static_cast<unsigned short>(sign | ((rounded - 0x38000000U) >> 13));
+}
+inline float f16_value(unsigned short half) {
+  const unsigned sign = (half & 0x8000U) << 16;
+  const unsigned exponent = (half >> 10) & 0x1FU;
+  const unsigned mantissa = half & 0x3FFU;
+  if (exponent != 0) return float_of_bits(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
+  return sign != 0 ? -magnitude : magnitude;
+}
+
+// Values below this round to zero in every format whose scale is binary16: its smallest step is
+// 2^-24.
+constexpr float kSmallestMagnitude = 0x1p-25F;
+
+// The power of two at or below `magnitude`, kept where it and its inverse are normal numbers.
+inline float power_of_two_below(float magnitude) {
+  unsigned exponent = bits_of_float(magnitude) >> 23;
+  exponent = exponent < 1 ? 1 : exponent;
+  exponent = exponent > 253 ? 253 : exponent;
+  return float_of_bits(exponent << 23);
+}
+inline float inverse_power_of_two(float power) {
+  return float_of_bits((254U << 23) - bits_of_float(power));
+}
+
+inline float largest_magnitude(const float* values, int count) {
+  float largest = 0;
+  for (int i = 0; i < count; ++i) {
+    const float magnitude = values[i] < 0 ? -values[i] : values[i];
+    largest = largest < magnitude ? magnitude : largest;
+  }
+  return largest;
+}
+
+// Weights of the squared errors, brought to the range of 1 (their common factor does not matter).
+// THE place that says what the block encoders minimise: the importance itself where there is one,
+// else plain squared error. llama.cpp multiplies by sqrt(sigma^2 + x^2) here.
+inline void block_weights(const float* importance, int count, float* w) {
+  const float largest = importance == nullptr ? 0.0F : largest_magnitude(importance, count);
+  if (!(largest > 0)) {  // no importance, or a column block that was never active
+    for (int i = 0; i < count; ++i) w[i] = 1.0F;
+    return;
+  }
+  const float inverse = inverse_power_of_two(power_of_two_below(largest));
+  for (int i = 0; i < count; ++i) w[i] = importance[i] * inverse;
+}
+
+// x = values / unit, w = weights; returns the unit (a power of two, exact both ways), or 0 where
+// all values are below kSmallestMagnitude. `importance` may be null.
+inline float prepare_block(const float* values, const float* importance, int count, float* x,
+                           float* w) {
+  const float largest = largest_magnitude(values, count);
+  if (!(largest >= kSmallestMagnitude)) return 0.0F;
+  const float unit = power_of_two_below(largest);
+  const float inverse = inverse_power_of_two(unit);
+  for (int i = 0; i < count; ++i) x[i] = values[i] * inverse;
+  block_weights(importance, count, w);
+  return unit;
+}
+
+// `scale` (in units) as binary16 can store scale * unit, again in units.
+inline float round_scale(float scale, float unit) {
+  return f16_value(finite_f16_bits(scale * unit)) * inverse_power_of_two(unit);
+}
+
+}  // namespace
+}  // namespace quantlane

@@ -1,0 +1,101 @@
+#include "formats/fp8.h"
+
+#include <vector>
+
+#include "core/half.h"
+#include "formats/scale_storage.h"
+#include "formats/symmetric_search.h"
+
+namespace quantlane {
+namespace {
+
+constexpr float kLargestE4M3 = 448.0F;
+
+bool holds(const Scheme& scheme) {
+  const bool scaled = scheme.scale_dtype == DType::kBF16 || scheme.scale_dtype == DType::kF16 ||
+                      scheme.scale_dtype == DType::kF32;
+  const bool grouped = scheme.granularity != Granularity::kGroup || scheme.group_size > 0;
+  return scheme.type == ValueType::kFloat && scheme.bits == 8 && scaled && grouped &&
+         scheme.symmetric && scheme.granularity != Granularity::kToken;
+}
+
+GroupParams fit_absmax(std::span<const float> values, const Scheme& scheme) {
+  const float largest = largest_magnitude(values.data(), static_cast<int>(values.size()));
+  return {.scale = storable_scale(largest / kLargestE4M3, scheme.scale_dtype)};
+}
+
+// sum w (x - scale e4m3(x / scale))^2 of each candidate scale.
+void e4m3_errors(const float* x, const float* w, std::size_t count, const Lanes& scale,
+                 Lanes& error) {
+  // Rounding to 4 significant bits: v + c v - c v with c = 2^20 leaves the upper bits of v
+  // (Veltkamp 1968); below 2^-6 the codes are multiples of 2^-9, which adding 1.5 * 2^14 rounds to.
+  constexpr float kSplit = 0x1p20F + 1.0F;
+  constexpr float kSubnormalMagic = 0x1.8p14F;
+  const LaneVector low = LaneVector{} - kLargestE4M3;
+  const LaneVector high = LaneVector{} + kLargestE4M3;
+  for (int h = 0; h < kLanes; h += kVectorLanes) {
+    const LaneVector step = load_lanes(scale.v + h);
+    const LaneVector factor = 1.0F / step;
+    LaneVector sum{};
+    for (std::size_t i = 0; i < count; ++i) {
+      const LaneVector v = clamp_lanes(factor * x[i], low, high);
+      const LaneVector split = v * kSplit;
+      const LaneVector normal = split - (split - v);
+      const LaneVector subnormal = (v + kSubnormalMagic) - kSubnormalMagic;
+      const LaneVector magnitude = v < 0.0F ? -v : v;
+      const LaneVector difference = (magnitude < 0x1p-6F ? subnormal : normal) * step - x[i];
+      sum += difference * difference * w[i];
+    }
+    store_lanes(sum, error.v + h);
+  }
+}
+
+GroupParams fit_weighted(std::span<const float> values, std::span<const float> importance,
+                         const Scheme& scheme) {
+  const GroupParams start = fit_absmax(values, scheme);
+  const int count = static_cast<int>(values.size());
+  const float largest = largest_magnitude(values.data(), count);
+  if (!(largest >= 0x1p-110F)) return start;
+  const float unit = power_of_two_below(largest);
+  std::vector<float> x(values.size());
+  std::vector<float> w(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) x[i] = values[i] * inverse_power_of_two(unit);
+  block_weights(importance.empty() ? nullptr : importance.data(), count, w.data());
+  // One octave above the smallest scale that clips nothing: a factor of 2 changes the subnormals
+  // only. The lanes below 1 clip the largest value a little.
+  Lanes scale;
+  Lanes error;
+  for (int l = 0; l < kLanes; ++l) {
+    const float factor = 0.9375F + 0.0625F * static_cast<float>(l);
+    scale.v[l] = storable_scale(start.scale * factor, scheme.scale_dtype) / unit;
+  }
+  scale.v[1] = start.scale / unit;
+  e4m3_errors(x.data(), w.data(), x.size(), scale, error);
+  return {.scale = scale.v[smallest_lane(error)] * unit};
+}
+
+void project(std::span<const float> values, GroupParams params, const Scheme& /*scheme*/,
+             std::int8_t* codes) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    codes[i] = static_cast<std::int8_t>(f32_to_e4m3(values[i] / params.scale));
+  }
+}
+
+void decode(const std::int8_t* codes, std::int64_t count, GroupParams params,
+            const Scheme& /*scheme*/, float* values) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    values[i] = e4m3_to_f32(static_cast<std::uint8_t>(codes[i])) * params.scale;
+  }
+}
+
+}  // namespace
+
+const GroupFormat kFp8E4M3{.name = "fp8_e4m3",
+                           .type = ValueType::kFloat,
+                           .holds = holds,
+                           .fit_absmax = fit_absmax,
+                           .fit_weighted = fit_weighted,
+                           .project = project,
+                           .decode = decode};
+
+}  // namespace quantlane

@@ -1,0 +1,113 @@
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/half.h"
+#include "core/rng.h"
+#include "formats/group_format.h"
+
+namespace quantlane {
+namespace {
+
+std::vector<float> normal_values(std::size_t count, std::uint64_t seed) {
+  Rng rng(seed);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(rng.normal());
+  return values;
+}
+
+TEST(QuantizeRows, DecodesEveryGranularity) {
+  const std::vector<float> values = normal_values(6 * 64, 1);
+  for (const char* spelling : {"int8_channel_sym", "int8_g32_asym", "int8_g16_sym",
+                               "fp8_e4m3_channel", "int8_tensor_sym", "fp8_e4m3_tensor"}) {
+    const Scheme scheme = Scheme::parse(spelling).value();
+    const auto tensor = quantize_rows(scheme, values.data(), 6, 64, {}, 0.03F);
+    ASSERT_TRUE(tensor) << tensor.error().message();
+    std::vector<float> all(values.size());
+    tensor->decode_rows(0, 6, all.data());
+    std::vector<float> some(2 * 64);
+    tensor->decode_rows(3, 2, some.data());
+    for (std::size_t i = 0; i < some.size(); ++i) EXPECT_EQ(some[i], all[3 * 64 + i]);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      EXPECT_NEAR(all[i], values[i], 0.02 + 0.07 * std::abs(values[i])) << spelling;
+    }
+    EXPECT_EQ(tensor->zeros.empty(), scheme.symmetric);
+  }
+}
+
+TEST(QuantizeRows, DecodesActOrderGroups) {
+  QuantTensor tensor;
+  tensor.scheme = Scheme::parse("int4_g2_asym").value();
+  tensor.rows = 1;
+  tensor.cols = 4;
+  tensor.codes = {1, 2, 3, 15};
+  tensor.scales = {10, 100};
+  tensor.zeros = {1, 2};
+  tensor.group_of_column = {1, 0, 0, 1};
+  std::vector<float> values(4);
+  tensor.decode_rows(0, 1, values.data());
+  EXPECT_EQ(values, (std::vector<float>{-100, 10, 20, 1300}));
+}
+
+TEST(QuantizeRows, RowsDoNotDependOnEachOther) {
+  const std::vector<float> values = normal_values(4 * 128, 2);
+  const Scheme scheme = Scheme::parse("int4_g64_sym").value();
+  const std::vector<float> importance(128, 2.0F);
+  const auto whole = quantize_rows(scheme, values.data(), 4, 128, importance).value();
+  const auto last = quantize_rows(scheme, values.data() + 3 * 128, 1, 128, importance).value();
+  EXPECT_EQ(std::vector(whole.codes.end() - 128, whole.codes.end()), last.codes);
+  EXPECT_EQ(std::vector(whole.scales.end() - 2, whole.scales.end()), last.scales);
+}
+
+TEST(QuantizeRows, ErrorsSayWhatIsWrong) {
+  std::vector<float> values = normal_values(2 * 96, 3);
+  const Scheme grouped = Scheme::parse("int4_g64_sym").value();
+  const auto indivisible = quantize_rows(grouped, values.data(), 2, 96, {});
+  ASSERT_FALSE(indivisible);
+  EXPECT_NE(indivisible.error().message().find("96 columns"), std::string::npos);
+
+  const Scheme channel = Scheme::parse("int8_channel_sym").value();
+  EXPECT_FALSE(quantize_rows(channel, values.data(), 2, 96, std::vector<float>(95, 1.0F)));
+  EXPECT_FALSE(quantize_rows(Scheme::parse("int8_tensor_sym").value(), values.data(), 2, 96, {}));
+
+  values[96 + 5] = std::numeric_limits<float>::quiet_NaN();
+  const auto poisoned = quantize_rows(channel, values.data(), 2, 96, {});
+  ASSERT_FALSE(poisoned);
+  EXPECT_NE(poisoned.error().message().find("row 1, column 5"), std::string::npos);
+}
+
+TEST(RoundActivations, FollowsTheFormulaPerToken) {
+  std::vector<float> values = normal_values(3 * 50, 4);
+  std::fill(values.begin() + 50, values.begin() + 100, 0.0F);
+  for (const bool fp8 : {false, true}) {
+    std::vector<float> rounded = values;
+    round_activations({.type = fp8 ? ValueType::kFloat : ValueType::kInt}, rounded.data(), 3, 50);
+    for (std::size_t t = 0; t < 3; ++t) {
+      float largest = 0;
+      for (std::size_t i = 0; i < 50; ++i)
+        largest = std::max(largest, std::abs(values[t * 50 + i]));
+      for (std::size_t i = 0; i < 50; ++i) {
+        const float x = values[t * 50 + i];
+        float expected = 0;
+        if (largest > 0) {
+          const float scale = largest / (fp8 ? 448.0F : 127.5F);
+          expected = fp8 ? e4m3_to_f32(f32_to_e4m3(x / scale)) * scale
+                         : std::min(127.0F, std::nearbyint(x / scale)) * scale;
+        }
+        EXPECT_EQ(rounded[t * 50 + i], expected);
+      }
+    }
+  }
+}
+
+TEST(RoundActivations, StaticScaleSaturates) {
+  std::vector<float> values = {0.26F, -400.0F, 400.0F};
+  round_activations({.granularity = Granularity::kTensor, .dynamic = false, .static_scale = 0.5F},
+                    values.data(), 1, 3);
+  EXPECT_EQ(values, (std::vector<float>{0.5F, -64.0F, 63.5F}));
+}
+
+}  // namespace
+}  // namespace quantlane

@@ -1,0 +1,46 @@
+// The one table of number formats. A new format is one row here and one file pair.
+#include "formats/block_format.h"
+#include "formats/fp8.h"
+#include "formats/group_format.h"
+#include "formats/int_group.h"
+#include "formats/q4_0.h"
+#include "formats/q4_k.h"
+#include "formats/q5_0.h"
+#include "formats/q6_k.h"
+#include "formats/q8_0.h"
+
+namespace quantlane {
+namespace {
+
+constexpr const GroupFormat* kGroupFormats[] = {&kIntGroup, &kFp8E4M3};
+
+constexpr const BlockFormat* kBlockFormats[] = {&kQ4_0, &kQ5_0, &kQ8_0, &kQ4K, &kQ6K};
+
+}  // namespace
+
+std::span<const GroupFormat* const> group_formats() { return kGroupFormats; }
+
+const GroupFormat* group_format_for(const Scheme& scheme) {
+  for (const GroupFormat* format : kGroupFormats) {
+    if (format->holds(scheme)) return format;
+  }
+  return nullptr;
+}
+
+std::span<const BlockFormat* const> block_formats() { return kBlockFormats; }
+
+const BlockFormat* block_format_by_name(std::string_view name) {
+  for (const BlockFormat* format : kBlockFormats) {
+    if (format->name == name) return format;
+  }
+  return nullptr;
+}
+
+const BlockFormat* block_format_by_ggml_id(int id) {
+  for (const BlockFormat* format : kBlockFormats) {
+    if (format->ggml_id == id) return format;
+  }
+  return nullptr;
+}
+
+}  // namespace quantlane
