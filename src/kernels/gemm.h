@@ -11,7 +11,8 @@ namespace quantlane::kernels {
 // bf16 / f32: direct pointers to contiguous rows when the storage is plain, else nullptr; kernels
 // prefer them over `decode`.
 struct RowSource {
-  void (*decode)(const void* context, std::int64_t begin, std::int64_t count, float* rows) = nullptr;
+  void (*decode)(const void* context, std::int64_t begin, std::int64_t count,
+                 float* rows) = nullptr;
   const void* context = nullptr;
   const std::uint16_t* bf16 = nullptr;
   const float* f32 = nullptr;

@@ -12,8 +12,8 @@ void rms_norm(const float* x, std::int64_t tokens, std::int64_t width, const flo
 
 // Rotates halves (i, i + head_dim/2) of each head in place: x [tokens, heads, head_dim];
 // cos, sin: [tokens, head_dim / 2].
-void rope(float* x, std::int64_t tokens, std::int64_t heads, std::int64_t head_dim, const float* cos,
-          const float* sin);
+void rope(float* x, std::int64_t tokens, std::int64_t heads, std::int64_t head_dim,
+          const float* cos, const float* sin);
 
 // gate[i] = act(gate[i]) * up[i]. silu(v) = v / (1 + exp(-v)); gelu_tanh: tanh approximation.
 void silu_multiply(float* gate, const float* up, std::int64_t count);

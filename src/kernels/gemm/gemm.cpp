@@ -1,0 +1,208 @@
+// Splits a product into blocks of w rows for the threads and feeds the pieces of gemm_kernels.h.
+#include "kernels/gemm.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "core/check.h"
+#include "kernels/gemm/gemm_table.h"
+#include "kernels/scratch.h"
+
+namespace quantlane::kernels {
+namespace {
+
+constexpr std::array kRows = {GemmRow{Isa::kAvx512, &kGemmAvx512}, GemmRow{Isa::kAvx2, &kGemmAvx2},
+                              GemmRow{Isa::kRef, &kGemmRef}};
+
+// Below this many tokens w is read once as it lies; from here on widening it pays.
+constexpr std::int64_t kTiledTokens = 8;
+// Tokens whose sums a thread keeps: 112 rows * 528 * 4 bytes fit a level-2 cache beside w.
+constexpr std::int64_t kTokenBlock = 512;
+constexpr std::int64_t kSumsStride = kTokenBlock + 16;
+// Rows that a source decodes at once.
+constexpr std::int64_t kDecodeRows = 16;
+// Bytes of w per task of the dot path: long enough for the memory prefetchers, short enough to
+// balance.
+constexpr std::int64_t kDotTaskBytes = 128 * 1024;
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+struct WorkerScratch {
+  Scratch<float> rows;  // decoded rows [kDecodeRows, K]
+  Scratch<float> w;     // [K pieces][row_block][kGemmKStride]
+  Scratch<float> sums;  // [row_block][kSumsStride]
+};
+
+struct ProductScratch {
+  Scratch<float> panels;
+  std::vector<WorkerScratch> workers;
+};
+
+// Kept per calling thread: growing it anew for each product costs page faults.
+ProductScratch& product_scratch(int workers) {
+  thread_local ProductScratch scratch;
+  if (scratch.workers.size() < static_cast<std::size_t>(workers)) {
+    scratch.workers.resize(static_cast<std::size_t>(workers));
+  }
+  return scratch;
+}
+
+struct Product {
+  const GemmKernels& kernels;
+  const float* x;
+  std::int64_t tokens;
+  std::int64_t k;
+  const RowSource& w;
+  std::int64_t n;
+  float* y;
+};
+
+// Widens rows [begin, begin + count) into K pieces: piece p, row r, column c at
+// to[(p * count + r) * kGemmKStride + c].
+void widen_rows(const Product& p, std::int64_t begin, std::int64_t count, WorkerScratch& scratch,
+                float* to) {
+  const auto spread = [&](std::int64_t row, const float* values) {
+    for (std::int64_t k0 = 0; k0 < p.k; k0 += kGemmKBlock) {
+      std::copy_n(values + k0, std::min(kGemmKBlock, p.k - k0),
+                  to + (k0 / kGemmKBlock * count + row) * kGemmKStride);
+    }
+  };
+  if (p.w.bf16 != nullptr) {
+    for (std::int64_t row = 0; row < count; ++row) {
+      const std::uint16_t* from = p.w.bf16 + (begin + row) * p.k;
+      for (std::int64_t k0 = 0; k0 < p.k; k0 += kGemmKBlock) {
+        p.kernels.widen(from + k0, std::min(kGemmKBlock, p.k - k0),
+                        to + (k0 / kGemmKBlock * count + row) * kGemmKStride);
+      }
+    }
+  } else if (p.w.f32 != nullptr) {
+    for (std::int64_t row = 0; row < count; ++row) spread(row, p.w.f32 + (begin + row) * p.k);
+  } else {
+    float* rows = scratch.rows.reserve(kDecodeRows * p.k);
+    for (std::int64_t row = 0; row < count; row += kDecodeRows) {
+      const std::int64_t batch = std::min(kDecodeRows, count - row);
+      p.w.decode(p.w.context, begin + row, batch, rows);
+      for (std::int64_t i = 0; i < batch; ++i) spread(row + i, rows + i * p.k);
+    }
+  }
+}
+
+// x in panels: full ones of panel_tokens, the last rounded up to vector_tokens. Panel i starts at
+// i * panel_tokens * k.
+const float* pack_tokens(const Product& p, Scratch<float>& scratch, ThreadPool& pool) {
+  const std::int64_t width = p.kernels.panel_tokens;
+  const std::int64_t count = ceil_div(p.tokens, width);
+  float* panels = scratch.reserve(count * width * p.k);
+  pool.parallel_for(count, [&](std::int64_t i, int) {
+    const std::int64_t tokens = std::min(width, p.tokens - i * width);
+    p.kernels.pack(p.x + i * width * p.k, tokens, p.k,
+                   ceil_div(tokens, p.kernels.vector_tokens) * p.kernels.vector_tokens,
+                   panels + i * width * p.k);
+  });
+  return panels;
+}
+
+// Rows [begin, begin + count) of w times all tokens.
+void tiled_block(const Product& p, const float* panels, std::int64_t begin, std::int64_t count,
+                 WorkerScratch& scratch) {
+  const std::int64_t pieces = ceil_div(p.k, kGemmKBlock);
+  float* w = scratch.w.reserve(pieces * count * kGemmKStride);
+  float* sums = scratch.sums.reserve(count * kSumsStride);
+  widen_rows(p, begin, count, scratch, w);
+  const std::int64_t panel_tokens = p.kernels.panel_tokens;
+  for (std::int64_t t0 = 0; t0 < p.tokens; t0 += kTokenBlock) {
+    const std::int64_t block_end = std::min(p.tokens, t0 + kTokenBlock);
+    for (std::int64_t piece = 0; piece < pieces; ++piece) {
+      for (std::int64_t t = t0; t < block_end; t += panel_tokens) {
+        const std::int64_t tokens = std::min(panel_tokens, block_end - t);
+        const std::int64_t width =
+            ceil_div(tokens, p.kernels.vector_tokens) * p.kernels.vector_tokens;
+        p.kernels.tile({.w = w + piece * count * kGemmKStride,
+                        .panel = panels + t * p.k + piece * kGemmKBlock * width,
+                        .sums = sums + (t - t0),
+                        .rows = count,
+                        .width = width,
+                        .k_count = std::min(kGemmKBlock, p.k - piece * kGemmKBlock),
+                        .sums_stride = kSumsStride,
+                        .first = piece == 0});
+      }
+    }
+    p.kernels.store(sums, kSumsStride, count, block_end - t0, p.y + t0 * p.n + begin, p.n);
+  }
+}
+
+void tiled_product(const Product& p, ThreadPool& pool) {
+  ProductScratch& scratch = product_scratch(pool.size());
+  const float* panels = pack_tokens(p, scratch.panels, pool);
+  // Few blocks are made equally long, in a multiple of the threads.
+  std::int64_t blocks = ceil_div(p.n, p.kernels.row_block);
+  if (blocks < 8 * pool.size()) blocks = ceil_div(blocks, pool.size()) * pool.size();
+  const std::int64_t rows = ceil_div(ceil_div(p.n, blocks), 16) * 16;
+  pool.parallel_for(ceil_div(p.n, rows), [&](std::int64_t i, int worker) {
+    tiled_block(p, panels, i * rows, std::min(rows, p.n - i * rows),
+                scratch.workers[static_cast<std::size_t>(worker)]);
+  });
+}
+
+void dot_product(const Product& p, ThreadPool& pool) {
+  const bool bf16 = p.w.bf16 != nullptr;
+  const bool direct = bf16 || p.w.f32 != nullptr;
+  ProductScratch& scratch = product_scratch(pool.size());
+  const std::int64_t row_bytes = p.k * (bf16 ? 2 : 4);
+  const std::int64_t rows =
+      direct ? std::clamp<std::int64_t>(kDotTaskBytes / row_bytes / 4 * 4, 4, 1024) : kDecodeRows;
+  pool.parallel_for(ceil_div(p.n, rows), [&](std::int64_t i, int worker) {
+    const std::int64_t begin = i * rows;
+    GemmDotArgs args = {.w = nullptr,
+                        .x = p.x,
+                        .y = p.y + begin,
+                        .rows = std::min(rows, p.n - begin),
+                        .tokens = p.tokens,
+                        .k = p.k,
+                        .y_stride = p.n};
+    if (bf16) {
+      args.w = p.w.bf16 + begin * p.k;
+      return p.kernels.dot_bf16(args);
+    }
+    if (direct) {
+      args.w = p.w.f32 + begin * p.k;
+    } else {
+      auto& worker_scratch = scratch.workers[static_cast<std::size_t>(worker)];
+      float* decoded = worker_scratch.rows.reserve(kDecodeRows * p.k);
+      p.w.decode(p.w.context, begin, args.rows, decoded);
+      args.w = decoded;
+    }
+    p.kernels.dot_f32(args);
+  });
+}
+
+}  // namespace
+
+std::span<const GemmRow> gemm_rows() { return kRows; }
+
+void gemm_with(const GemmKernels& kernels, const float* x, std::int64_t tokens, std::int64_t k,
+               const RowSource& w, std::int64_t n, float* y, ThreadPool& pool) {
+  QUANTLANE_CHECK(tokens >= 0 && k >= 0 && n >= 0);
+  if (tokens == 0 || n == 0) return;
+  if (k == 0) {
+    std::fill_n(y, tokens * n, 0.0F);
+    return;
+  }
+  const Product product = {kernels, x, tokens, k, w, n, y};
+  if (kernels.panel_tokens == 0 || tokens < kTiledTokens) {
+    dot_product(product, pool);
+  } else {
+    tiled_product(product, pool);
+  }
+}
+
+void gemm(const float* x, std::int64_t tokens, std::int64_t k, const RowSource& w, std::int64_t n,
+          float* y, ThreadPool& pool) {
+  static const GemmKernels& chosen = *std::ranges::find_if(kRows, [](const GemmRow& row) {
+                                        return row.isa <= active_isa();
+                                      })->kernels;
+  gemm_with(chosen, x, tokens, k, w, n, y, pool);
+}
+
+}  // namespace quantlane::kernels

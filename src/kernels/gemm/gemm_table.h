@@ -1,0 +1,24 @@
+// The rows of the product: selection, tests and benchmarks read this table.
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "core/cpu.h"
+#include "kernels/gemm.h"
+#include "kernels/gemm/gemm_kernels.h"
+
+namespace quantlane::kernels {
+
+struct GemmRow {
+  Isa isa;  // needs at least this
+  const GemmKernels* kernels;
+};
+
+// Best first; the last row is the reference, so a choice always exists.
+std::span<const GemmRow> gemm_rows();
+
+// gemm() with the row given instead of chosen; the processor must have row.isa.
+void gemm_with(const GemmKernels& kernels, const float* x, std::int64_t tokens, std::int64_t k,
+               const RowSource& w, std::int64_t n, float* y, ThreadPool& pool);
+
+}  // namespace quantlane::kernels
