@@ -6,8 +6,7 @@
 #include <string>
 
 #include <cpuid.h>
-#include <sys/resource.h>
-#include <unistd.h>
+#include <malloc.h>
 
 #include "core/threads.h"
 
@@ -22,12 +21,12 @@ constexpr std::array kIsaNames = {IsaName{Isa::kRef, "ref"}, IsaName{Isa::kAvx2,
                                   IsaName{Isa::kAvx512, "avx512"},
                                   IsaName{Isa::kAvx512Vnni, "avx512vnni"}};
 
-std::uint64_t meminfo_bytes(const std::string& key) {
-  std::ifstream file("/proc/meminfo");
-  std::string word;
-  std::uint64_t kib = 0;
-  while (file >> word) {
-    if (word == key + ":" && file >> kib) return kib * 1024;
+// Value of a "Key:   123 kB" line of a /proc file, 0 when absent.
+std::uint64_t proc_kib(const char* path, const std::string& key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(key + ":"))
+      return std::strtoull(line.c_str() + key.size() + 1, nullptr, 10);
   }
   return 0;
 }
@@ -55,8 +54,8 @@ CpuInfo detect() {
   CpuInfo info;
   info.model = model_name();
   info.cores = usable_cores();
-  info.memory_bytes = meminfo_bytes("MemTotal");
-  info.available_bytes = meminfo_bytes("MemAvailable");
+  info.memory_bytes = proc_kib("/proc/meminfo", "MemTotal") * 1024;
+  info.available_bytes = proc_kib("/proc/meminfo", "MemAvailable") * 1024;
   unsigned a = 0;
   unsigned b = 0;
   unsigned c = 0;
@@ -129,10 +128,11 @@ std::string_view isa_name(Isa isa) {
   return "unknown";
 }
 
-std::uint64_t peak_rss_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+std::uint64_t peak_rss_bytes() { return proc_kib("/proc/self/status", "VmHWM") * 1024; }
+
+void reset_peak_rss() {
+  malloc_trim(0);
+  std::ofstream("/proc/self/clear_refs") << "5";
 }
 
 }  // namespace quantlane

@@ -1,0 +1,21 @@
+// How far the weights of an artefact, read back from disk, are from the reference's, Linear by
+// Linear.
+#pragma once
+#include <vector>
+
+#include "calibrate/statistics.h"
+#include "core/threads.h"
+#include "model/checkpoint.h"
+#include "quantlane/compare.h"
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+// Relative RMSE sqrt(sum h (w' - w)^2 / sum h w^2), h = mean square of the input column where
+// `statistics` has it, else 1; over at most `sample_rows` evenly spaced rows of each Linear.
+Result<std::vector<LayerError>> measure_layer_errors(const Checkpoint& reference,
+                                                     const Checkpoint& artefact,
+                                                     const Statistics* statistics,
+                                                     std::int64_t sample_rows, ThreadPool& pool);
+
+}  // namespace quantlane
