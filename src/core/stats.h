@@ -22,6 +22,11 @@ double mcnemar_exact(std::int64_t lost, std::int64_t gained);
 // Loss of accuracy (lost - gained) / n, as a share, with a 95 % interval that stays sensible for
 // few discordant pairs (exact/score type, not Wald).
 Interval paired_loss(std::int64_t n, std::int64_t lost, std::int64_t gained);
+// One-sided p-value of "the true loss is at most `margin`" (a share): small = inferior. Same score
+// statistic as paired_loss.
+double loss_above_p(std::int64_t n, std::int64_t lost, std::int64_t gained, double margin);
+// Holm's step-down adjustment, in the order given: adjusted <= alpha keeps the family-wise error.
+std::vector<double> holm_adjusted(std::span<const double> p_values);
 
 // A one-sided 95 % non-inferiority decision on an estimate whose two-sided 95 % interval is given:
 // ship when the upper bound (one-sided 95 %) is below the margin, do not ship when the lower one is
@@ -29,8 +34,9 @@ Interval paired_loss(std::int64_t n, std::int64_t lost, std::int64_t gained);
 enum class Decision : std::uint8_t { kNonInferior, kInferior, kUndecided };
 struct NonInferiority {
   Decision decision;
-  std::int64_t
-      more_samples;  // about how many more (same kind, beyond `samples`) would decide; 0 if decided
+  // About how many more (same kind, beyond `samples`) decide with 80 % power if the estimate is the
+  // truth; 0 when decided, at most 1e12.
+  std::int64_t more_samples;
 };
 NonInferiority non_inferiority(const Interval& loss, double margin, std::int64_t samples);
 
