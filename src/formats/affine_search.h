@@ -97,5 +97,62 @@ inline AffineFit search_affine(const float* x, const float* w, int count, float 
   return best_affine(sums, moments, lowest, fit);
 }
 
+struct StoredAffine {
+  unsigned short d = 0;  // binary16
+  unsigned short m = 0;  // binary16; value = d * code + m
+  unsigned char codes[kMaxBlock] = {};
+};
+
+// Codes 0..high_code under a stored scale and minimum.
+inline void affine_codes(const float* x, int count, AffineFit fit, float high_code,
+                         unsigned char* codes) {
+  const float factor = fit.scale == 0.0F ? 0.0F : 1.0F / fit.scale;
+  for (int i = 0; i < count; ++i) {
+    float q = (fit.minimum + x[i]) * factor;
+    q = q < high_code ? q : high_code;
+    q = 0.0F < q ? q : 0.0F;
+    q = (q + kRoundMagic) - kRoundMagic;
+    codes[i] = static_cast<unsigned char>(static_cast<int>(q));
+  }
+}
+
+// Rounds a found fit to binary16, trying its neighbourhood with exact errors.
+inline AffineFit settle_affine(const float* x, const float* w, int count, float high_code,
+                               float unit, AffineFit found) {
+  Lanes scale;
+  Lanes minimum;
+  AffineSums sums;
+  for (int l = 0; l < kLanes; ++l) {
+    const float stretch = 1.0F + (static_cast<float>(l % 4) - 1.5F) * 0.01F;
+    const float shift = (static_cast<float>(l / 4) - 1.5F) * 0.08F * found.scale;
+    scale.v[l] = round_scale(found.scale * stretch, unit);
+    minimum.v[l] = round_scale(found.minimum + shift, unit);
+  }
+  scale.v[0] = round_scale(found.scale, unit);
+  minimum.v[0] = round_scale(found.minimum, unit);
+  affine_errors(x, w, count, scale, minimum, high_code, sums);
+  const int best = smallest_lane(sums.error);
+  return {.scale = scale.v[best], .minimum = minimum.v[best]};
+}
+
+// One block with a binary16 scale and minimum of its own. `importance` may be null;
+// count <= kMaxBlock.
+inline StoredAffine encode_affine_block(const float* values, const float* importance, int count,
+                                        float high_code) {
+  constexpr float kFree = -1e30F;
+  StoredAffine stored;
+  alignas(64) float x[kMaxBlock];
+  alignas(64) float w[kMaxBlock];
+  alignas(64) float centred[kMaxBlock];
+  const float unit = prepare_block(values, importance, count, x, w);
+  if (unit == 0.0F) return stored;
+  const AffineFit found = search_affine(x, w, count, high_code, kFree, centred);
+  const AffineFit fit = settle_affine(x, w, count, high_code, unit, found);
+  stored.d = finite_f16_bits(fit.scale * unit);
+  stored.m = finite_f16_bits(-fit.minimum * unit);
+  affine_codes(x, count, fit, high_code, stored.codes);
+  return stored;
+}
+
 }  // namespace
 }  // namespace quantlane

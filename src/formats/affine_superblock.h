@@ -99,18 +99,6 @@ inline AffineFactors round_factors(AffineFactors factors, float unit) {
   return {.d = round_scale(factors.d, unit), .dmin = round_scale(factors.dmin, unit)};
 }
 
-inline void affine_codes(const float* x, int count, float scale, float minimum, float high_code,
-                         unsigned char* codes) {
-  const float factor = scale == 0.0F ? 0.0F : 1.0F / scale;
-  for (int i = 0; i < count; ++i) {
-    float q = (minimum + x[i]) * factor;
-    q = q < high_code ? q : high_code;
-    q = 0.0F < q ? q : 0.0F;
-    q = (q + kRoundMagic) - kRoundMagic;
-    codes[i] = static_cast<unsigned char>(static_cast<int>(q));
-  }
-}
-
 // `importance` may be null. Deterministic; any finite input gives finite output.
 inline AffineSuperBlock encode_affine_superblock(const float* values, const float* importance,
                                                  const AffineLayout& layout) {
@@ -151,8 +139,9 @@ inline AffineSuperBlock encode_affine_superblock(const float* values, const floa
   for (int j = 0; j < layout.sub_blocks; ++j) {
     block.scales[j] = static_cast<int>(best.scales[j]);
     block.minimums[j] = static_cast<int>(best.minimums[j]);
-    affine_codes(x + j * length, length, best_factors.d * best.scales[j],
-                 best_factors.dmin * best.minimums[j], layout.high_code, block.codes + j * length);
+    const AffineFit fit{.scale = best_factors.d * best.scales[j],
+                        .minimum = best_factors.dmin * best.minimums[j]};
+    affine_codes(x + j * length, length, fit, layout.high_code, block.codes + j * length);
   }
   return block;
 }

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/half.h"
+#include "formats/fifth_bits.h"
 #include "formats/symmetric_search.h"
 
 namespace quantlane {
@@ -16,14 +17,10 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
     BlockQ5_0 block;
     std::memcpy(&block, blocks + b * std::int64_t{sizeof block}, sizeof block);
     const float d = f16_to_f32(block.d);
-    std::uint32_t high_bits;
-    std::memcpy(&high_bits, block.qh, sizeof high_bits);
-    float* target = values + b * kValues;
-    for (int j = 0; j < 16; ++j) {
-      const int low = (block.qs[j] & 15) | static_cast<int>((high_bits >> j) & 1U) << 4;
-      const int high = (block.qs[j] >> 4) | static_cast<int>((high_bits >> (j + 16)) & 1U) << 4;
-      target[j] = static_cast<float>(low - 16) * d;
-      target[j + 16] = static_cast<float>(high - 16) * d;
+    int codes[kValues];
+    unpack_five_bits(block.qh, block.qs, codes);
+    for (int i = 0; i < kValues; ++i) {
+      values[b * kValues + i] = static_cast<float>(codes[i] - 16) * d;
     }
   }
 }
@@ -34,15 +31,7 @@ void encode(std::span<const float> values, std::span<const float> importance, st
     const float* weight = importance.empty() ? nullptr : importance.data() + b * kValues;
     const StoredSymmetric stored = encode_symmetric_block(source, weight, kValues, kCodes);
     BlockQ5_0 block{.d = stored.d, .qh = {}, .qs = {}};
-    std::uint32_t high_bits = 0;
-    for (int j = 0; j < 16; ++j) {
-      const int low = stored.codes[j];
-      const int high = stored.codes[j + 16];
-      block.qs[j] = static_cast<std::uint8_t>((low & 15) | (high & 15) << 4);
-      high_bits |= static_cast<std::uint32_t>(low >> 4) << j;
-      high_bits |= static_cast<std::uint32_t>(high >> 4) << (j + 16);
-    }
-    std::memcpy(block.qh, &high_bits, sizeof high_bits);
+    pack_five_bits(stored.codes, block.qh, block.qs);
     std::memcpy(blocks + b * sizeof block, &block, sizeof block);
   }
 }

@@ -3,9 +3,14 @@
 #include "formats/fp8.h"
 #include "formats/group_format.h"
 #include "formats/int_group.h"
+#include "formats/q2_k.h"
+#include "formats/q3_k.h"
 #include "formats/q4_0.h"
+#include "formats/q4_1.h"
 #include "formats/q4_k.h"
 #include "formats/q5_0.h"
+#include "formats/q5_1.h"
+#include "formats/q5_k.h"
 #include "formats/q6_k.h"
 #include "formats/q8_0.h"
 
@@ -14,7 +19,8 @@ namespace {
 
 constexpr const GroupFormat* kGroupFormats[] = {&kIntGroup, &kFp8E4M3};
 
-constexpr const BlockFormat* kBlockFormats[] = {&kQ4_0, &kQ5_0, &kQ8_0, &kQ4K, &kQ6K};
+constexpr const BlockFormat* kBlockFormats[] = {&kQ4_0, &kQ4_1, &kQ5_0, &kQ5_1, &kQ8_0,
+                                                &kQ2K,  &kQ3K,  &kQ4K,  &kQ5K,  &kQ6K};
 
 }  // namespace
 
