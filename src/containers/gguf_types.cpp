@@ -16,7 +16,33 @@ struct KnownId {
 };
 
 // ggml.h (enum ggml_type): mainline at ggml 0.25 and ik_llama.cpp of August 2026.
+// Rows are asked only for ids that no format claims, so live types may stand here too.
 constexpr std::array kKnownIds = {
+    KnownId{2, 2, "q4_0 of llama.cpp"},
+    KnownId{3, 3, "q4_1 of llama.cpp"},
+    KnownId{6, 6, "q5_0 of llama.cpp"},
+    KnownId{7, 7, "q5_1 of llama.cpp"},
+    KnownId{8, 8, "q8_0 of llama.cpp"},
+    KnownId{10, 10, "q2_k of llama.cpp"},
+    KnownId{11, 11, "q3_k of llama.cpp"},
+    KnownId{12, 12, "q4_k of llama.cpp"},
+    KnownId{13, 13, "q5_k of llama.cpp"},
+    KnownId{14, 14, "q6_k of llama.cpp"},
+    KnownId{16, 16, "iq2_xxs of llama.cpp"},
+    KnownId{17, 17, "iq2_xs of llama.cpp"},
+    KnownId{18, 18, "iq3_xxs of llama.cpp"},
+    KnownId{19, 19, "iq1_s of llama.cpp"},
+    KnownId{20, 20, "iq4_nl of llama.cpp"},
+    KnownId{21, 21, "iq3_s of llama.cpp"},
+    KnownId{22, 22, "iq2_s of llama.cpp"},
+    KnownId{23, 23, "iq4_xs of llama.cpp"},
+    KnownId{29, 29, "iq1_m of llama.cpp"},
+    KnownId{34, 34, "tq1_0 of llama.cpp"},
+    KnownId{35, 35, "tq2_0 of llama.cpp"},
+    KnownId{39, 39, "mxfp4 of llama.cpp"},
+    KnownId{40, 40, "nvfp4 of llama.cpp"},
+    KnownId{41, 41, "q1_0 of llama.cpp"},
+    KnownId{42, 42, "q2_0 of llama.cpp"},
     KnownId{4, 4, "q4_2, retired in 2023"},
     KnownId{5, 5, "q4_3, retired in 2023"},
     KnownId{9, 9, "q8_1, for activations only"},
