@@ -19,13 +19,16 @@ class Tokenizer;
 
 class Checkpoint {
  public:
-  // Verifies headers, configuration and that every parameter of the graph is there with its shape.
+  // `path`: a folder with config.json, or a GGUF file. Verifies headers, configuration and that
+  // every parameter of the graph is there with its shape. Errors name file, tensor and key.
   static Result<std::shared_ptr<const Checkpoint>> open(const std::filesystem::path& path);
   // Like open, but an unknown architecture is no error: graph() is null then (data-free lanes).
   static Result<std::shared_ptr<const Checkpoint>> open_any(const std::filesystem::path& path);
   ~Checkpoint();
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  // The folder of config.json and the tokenizer: path() or the folder that has the file.
+  [[nodiscard]] std::filesystem::path folder() const;
   [[nodiscard]] const Container& container() const { return *container_; }
   [[nodiscard]] const Json& config_json() const { return config_json_; }  // null for GGUF
   [[nodiscard]] const Architecture* architecture() const { return architecture_; }
@@ -33,13 +36,15 @@ class Checkpoint {
   // The dialect of a quantized Hugging Face folder, nullptr when plain or GGUF.
   [[nodiscard]] const Dialect* dialect() const { return dialect_; }
   [[nodiscard]] const QuantizationMap* quantization() const { return quantization_.get(); }
-  // The parameter, decoded on demand. kNotFound for a role that the model lacks.
+  // The parameter as Hugging Face has it (rows of q and k unpermuted, norm weights of Gemma minus
+  // one), decoded on demand; usable while this checkpoint lives. kCorrupt when the tensors of a
+  // quantized Linear contradict its scheme, kNotFound for a parameter of another model.
   Result<Weight> weight(const Parameter& parameter) const;
   // The stored tensor behind a Hugging Face parameter name (mapped for GGUF), or nullptr.
   [[nodiscard]] const TensorInfo* stored(const Parameter& parameter) const;
   // Loaded on first use from tokenizer.json, tokenizer.model or GGUF metadata; thread-safe.
   Result<std::shared_ptr<const Tokenizer>> tokenizer() const;
-  // Parameters (values) in all tensors, and their bytes.
+  // Values in all tensors (of a quantized folder: in the decoder's parameters), and stored bytes.
   [[nodiscard]] std::uint64_t parameter_count() const;
   [[nodiscard]] std::uint64_t size_bytes() const;
   // Content hash of configuration, tokenizer and all tensor bytes; computed once.
@@ -47,6 +52,9 @@ class Checkpoint {
 
  private:
   Checkpoint();
+  Result<void> read_hugging_face();
+  Result<void> read_gguf();
+  Result<Weight> gguf_weight(const Parameter& parameter, const TensorInfo& tensor) const;
   struct Cache;
   std::filesystem::path path_;
   std::unique_ptr<Container> container_;

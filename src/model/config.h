@@ -24,6 +24,8 @@ struct RopeScaling {
 // Axis letters: D hidden, F intermediate, H heads, V vocabulary.
 struct ModelConfig {
   std::string architecture;  // row name in architectures(): "llama"
+  // What Hugging Face tensor names of the decoder begin with; multimodal classes have a longer one.
+  std::string tensor_prefix = "model.";
   std::int64_t vocab_size = 0;
   std::int64_t hidden_size = 0;
   std::int64_t intermediate_size = 0;
@@ -35,20 +37,22 @@ struct ModelConfig {
   double rms_norm_eps = 1e-5;
   double rope_theta = 10000;
   RopeScaling rope_scaling;
+  // GGUF's rope_freqs.weight as stored [head_dim / 2]; empty = computed from rope_scaling.
+  std::vector<float> rope_divisors;
   bool tied_embeddings = false;
-  bool attention_bias = false;   // q, k, v have a bias
+  bool attention_bias = false;  // q, k, v have a bias
   bool attention_output_bias = false;
-  bool qk_norm = false;          // RMS norm of each head of q and k before RoPE
-  bool norm_plus_one = false;    // Hugging Face stores norm weights minus one (Gemma)
-  bool post_norms = false;       // norms after attention and after the feed-forward (Gemma 3)
-  double embedding_scale = 1;    // multiplies the embedding output (Gemma: sqrt(D))
-  double attention_scale = 0;    // 0 = 1/sqrt(head_dim)
+  bool qk_norm = false;        // RMS norm of each head of q and k before RoPE
+  bool norm_plus_one = false;  // Hugging Face stores norm weights minus one (Gemma)
+  bool post_norms = false;     // norms after attention and after the feed-forward (Gemma 3)
+  double embedding_scale = 1;  // multiplies the embedding output (Gemma: sqrt(D))
+  double attention_scale = 0;  // 0 = 1/sqrt(head_dim)
   double final_logit_softcap = 0;
   double attention_logit_softcap = 0;
   Activation activation = Activation::kSilu;
   // Sliding-window attention: per layer, 0 = full attention, else the window in tokens.
   std::vector<std::int64_t> window_of_layer;  // empty = all full
-  double rope_theta_local = 0;  // used by windowed layers when > 0 (Gemma 3)
+  double rope_theta_local = 0;                // used by windowed layers when > 0 (Gemma 3)
 
   [[nodiscard]] std::int64_t q_size() const { return head_count * head_dim; }
   [[nodiscard]] std::int64_t kv_size() const { return kv_head_count * head_dim; }

@@ -11,9 +11,26 @@
 namespace quantlane {
 
 enum class Role : std::uint8_t {
-  kEmbedding, kQuery, kKey, kValue, kAttentionOutput, kGate, kUp, kDown, kHead,  // matrices
-  kAttentionNorm, kFeedForwardNorm, kQueryNorm, kKeyNorm, kPostAttentionNorm, kPostFeedForwardNorm,
-  kFinalNorm, kQueryBias, kKeyBias, kValueBias, kAttentionOutputBias,            // vectors
+  kEmbedding,
+  kQuery,
+  kKey,
+  kValue,
+  kAttentionOutput,
+  kGate,
+  kUp,
+  kDown,
+  kHead,  // matrices
+  kAttentionNorm,
+  kFeedForwardNorm,
+  kQueryNorm,
+  kKeyNorm,
+  kPostAttentionNorm,
+  kPostFeedForwardNorm,
+  kFinalNorm,
+  kQueryBias,
+  kKeyBias,
+  kValueBias,
+  kAttentionOutputBias,  // vectors
 };
 [[nodiscard]] constexpr bool is_linear(Role role) {
   return role >= Role::kQuery && role <= Role::kHead;
@@ -25,7 +42,7 @@ struct Parameter {
   std::string name;    // tensor: "model.layers.0.self_attn.q_proj.weight"
   std::int64_t rows;   // N (1 for vectors)
   std::int64_t cols;   // K
-  // For Linears: the module name (tensor name without ".weight").
+  // For matrices: the module name (tensor name without ".weight").
   [[nodiscard]] std::string_view module() const;
 };
 
@@ -45,7 +62,8 @@ struct Architecture {
   Result<ModelConfig> (*from_gguf)(const Metadata& metadata, const std::string& origin);
   // Adds the architecture's keys ("llama.block_count", …) to GGUF metadata.
   void (*to_gguf)(const ModelConfig& config, Metadata& metadata);
-  // config.json (transformers 5 spelling, without dtype) that from_hugging_face reads back the same.
+  // config.json (transformers 5 spelling, without dtype) that from_hugging_face reads back the
+  // same.
   Json (*to_hugging_face)(const ModelConfig& config);
   // GGUF stores the rows of q and k permuted (rotate-neighbours RoPE) for this architecture.
   bool permutes_qk;
@@ -61,15 +79,16 @@ const Architecture* architecture_by_name(std::string_view name);
 // "llama, mistral, …" for messages.
 std::string supported_architectures();
 
-// Parameters of the decoder that `config` describes.
+// Parameters of the decoder that `config` describes; Hugging Face names.
 Graph build_graph(const ModelConfig& config);
 
 // "blk.0.attn_q.weight" for Role::kQuery of layer 0, and so on.
 std::string gguf_name(Role role, std::int64_t layer, const ModelConfig& config);
 // Divisors of the rotary frequencies [head_dim / 2] that Llama 3 scaling amounts to (GGUF's
-// rope_freqs.weight); empty for other scalings.
+// rope_freqs.weight): config.rope_divisors, else computed; empty for other scalings.
 std::vector<float> rope_frequency_divisors(const ModelConfig& config);
-// Row of the stored (permuted) matrix that holds logical row `row`; `heads` heads of `head_dim` rows.
+// Row of the stored (permuted) matrix that holds logical row `row`; `heads` heads of `head_dim`
+// rows.
 [[nodiscard]] std::int64_t permuted_qk_row(std::int64_t row, std::int64_t head_dim);
 
 }  // namespace quantlane

@@ -19,9 +19,18 @@ class KvCache {
   [[nodiscard]] std::int64_t capacity() const { return capacity_; }
   // Forgets positions from `length` on.
   void truncate(std::int64_t length) { length_ = length < length_ ? length : length_; }
+  // Bytes that a cache of `capacity` positions takes.
+  [[nodiscard]] static std::uint64_t bytes(const ModelConfig& config, std::int64_t capacity);
+
+  // Rows of one layer [capacity, kv_size], for the passes of the runtime.
+  [[nodiscard]] float* keys(std::int64_t layer) { return keys_[index(layer)].data(); }
+  [[nodiscard]] float* values(std::int64_t layer) { return values_[index(layer)].data(); }
+  [[nodiscard]] std::int64_t kv_size() const { return kv_size_; }
+  [[nodiscard]] std::int64_t layer_count() const { return static_cast<std::int64_t>(keys_.size()); }
 
  private:
   friend class Runtime;
+  static std::size_t index(std::int64_t layer) { return static_cast<std::size_t>(layer); }
   std::int64_t capacity_ = 0;
   std::int64_t length_ = 0;
   std::int64_t kv_size_ = 0;
@@ -32,11 +41,13 @@ class KvCache {
 // One sequence in a pass: tokens appended after cache.length().
 struct Segment {
   std::span<const std::int32_t> tokens;
-  KvCache* cache;             // not null; room for the tokens
-  std::int64_t logits_from;   // logits wanted for token indices [logits_from, tokens.size())
+  KvCache* cache;            // not null, of one segment only; room for the tokens
+  std::int64_t logits_from;  // logits wanted for token indices [logits_from, tokens.size())
 };
 
-// Sees the input of every Linear: x [tokens, cols] of the pass. Called from one thread.
+// Sees the input of every product with a matrix: x [tokens, cols] of the pass, before any rounding
+// that the matrix's format asks for. Called from one thread. The input of a tied head comes with
+// the embedding's parameter; heads see only the rows whose logits are wanted.
 class LinearObserver {
  public:
   virtual ~LinearObserver() = default;
@@ -46,13 +57,16 @@ class LinearObserver {
 // Immutable after load; forward() may be called from one thread at a time per Runtime.
 class Runtime {
  public:
-  // Binds all parameters. kResourceLimit when the model cannot fit the memory.
-  static Result<std::unique_ptr<Runtime>> load(std::shared_ptr<const Checkpoint> checkpoint);
+  // Binds all parameters. kResourceLimit when the weights and the buffers of a short pass exceed
+  // `memory_bytes` (0 = what the machine has available), found before anything is allocated.
+  static Result<std::unique_ptr<Runtime>> load(std::shared_ptr<const Checkpoint> checkpoint,
+                                               std::uint64_t memory_bytes = 0);
   ~Runtime();
   [[nodiscard]] const Checkpoint& checkpoint() const;
   [[nodiscard]] const ModelConfig& config() const;
   // One pass. logits: the wanted rows of all segments in order, [rows, vocab]; sized by the callee.
-  // Token ids outside the vocabulary: kInvalidArgument. Advances the caches.
+  // Token ids outside the vocabulary, full or foreign caches: kInvalidArgument; kCancelled between
+  // layers. Advances the caches; after an error they are as before.
   Result<void> forward(std::span<const Segment> segments, ThreadPool& pool,
                        std::vector<float>& logits, LinearObserver* observer = nullptr);
 

@@ -1,0 +1,220 @@
+#include "model/checkpoint.h"
+
+#include <array>
+#include <mutex>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/check.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "model/checkpoint_cache.h"
+#include "model/checkpoint_parts.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::string_view kGguf = "gguf";
+constexpr std::uint64_t kLargestConfig = std::uint64_t{16} << 20;
+
+Error unknown_architecture(std::string name, const std::string& origin) {
+  return unsupported("finding the architecture of the model")
+      .in(origin)
+      .expects("one of " + supported_architectures())
+      .got(name.empty() ? "no architecture" : std::move(name));
+}
+
+// Where transformers 4 and 5 put the decoder of a multimodal class.
+void find_tensor_prefix(const Container& container, ModelConfig& config) {
+  for (const char* prefix : {"model.", "language_model.model.", "model.language_model."}) {
+    if (container.find(std::string(prefix) + "embed_tokens.weight") == nullptr) continue;
+    config.tensor_prefix = prefix;
+    return;
+  }
+}
+
+bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
+
+}  // namespace
+
+Checkpoint::Checkpoint() : cache_(std::make_unique<Cache>()) {}
+Checkpoint::~Checkpoint() = default;
+
+Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(const std::filesystem::path& path) {
+  QUANTLANE_TRY(auto checkpoint, open_any(path));
+  if (checkpoint->graph() != nullptr) return checkpoint;
+  if (checkpoint->config_json_.is_null()) {
+    const std::string* name = checkpoint->container().metadata().string("general.architecture");
+    return fail(unknown_architecture(name == nullptr ? "" : *name, path.string()));
+  }
+  const Json& classes = checkpoint->config_json_["architectures"];
+  return fail(unknown_architecture(classes.items().empty() ? "" : classes.items()[0].dump(),
+                                   (checkpoint->folder() / "config.json").string()));
+}
+
+Result<std::shared_ptr<const Checkpoint>> Checkpoint::open_any(const std::filesystem::path& path) {
+  auto checkpoint = std::shared_ptr<Checkpoint>(new Checkpoint());
+  checkpoint->path_ = path;
+  QUANTLANE_TRY(checkpoint->container_, open_container(path));
+  if (checkpoint->container_->kind() == kGguf) {
+    QUANTLANE_TRY_VOID(checkpoint->read_gguf());
+  } else {
+    QUANTLANE_TRY_VOID(checkpoint->read_hugging_face());
+  }
+  return checkpoint;
+}
+
+std::filesystem::path Checkpoint::folder() const {
+  return std::filesystem::is_directory(path_) ? path_ : path_.parent_path();
+}
+
+Result<void> Checkpoint::read_hugging_face() {
+  const std::string origin = (folder() / "config.json").string();
+  QUANTLANE_TRY(const std::string text, read_text(origin, kLargestConfig));
+  QUANTLANE_TRY(config_json_, Json::parse(text, origin));
+  if (!config_json_.is_object()) {
+    return fail(corrupt("reading the model configuration").in(origin).expects("a JSON object"));
+  }
+  const Json& quantization = config_json_["quantization_config"];
+  if (!quantization.is_null()) {
+    for (const Dialect* row : dialects()) {
+      if (dialect_ == nullptr && row->recognises(quantization)) dialect_ = row;
+    }
+    if (dialect_ == nullptr) {
+      std::string names;
+      for (const Dialect* row : dialects()) names += fmt::format("{} ", row->name);
+      return fail(unsupported("reading a quantized checkpoint")
+                      .in(origin)
+                      .of("quantization_config.quant_method")
+                      .expects("one of: " + names)
+                      .got(quantization["quant_method"].dump()));
+    }
+    QUANTLANE_TRY(quantization_, dialect_->read_config(quantization, origin));
+  }
+  const Json& classes = config_json_["architectures"];
+  if (classes.items().empty()) return {};
+  architecture_ = architecture_by_class(classes.items()[0].string());
+  if (architecture_ == nullptr) return {};
+  QUANTLANE_TRY(ModelConfig config, architecture_->from_hugging_face(config_json_, origin));
+  find_tensor_prefix(*container_, config);
+  graph_ = build_graph(config);
+  return verify_parameters(*container_, *graph_, false, dialect_, quantization_.get());
+}
+
+Result<void> Checkpoint::read_gguf() {
+  const std::string* name = container_->metadata().string("general.architecture");
+  architecture_ = name == nullptr ? nullptr : architecture_by_gguf_name(*name);
+  if (architecture_ == nullptr) return {};
+  QUANTLANE_TRY(ModelConfig config,
+                architecture_->from_gguf(container_->metadata(), path_.string()));
+  QUANTLANE_TRY_VOID(complete_gguf_config(*container_, config));
+  graph_ = build_graph(config);
+  return verify_parameters(*container_, *graph_, true, nullptr, nullptr);
+}
+
+const TensorInfo* Checkpoint::stored(const Parameter& parameter) const {
+  if (!graph_) return nullptr;
+  if (container_->kind() != kGguf) return container_->find(parameter.name);
+  return container_->find(gguf_name(parameter.role, parameter.layer, graph_->config));
+}
+
+// GGUF keeps q and k permuted and Gemma's norms whole; here they become what Hugging Face has.
+Result<Weight> Checkpoint::gguf_weight(const Parameter& parameter, const TensorInfo& tensor) const {
+  const ModelConfig& config = graph_->config;
+  const bool permuted = architecture_->permutes_qk;
+  if (permuted && (parameter.role == Role::kQuery || parameter.role == Role::kKey)) {
+    return Weight(container_.get(), &tensor, config.head_dim);
+  }
+  const bool bias = parameter.role == Role::kQueryBias || parameter.role == Role::kKeyBias;
+  const bool shifted = config.norm_plus_one && is_norm(parameter.role);
+  if (!shifted && !(permuted && bias)) return Weight(container_.get(), &tensor);
+  auto values = std::make_shared<std::vector<float>>(static_cast<std::size_t>(parameter.cols));
+  QUANTLANE_TRY_VOID(decode_rows(*container_, tensor, 0, 1, values->data()));
+  if (shifted) {
+    for (float& value : *values) value -= 1;
+  } else {
+    const std::vector<float> stored_order = *values;
+    for (std::int64_t i = 0; i < parameter.cols; ++i) {
+      (*values)[static_cast<std::size_t>(i)] =
+          stored_order[static_cast<std::size_t>(permuted_qk_row(i, config.head_dim))];
+    }
+  }
+  return Weight(std::move(values), 1, parameter.cols);
+}
+
+Result<Weight> Checkpoint::weight(const Parameter& parameter) const {
+  if (quantization_ && is_linear(parameter.role)) {
+    if (const auto scheme = quantization_->scheme_of(parameter.module())) {
+      QUANTLANE_TRY(QuantTensor tensor, dialect_->unpack(*container_, parameter.module(), *scheme,
+                                                         parameter.rows, parameter.cols));
+      return Weight(std::make_shared<const QuantTensor>(std::move(tensor)), scheme->input);
+    }
+  }
+  const TensorInfo* tensor = stored(parameter);
+  if (tensor == nullptr) {
+    return fail(not_found("reading a parameter").in(path_.string()).of(parameter.name));
+  }
+  if (container_->kind() == kGguf) return gguf_weight(parameter, *tensor);
+  return Weight(container_.get(), tensor);
+}
+
+std::uint64_t Checkpoint::parameter_count() const {
+  std::uint64_t count = 0;
+  if (dialect_ != nullptr && graph_) {
+    for (const Parameter& p : graph_->parameters) {
+      count += static_cast<std::uint64_t>(p.rows * p.cols);
+    }
+    return count;
+  }
+  for (const TensorInfo& tensor : container_->tensors()) {
+    count += static_cast<std::uint64_t>(tensor.element_count());
+  }
+  return count;
+}
+
+std::uint64_t Checkpoint::size_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const TensorInfo& tensor : container_->tensors()) bytes += tensor.size_bytes;
+  return bytes;
+}
+
+namespace {
+
+constexpr std::array kTextFiles = {"config.json",           "tokenizer.json",
+                                   "tokenizer.model",       "tokenizer_config.json",
+                                   "chat_template.jinja",   "special_tokens_map.json",
+                                   "generation_config.json"};
+
+Result<void> add_file(const std::filesystem::path& path, ContentHash& hash) {
+  constexpr std::uint64_t kPiece = std::uint64_t{16} << 20;
+  QUANTLANE_TRY(const MappedFile file, MappedFile::open(path));
+  const auto bytes = file.bytes();
+  for (std::uint64_t at = 0; at < bytes.size(); at += kPiece) {
+    const std::uint64_t size = std::min<std::uint64_t>(kPiece, bytes.size() - at);
+    hash.add(bytes.subspan(at, size));
+    file.drop(at, size);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> Checkpoint::content_hash() const {
+  const std::scoped_lock lock(cache_->mutex);
+  if (!cache_->content_hash.empty()) return cache_->content_hash;
+  ContentHash hash;
+  if (!config_json_.is_null()) {
+    for (const char* name : kTextFiles) {
+      const auto path = folder() / name;
+      if (!std::filesystem::exists(path)) continue;
+      hash.add(name);
+      QUANTLANE_TRY_VOID(add_file(path, hash));
+    }
+  }
+  for (const std::string& file : container_->files()) QUANTLANE_TRY_VOID(add_file(file, hash));
+  cache_->content_hash = hash.hex();
+  return cache_->content_hash;
+}
+
+}  // namespace quantlane

@@ -1,0 +1,178 @@
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <unordered_set>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/check.h"
+#include "model/checkpoint_parts.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::string_view kAttempt = "matching the tensors with the configuration";
+
+std::vector<std::int64_t> shape_of(const Parameter& parameter) {
+  if (parameter.role > Role::kHead) return {parameter.cols};
+  return {parameter.rows, parameter.cols};
+}
+
+Error missing(const Container& container, const std::string& name,
+              std::span<const std::int64_t> shape) {
+  return not_found(std::string(kAttempt))
+      .in(container.files().empty() ? "" : container.files()[0])
+      .of(name)
+      .expects("a tensor of shape " + shape_text(shape))
+      .got("no such tensor")
+      .advise("check that all shards are there and that config.json belongs to them");
+}
+
+Error wrong(const Container& container, const TensorInfo& tensor) {
+  return corrupt(std::string(kAttempt))
+      .in(container.files()[tensor.shard])
+      .of(tensor.name)
+      .at(tensor.offset);
+}
+
+bool decodable(const ElementType& type) {
+  return type.block != nullptr ? type.block->decode != nullptr : is_float(type.plain);
+}
+
+Result<void> verify_plain(const Container& container, const Parameter& parameter,
+                          const std::string& name) {
+  const auto shape = shape_of(parameter);
+  const TensorInfo* tensor = container.find(name);
+  if (tensor == nullptr) return fail(missing(container, name, shape));
+  if (tensor->shape != shape) {
+    return fail(wrong(container, *tensor)
+                    .expects("shape " + shape_text(shape))
+                    .got("shape " + shape_text(tensor->shape)));
+  }
+  if (!decodable(tensor->type)) {
+    Error error = wrong(container, *tensor)
+                      .expects("values of a float type or a block format")
+                      .got(std::string(tensor->type.name()));
+    error.code = ErrorCode::kUnsupported;
+    return fail(std::move(error));
+  }
+  return {};
+}
+
+Result<void> verify_quantized(const Container& container, const Parameter& parameter,
+                              const Dialect& dialect, const LinearScheme& scheme) {
+  for (const PlannedTensor& planned :
+       dialect.plan(parameter.module(), scheme, parameter.rows, parameter.cols)) {
+    const TensorInfo* tensor = container.find(planned.name);
+    if (tensor == nullptr) return fail(missing(container, planned.name, planned.shape));
+    if (tensor->shape != planned.shape) {
+      return fail(wrong(container, *tensor)
+                      .expects("shape " + shape_text(planned.shape))
+                      .got("shape " + shape_text(tensor->shape)));
+    }
+  }
+  return {};
+}
+
+// Does the configuration say that a tensor of this name must not be there? Tensors that no
+// decoder has (vision towers, buffers) are left alone.
+bool contradicts(std::string_view name, const ModelConfig& config,
+                 const std::unordered_set<std::string>& known) {
+  const std::string layers = config.tensor_prefix + "layers.";
+  if (!name.starts_with(layers)) return false;
+  const std::string_view rest = name.substr(layers.size());
+  std::int64_t layer = -1;
+  const auto parsed = std::from_chars(rest.data(), rest.data() + rest.size(), layer);
+  if (parsed.ec != std::errc()) return false;
+  if (layer >= config.layer_count) return true;
+  constexpr std::array<std::string_view, 9> kOptional = {
+      ".q_proj.bias",  ".k_proj.bias",    ".v_proj.bias",   ".o_proj.bias",  ".gate_proj.bias",
+      ".up_proj.bias", ".down_proj.bias", ".q_norm.weight", ".k_norm.weight"};
+  const bool optional = std::ranges::any_of(
+      kOptional, [&](std::string_view suffix) { return name.ends_with(suffix); });
+  return optional && !known.contains(std::string(name));
+}
+
+}  // namespace
+
+std::string shape_text(std::span<const std::int64_t> shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+Result<void> verify_parameters(const Container& container, const Graph& graph, bool gguf,
+                               const Dialect* dialect, const QuantizationMap* quantization) {
+  std::unordered_set<std::string> known;
+  for (const Parameter& parameter : graph.parameters) {
+    const std::string name =
+        gguf ? gguf_name(parameter.role, parameter.layer, graph.config) : parameter.name;
+    known.insert(name);
+    std::optional<LinearScheme> scheme;
+    if (quantization != nullptr && is_linear(parameter.role)) {
+      scheme = quantization->scheme_of(parameter.module());
+    }
+    QUANTLANE_TRY_VOID(scheme ? verify_quantized(container, parameter, *dialect, *scheme)
+                              : verify_plain(container, parameter, name));
+  }
+  if (gguf) return {};
+  for (const TensorInfo& tensor : container.tensors()) {
+    if (!contradicts(tensor.name, graph.config, known)) continue;
+    return fail(
+        wrong(container, tensor)
+            .expects(fmt::format("no such tensor in a {} of {} layers with this config.json",
+                                 graph.config.architecture, graph.config.layer_count))
+            .got("shape " + shape_text(tensor.shape))
+            .advise("check that config.json belongs to these weights"));
+  }
+  return {};
+}
+
+namespace {
+
+// Meta's parameters behind divisors that match one of the published sets; the file does not say.
+void recover_llama3_scaling(ModelConfig& config) {
+  ModelConfig guess = config;
+  guess.rope_divisors.clear();
+  guess.rope_scaling = {.kind = RopeScaling::Kind::kLlama3,
+                        .factor = static_cast<double>(config.rope_divisors.back()),
+                        .low_freq_factor = 1,
+                        .high_freq_factor = 4,
+                        .original_context = 8192};
+  const auto computed = rope_frequency_divisors(guess);
+  for (std::size_t i = 0; i < computed.size(); ++i) {
+    if (std::abs(computed[i] - config.rope_divisors[i]) > 1e-4F * computed[i]) return;
+  }
+  config.rope_scaling = guess.rope_scaling;
+}
+
+}  // namespace
+
+Result<void> complete_gguf_config(const Container& container, ModelConfig& config) {
+  const auto has = [&](Role role, std::int64_t layer) {
+    return container.find(gguf_name(role, layer, config)) != nullptr;
+  };
+  config.tied_embeddings = !has(Role::kHead, -1);
+  config.attention_bias = has(Role::kQueryBias, 0);
+  config.attention_output_bias = has(Role::kAttentionOutputBias, 0);
+  const TensorInfo* divisors = container.find("rope_freqs.weight");
+  if (divisors == nullptr) return {};
+  if (divisors->element_count() != config.head_dim / 2 || !decodable(divisors->type)) {
+    return fail(wrong(container, *divisors)
+                    .expects(fmt::format("{} float values", config.head_dim / 2))
+                    .got(fmt::format("{} {}", divisors->type.name(), shape_text(divisors->shape))));
+  }
+  config.rope_divisors.resize(static_cast<std::size_t>(config.head_dim / 2));
+  QUANTLANE_TRY_VOID(
+      decode_rows(container, *divisors, 0, divisors->rows(), config.rope_divisors.data()));
+  for (const float divisor : config.rope_divisors) {
+    if (!(divisor > 0 && std::isfinite(divisor))) {
+      return fail(
+          wrong(container, *divisors).expects("positive divisors").got(fmt::format("{}", divisor)));
+    }
+  }
+  recover_llama3_scaling(config);
+  return {};
+}
+
+}  // namespace quantlane

@@ -1,0 +1,85 @@
+#include "model/weight.h"
+
+#include <cstring>
+#include <utility>
+
+#include "core/check.h"
+#include "model/graph.h"
+
+namespace quantlane {
+
+Weight::Weight(const Container* container, const TensorInfo* tensor, std::int64_t head_dim)
+    : container_(container),
+      tensor_(tensor),
+      head_dim_(head_dim),
+      rows_(tensor->rows()),
+      cols_(tensor->cols()) {}
+
+Weight::Weight(std::shared_ptr<const QuantTensor> tensor, std::optional<ActivationScheme> input)
+    : quantized_(std::move(tensor)),
+      input_(input),
+      rows_(quantized_->rows),
+      cols_(quantized_->cols) {}
+
+Weight::Weight(std::shared_ptr<const std::vector<float>> values, std::int64_t rows,
+               std::int64_t cols)
+    : values_(std::move(values)), rows_(rows), cols_(cols) {
+  QUANTLANE_CHECK(static_cast<std::int64_t>(values_->size()) == rows * cols);
+}
+
+void Weight::decode_rows(std::int64_t begin, std::int64_t count, float* values) const {
+  QUANTLANE_DCHECK(begin >= 0 && count >= 0 && begin + count <= rows_);
+  if (values_) {
+    std::memcpy(values, values_->data() + begin * cols_,
+                static_cast<std::size_t>(count * cols_) * sizeof(float));
+    return;
+  }
+  if (quantized_) {
+    quantized_->decode_rows(begin, count, values);
+    return;
+  }
+  // Types that cannot be decoded were refused when the checkpoint was opened.
+  if (head_dim_ == 0) {
+    const auto decoded = quantlane::decode_rows(*container_, *tensor_, begin, count, values);
+    QUANTLANE_CHECK(decoded.has_value());
+    return;
+  }
+  for (std::int64_t r = 0; r < count; ++r) {
+    const auto decoded = quantlane::decode_rows(
+        *container_, *tensor_, permuted_qk_row(begin + r, head_dim_), 1, values + r * cols_);
+    QUANTLANE_CHECK(decoded.has_value());
+  }
+}
+
+std::string Weight::encoding() const {
+  if (quantized_) return quantized_->scheme.spelling();
+  if (tensor_ != nullptr) return std::string(tensor_->type.name());
+  return "f32";
+}
+
+namespace {
+
+// The tensor's bytes as T, nullptr when it is of another type, permuted or not aligned.
+template <class T>
+const T* direct_rows(const Container* container, const TensorInfo* tensor, std::int64_t head_dim,
+                     DType dtype) {
+  if (tensor == nullptr || head_dim > 0 || tensor->type != ElementType{.plain = dtype}) {
+    return nullptr;
+  }
+  const std::byte* bytes = container->bytes(*tensor).data();
+  if (reinterpret_cast<std::uintptr_t>(bytes) % alignof(T) != 0) return nullptr;
+  return reinterpret_cast<const T*>(bytes);
+}
+
+}  // namespace
+
+const std::uint16_t* Weight::bf16_rows() const {
+  return direct_rows<std::uint16_t>(container_, tensor_, head_dim_, DType::kBF16);
+}
+
+const float* Weight::f32_rows() const {
+  if (values_) return values_->data();
+  return direct_rows<float>(container_, tensor_, head_dim_, DType::kF32);
+}
+
+}  // namespace quantlane

@@ -1,0 +1,197 @@
+#include "runtime/layer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "formats/group_format.h"
+#include "kernels/ops.h"
+
+namespace quantlane {
+namespace {
+
+// Element-wise steps hand this many tokens to a worker at a time; the pieces do not depend on the
+// number of workers.
+constexpr std::int64_t kTokensPerTask = 16;
+
+// body(first, count) over all tokens.
+template <class Body>
+void over_tokens(std::int64_t tokens, ThreadPool& pool, const Body& body) {
+  const std::int64_t tasks = (tokens + kTokensPerTask - 1) / kTokensPerTask;
+  if (tasks == 1) return body(std::int64_t{0}, tokens);
+  pool.parallel_for(tasks, [&](std::int64_t task, int) {
+    const std::int64_t first = task * kTokensPerTask;
+    body(first, std::min(kTokensPerTask, tokens - first));
+  });
+}
+
+void decode_weight(const void* context, std::int64_t begin, std::int64_t count, float* rows) {
+  static_cast<const Weight*>(context)->decode_rows(begin, count, rows);
+}
+
+bool same_rounding(const ActivationScheme* a, const ActivationScheme* b) {
+  return a == b || (a != nullptr && b != nullptr && *a == *b);
+}
+
+void add_bias(const BoundLinear& linear, std::int64_t tokens, float* y) {
+  if (linear.bias.empty()) return;
+  const std::int64_t width = linear.parameter->rows;
+  for (std::int64_t t = 0; t < tokens; ++t) kernels::add(y + t * width, linear.bias.data(), width);
+}
+
+// Normed heads, rotated: x [tokens, heads, head_dim] in place.
+void place_heads(float* x, std::int64_t heads, const std::vector<float>& norm,
+                 const RopeTable& rope, const Pass& pass) {
+  const ModelConfig& config = *pass.config;
+  const std::int64_t width = heads * config.head_dim;
+  const std::int64_t half = config.head_dim / 2;
+  over_tokens(pass.tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
+    float* rows = x + first * width;
+    if (!norm.empty()) {
+      kernels::rms_norm(rows, count * heads, config.head_dim, norm.data(), config.rms_norm_eps,
+                        rows);
+    }
+    kernels::rope(rows, count, heads, config.head_dim, rope.cos() + first * half,
+                  rope.sin() + first * half);
+  });
+}
+
+void attend(const BoundLayer& layer, std::int64_t index, Pass& pass) {
+  const ModelConfig& config = *pass.config;
+  const std::int64_t kv_size = config.kv_size();
+  const double scale = config.attention_scale > 0
+                           ? config.attention_scale
+                           : 1 / std::sqrt(static_cast<double>(config.head_dim));
+  for (const Pass::Piece& piece : pass.pieces) {
+    float* keys = piece.cache->keys(index);
+    float* values = piece.cache->values(index);
+    const auto bytes = static_cast<std::size_t>(piece.tokens * kv_size) * sizeof(float);
+    std::memcpy(keys + piece.start * kv_size, pass.k.data() + piece.first * kv_size, bytes);
+    std::memcpy(values + piece.start * kv_size, pass.v.data() + piece.first * kv_size, bytes);
+    const kernels::AttentionShape shape = {
+        .tokens = piece.tokens,
+        .start = piece.start,
+        .heads = config.head_count,
+        .kv_heads = config.kv_head_count,
+        .head_dim = config.head_dim,
+        .window = layer.window,
+        .scale = static_cast<float>(scale),
+        .softcap = static_cast<float>(config.attention_logit_softcap)};
+    const std::int64_t first = piece.first * config.q_size();
+    kernels::attention(shape, pass.q.data() + first, keys, values, pass.attended.data() + first,
+                       *pass.pool);
+  }
+}
+
+// stream += branch [tokens, D], normed first where the family does so.
+void add_to_stream(float* branch, const std::vector<float>& post_norm, Pass& pass) {
+  const std::int64_t width = pass.config->hidden_size;
+  const double eps = pass.config->rms_norm_eps;
+  over_tokens(pass.tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
+    float* rows = branch + first * width;
+    if (!post_norm.empty()) {
+      kernels::rms_norm(rows, count, width, post_norm.data(), eps, rows);
+    }
+    kernels::add(pass.stream.data() + first * width, rows, count * width);
+  });
+}
+
+void run_attention(const BoundLayer& layer, std::int64_t index, Pass& pass) {
+  const ModelConfig& config = *pass.config;
+  norm_rows(pass.stream.data(), pass.tokens, config.hidden_size, layer.attention_norm,
+            config.rms_norm_eps, pass.normed.data(), *pass.pool);
+  const Product products[] = {
+      {&layer.query, pass.q.data()}, {&layer.key, pass.k.data()}, {&layer.value, pass.v.data()}};
+  multiply(products, pass.normed.data(), pass.tokens, pass);
+  const RopeTable& rope = layer.window > 0 ? *pass.rope_windowed : *pass.rope_full;
+  place_heads(pass.q.data(), config.head_count, layer.query_norm, rope, pass);
+  place_heads(pass.k.data(), config.kv_head_count, layer.key_norm, rope, pass);
+  attend(layer, index, pass);
+  const Product output[] = {{&layer.output, pass.normed.data()}};
+  multiply(output, pass.attended.data(), pass.tokens, pass);
+  add_to_stream(pass.normed.data(), layer.post_attention_norm, pass);
+}
+
+void run_feed_forward(const BoundLayer& layer, Pass& pass) {
+  const ModelConfig& config = *pass.config;
+  norm_rows(pass.stream.data(), pass.tokens, config.hidden_size, layer.feed_forward_norm,
+            config.rms_norm_eps, pass.normed.data(), *pass.pool);
+  const Product products[] = {{&layer.gate, pass.gate.data()}, {&layer.up, pass.up.data()}};
+  multiply(products, pass.normed.data(), pass.tokens, pass);
+  const auto act_multiply =
+      config.activation == Activation::kSilu ? kernels::silu_multiply : kernels::gelu_tanh_multiply;
+  over_tokens(pass.tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
+    const std::int64_t at = first * config.intermediate_size;
+    act_multiply(pass.gate.data() + at, pass.up.data() + at, count * config.intermediate_size);
+  });
+  const Product down[] = {{&layer.down, pass.normed.data()}};
+  multiply(down, pass.gate.data(), pass.tokens, pass);
+  add_to_stream(pass.normed.data(), layer.post_feed_forward_norm, pass);
+}
+
+}  // namespace
+
+kernels::RowSource BoundLinear::rows() const {
+  return {.decode = decode_weight,
+          .context = &weight,
+          .bf16 = weight.bf16_rows(),
+          .f32 = weight.f32_rows()};
+}
+
+void Pass::reserve(std::int64_t token_count) {
+  tokens = token_count;
+  const auto fit = [&](std::vector<float>& buffer, std::int64_t width) {
+    const auto size = static_cast<std::size_t>(token_count * width);
+    if (buffer.size() < size) buffer.resize(size);
+  };
+  fit(stream, config->hidden_size);
+  fit(normed, config->hidden_size);
+  fit(q, config->q_size());
+  fit(k, config->kv_size());
+  fit(v, config->kv_size());
+  fit(attended, config->q_size());
+  fit(gate, config->intermediate_size);
+  fit(up, config->intermediate_size);
+}
+
+void norm_rows(const float* x, std::int64_t tokens, std::int64_t width,
+               const std::vector<float>& weight, double eps, float* y, ThreadPool& pool) {
+  over_tokens(tokens, pool, [&](std::int64_t first, std::int64_t count) {
+    kernels::rms_norm(x + first * width, count, width, weight.data(), eps, y + first * width);
+  });
+}
+
+void multiply(std::span<const Product> products, const float* x, std::int64_t tokens, Pass& pass) {
+  const float* input = x;
+  const ActivationScheme* rounding = nullptr;
+  for (const Product& product : products) {
+    const BoundLinear& linear = *product.linear;
+    const Parameter& parameter = *linear.parameter;
+    if (pass.observer != nullptr) pass.observer->observe(parameter, x, tokens);
+    const ActivationScheme* wanted = linear.weight.input_rounding();
+    if (!same_rounding(wanted, rounding)) {
+      rounding = wanted;
+      input = x;
+    }
+    if (rounding != nullptr && input == x) {
+      const std::int64_t width = parameter.cols;
+      pass.rounded.resize(std::max(pass.rounded.size(), static_cast<std::size_t>(tokens * width)));
+      over_tokens(tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
+        float* rows = pass.rounded.data() + first * width;
+        std::copy_n(x + first * width, count * width, rows);
+        round_activations(*rounding, rows, count, width);
+      });
+      input = pass.rounded.data();
+    }
+    kernels::gemm(input, tokens, parameter.cols, linear.rows(), parameter.rows, product.y,
+                  *pass.pool);
+    add_bias(linear, tokens, product.y);
+  }
+}
+
+void run_layer(const BoundLayer& layer, std::int64_t index, Pass& pass) {
+  run_attention(layer, index, pass);
+  run_feed_forward(layer, pass);
+}
+
+}  // namespace quantlane

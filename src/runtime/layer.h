@@ -1,0 +1,69 @@
+// One transformer block: its bound parameters, and a pass of all segments' tokens through it.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/gemm.h"
+#include "runtime/rope.h"
+#include "runtime/runtime.h"
+
+namespace quantlane {
+
+// A matrix and its bias, ready for products.
+struct BoundLinear {
+  const Parameter* parameter = nullptr;
+  Weight weight;
+  std::vector<float> bias;  // [rows] or empty
+
+  // Rows for the kernels; points into this object.
+  [[nodiscard]] kernels::RowSource rows() const;
+};
+
+struct BoundLayer {
+  std::int64_t window = 0;
+  BoundLinear query, key, value, output, gate, up, down;
+  // Norm weights as applied; empty where the family has none.
+  std::vector<float> attention_norm, feed_forward_norm, query_norm, key_norm;
+  std::vector<float> post_attention_norm, post_feed_forward_norm;
+};
+
+// A pass: where each segment's tokens lie in the concatenation, and buffers that outlive passes.
+struct Pass {
+  struct Piece {
+    KvCache* cache;
+    std::int64_t first;  // index of its first token in the concatenation
+    std::int64_t tokens;
+    std::int64_t start;  // position of its first token in its sequence
+  };
+  const ModelConfig* config = nullptr;
+  ThreadPool* pool = nullptr;
+  LinearObserver* observer = nullptr;
+  std::vector<Piece> pieces;
+  std::int64_t tokens = 0;
+  RopeTable* rope_full = nullptr;
+  RopeTable* rope_windowed = nullptr;
+  // [tokens, …]: the residual stream, a normed copy, q, k, v, attention output, gate, up, rounded
+  // inputs.
+  std::vector<float> stream, normed, q, k, v, attended, gate, up, rounded;
+
+  // Sizes the buffers for `tokens`.
+  void reserve(std::int64_t token_count);
+};
+
+// pass.stream through the block; keys and values are written into the caches.
+void run_layer(const BoundLayer& layer, std::int64_t index, Pass& pass);
+
+// y [tokens, rows] = x [tokens, cols] times each matrix, plus its bias, inputs rounded as the
+// matrices ask (once for neighbours that ask the same).
+struct Product {
+  const BoundLinear* linear;
+  float* y;
+};
+void multiply(std::span<const Product> products, const float* x, std::int64_t tokens, Pass& pass);
+
+// RMS norm of x [tokens, width] into y, tokens split over the pool.
+void norm_rows(const float* x, std::int64_t tokens, std::int64_t width,
+               const std::vector<float>& weight, double eps, float* y, ThreadPool& pool);
+
+}  // namespace quantlane

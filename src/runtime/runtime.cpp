@@ -1,0 +1,288 @@
+#include "runtime/runtime.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/cancel.h"
+#include "core/check.h"
+#include "core/cpu.h"
+#include "kernels/ops.h"
+#include "runtime/layer.h"
+
+namespace quantlane {
+
+struct Runtime::State {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  const ModelConfig* config = nullptr;
+  BoundLinear embedding;
+  BoundLinear head;  // the embedding's weight when tied
+  std::vector<BoundLayer> layers;
+  std::vector<float> final_norm;
+  RopeTable rope_full;
+  RopeTable rope_windowed;
+  Pass pass;
+  std::vector<float> wanted;  // final rows [wanted, D]
+
+  explicit State(std::shared_ptr<const Checkpoint> opened)
+      : checkpoint(std::move(opened)),
+        config(&checkpoint->graph()->config),
+        rope_full(RopeTable::full(*config)),
+        rope_windowed(RopeTable::windowed(*config)) {}
+};
+
+namespace {
+
+constexpr std::int64_t kShortPass = 512;  // tokens whose buffers must fit beside the weights
+
+// Bytes that binding the parameters and a short pass will touch.
+std::uint64_t needed_bytes(const Checkpoint& checkpoint) {
+  const Graph& graph = *checkpoint.graph();
+  const ModelConfig& c = graph.config;
+  std::uint64_t bytes = 0;
+  for (const Parameter& parameter : graph.parameters) {
+    const auto values = static_cast<std::uint64_t>(parameter.rows * parameter.cols);
+    const TensorInfo* stored = checkpoint.stored(parameter);
+    // A quantized Linear is unpacked to one byte per value, scales beside it; vectors to float32.
+    if (parameter.role > Role::kHead) {
+      bytes += values * sizeof(float);
+    } else if (stored == nullptr || checkpoint.dialect() != nullptr) {
+      bytes += values + values / 8;
+    } else {
+      bytes += stored->size_bytes;
+    }
+  }
+  const std::int64_t width =
+      2 * c.hidden_size + 2 * c.q_size() + 2 * c.kv_size() + 2 * c.intermediate_size;
+  bytes += sizeof(float) * static_cast<std::uint64_t>(kShortPass * width + c.vocab_size);
+  return bytes + KvCache::bytes(c, kShortPass);
+}
+
+Result<void> check_memory(const Checkpoint& checkpoint, std::uint64_t limit) {
+  if (limit == 0) limit = cpu_info().available_bytes;
+  const std::uint64_t needed = needed_bytes(checkpoint);
+  if (limit == 0 || needed <= limit) return {};
+  constexpr double kMiB = 1 << 20;
+  return fail(
+      make_error(ErrorCode::kResourceLimit, "loading a model")
+          .in(checkpoint.path().string())
+          .expects(fmt::format("at most {:.0f} MiB", static_cast<double>(limit) / kMiB))
+          .got(fmt::format("{:.0f} MiB for the weights and a pass of {} tokens",
+                           static_cast<double>(needed) / kMiB, kShortPass))
+          .advise("use a smaller or a quantized checkpoint, or a machine with more memory"));
+}
+
+// Binds parameters of one checkpoint by role.
+class Binder {
+ public:
+  explicit Binder(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  Result<BoundLinear> linear(Role role, std::int64_t layer,
+                             std::optional<Role> bias = std::nullopt) const {
+    BoundLinear bound;
+    bound.parameter = checkpoint_.graph()->find(role, layer);
+    QUANTLANE_CHECK(bound.parameter != nullptr);
+    QUANTLANE_TRY(bound.weight, checkpoint_.weight(*bound.parameter));
+    if (bias) {
+      QUANTLANE_TRY(bound.bias, vector(*bias, layer));
+    }
+    return bound;
+  }
+
+  // The values of a vector, empty where the model has none; norm weights as they are applied.
+  Result<std::vector<float>> vector(Role role, std::int64_t layer) const {
+    const Parameter* parameter = checkpoint_.graph()->find(role, layer);
+    if (parameter == nullptr) return std::vector<float>{};
+    QUANTLANE_TRY(const Weight weight, checkpoint_.weight(*parameter));
+    std::vector<float> values(static_cast<std::size_t>(parameter->cols));
+    weight.decode_rows(0, 1, values.data());
+    const bool norm = role >= Role::kAttentionNorm && role <= Role::kFinalNorm;
+    if (norm && checkpoint_.graph()->config.norm_plus_one) {
+      for (float& value : values) value += 1;
+    }
+    return values;
+  }
+
+  Result<BoundLayer> layer(std::int64_t i) const {
+    BoundLayer bound;
+    bound.window = checkpoint_.graph()->config.window(i);
+    QUANTLANE_TRY(bound.query, linear(Role::kQuery, i, Role::kQueryBias));
+    QUANTLANE_TRY(bound.key, linear(Role::kKey, i, Role::kKeyBias));
+    QUANTLANE_TRY(bound.value, linear(Role::kValue, i, Role::kValueBias));
+    QUANTLANE_TRY(bound.output, linear(Role::kAttentionOutput, i, Role::kAttentionOutputBias));
+    QUANTLANE_TRY(bound.gate, linear(Role::kGate, i));
+    QUANTLANE_TRY(bound.up, linear(Role::kUp, i));
+    QUANTLANE_TRY(bound.down, linear(Role::kDown, i));
+    QUANTLANE_TRY(bound.attention_norm, vector(Role::kAttentionNorm, i));
+    QUANTLANE_TRY(bound.feed_forward_norm, vector(Role::kFeedForwardNorm, i));
+    QUANTLANE_TRY(bound.query_norm, vector(Role::kQueryNorm, i));
+    QUANTLANE_TRY(bound.key_norm, vector(Role::kKeyNorm, i));
+    QUANTLANE_TRY(bound.post_attention_norm, vector(Role::kPostAttentionNorm, i));
+    QUANTLANE_TRY(bound.post_feed_forward_norm, vector(Role::kPostFeedForwardNorm, i));
+    return bound;
+  }
+
+ private:
+  const Checkpoint& checkpoint_;
+};
+
+Error bad_request(std::size_t segment) {
+  return invalid(fmt::format("running the model on segment {}", segment));
+}
+
+Result<void> check_segment(const Segment& segment, std::size_t index, const ModelConfig& config) {
+  const auto tokens = static_cast<std::int64_t>(segment.tokens.size());
+  const KvCache& cache = *segment.cache;
+  if (cache.kv_size() != config.kv_size() || cache.layer_count() != config.layer_count) {
+    return fail(bad_request(index).expects("a cache made for this model"));
+  }
+  if (tokens > cache.capacity() - cache.length()) {
+    return fail(bad_request(index)
+                    .expects(fmt::format("at most {} more tokens in the cache",
+                                         cache.capacity() - cache.length()))
+                    .got(fmt::format("{} tokens", tokens)));
+  }
+  if (segment.logits_from < 0 || segment.logits_from > tokens) {
+    return fail(bad_request(index)
+                    .expects(fmt::format("logits_from within 0..{}", tokens))
+                    .got(std::to_string(segment.logits_from)));
+  }
+  for (std::size_t i = 0; i < segment.tokens.size(); ++i) {
+    if (segment.tokens[i] >= 0 && segment.tokens[i] < config.vocab_size) continue;
+    return fail(bad_request(index)
+                    .expects(fmt::format("token ids within 0..{}", config.vocab_size - 1))
+                    .got(fmt::format("id {} at index {}", segment.tokens[i], i))
+                    .advise("the tokenizer does not belong to this model"));
+  }
+  return {};
+}
+
+Result<void> check_segments(std::span<const Segment> segments, const ModelConfig& config) {
+  std::vector<const KvCache*> caches;
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    QUANTLANE_CHECK(segments[i].cache != nullptr);
+    QUANTLANE_TRY_VOID(check_segment(segments[i], i, config));
+    caches.push_back(segments[i].cache);
+  }
+  std::ranges::sort(caches);
+  QUANTLANE_CHECK(std::ranges::adjacent_find(caches) == caches.end());
+  return {};
+}
+
+// Lays the segments side by side; returns the position of every token.
+std::vector<std::int64_t> lay_out(std::span<const Segment> segments, Pass& pass) {
+  std::vector<std::int64_t> positions;
+  pass.pieces.clear();
+  for (const Segment& segment : segments) {
+    const auto tokens = static_cast<std::int64_t>(segment.tokens.size());
+    if (tokens == 0) continue;
+    pass.pieces.push_back({.cache = segment.cache,
+                           .first = static_cast<std::int64_t>(positions.size()),
+                           .tokens = tokens,
+                           .start = segment.cache->length()});
+    for (std::int64_t t = 0; t < tokens; ++t) positions.push_back(segment.cache->length() + t);
+  }
+  return positions;
+}
+
+void embed(std::span<const Segment> segments, const Weight& embedding, Pass& pass) {
+  const std::int64_t width = pass.config->hidden_size;
+  const auto scale = static_cast<float>(pass.config->embedding_scale);
+  float* row = pass.stream.data();
+  for (const Segment& segment : segments) {
+    for (const std::int32_t token : segment.tokens) {
+      embedding.decode_rows(token, 1, row);
+      if (scale != 1) {
+        for (std::int64_t i = 0; i < width; ++i) row[i] *= scale;
+      }
+      row += width;
+    }
+  }
+}
+
+// The rows of the stream whose logits are wanted, in order; returns how many.
+std::int64_t gather_wanted(std::span<const Segment> segments, const Pass& pass,
+                           std::vector<float>& wanted) {
+  const std::int64_t width = pass.config->hidden_size;
+  const float* row = pass.stream.data();
+  wanted.clear();
+  for (const Segment& segment : segments) {
+    const auto tokens = static_cast<std::int64_t>(segment.tokens.size());
+    wanted.insert(wanted.end(), row + segment.logits_from * width, row + tokens * width);
+    row += tokens * width;
+  }
+  return static_cast<std::int64_t>(wanted.size()) / width;
+}
+
+}  // namespace
+
+Runtime::Runtime() = default;
+Runtime::~Runtime() = default;
+const Checkpoint& Runtime::checkpoint() const { return *state_->checkpoint; }
+const ModelConfig& Runtime::config() const { return *state_->config; }
+
+Result<std::unique_ptr<Runtime>> Runtime::load(std::shared_ptr<const Checkpoint> checkpoint,
+                                               std::uint64_t memory_bytes) {
+  if (checkpoint->graph() == nullptr) {
+    return fail(unsupported("loading a model")
+                    .in(checkpoint->path().string())
+                    .expects("one of the architectures " + supported_architectures()));
+  }
+  QUANTLANE_TRY_VOID(check_memory(*checkpoint, memory_bytes));
+  auto runtime = std::unique_ptr<Runtime>(new Runtime());
+  runtime->state_ = std::make_unique<State>(std::move(checkpoint));
+  State& state = *runtime->state_;
+  const Binder binder(*state.checkpoint);
+  QUANTLANE_TRY(state.embedding, binder.linear(Role::kEmbedding, -1));
+  const bool tied = state.config->tied_embeddings;
+  QUANTLANE_TRY(state.head, binder.linear(tied ? Role::kEmbedding : Role::kHead, -1));
+  QUANTLANE_TRY(state.final_norm, binder.vector(Role::kFinalNorm, -1));
+  for (std::int64_t i = 0; i < state.config->layer_count; ++i) {
+    QUANTLANE_TRY(BoundLayer layer, binder.layer(i));
+    state.layers.push_back(std::move(layer));
+  }
+  return runtime;
+}
+
+Result<void> Runtime::forward(std::span<const Segment> segments, ThreadPool& pool,
+                              std::vector<float>& logits, LinearObserver* observer) {
+  State& state = *state_;
+  const ModelConfig& config = *state.config;
+  QUANTLANE_TRY_VOID(check_segments(segments, config));
+  Pass& pass = state.pass;
+  pass.config = &config;
+  pass.pool = &pool;
+  pass.observer = observer;
+  pass.rope_full = &state.rope_full;
+  pass.rope_windowed = &state.rope_windowed;
+  const auto positions = lay_out(segments, pass);
+  if (positions.empty()) {
+    logits.clear();
+    return {};
+  }
+  pass.reserve(static_cast<std::int64_t>(positions.size()));
+  state.rope_full.select(positions);
+  state.rope_windowed.select(positions);
+  embed(segments, state.embedding.weight, pass);
+  for (std::size_t i = 0; i < state.layers.size(); ++i) {
+    QUANTLANE_TRY_VOID(check_cancel("running the model"));
+    run_layer(state.layers[i], static_cast<std::int64_t>(i), pass);
+  }
+  for (const Pass::Piece& piece : pass.pieces) piece.cache->length_ += piece.tokens;
+  const std::int64_t rows = gather_wanted(segments, pass, state.wanted);
+  logits.resize(static_cast<std::size_t>(rows * config.vocab_size));
+  if (rows == 0) return {};
+  norm_rows(state.wanted.data(), rows, config.hidden_size, state.final_norm, config.rms_norm_eps,
+            state.wanted.data(), pool);
+  const Product head[] = {{&state.head, logits.data()}};
+  multiply(head, state.wanted.data(), rows, pass);
+  if (config.final_logit_softcap > 0) {
+    const auto cap = static_cast<float>(config.final_logit_softcap);
+    for (float& logit : logits) logit = cap * std::tanh(logit / cap);
+  }
+  return {};
+}
+
+}  // namespace quantlane
