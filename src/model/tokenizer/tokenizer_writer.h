@@ -8,8 +8,9 @@
 namespace quantlane {
 
 // tokenizer.json ("gpt2" models) or tokenizer.model (SentencePiece models) and
-// tokenizer_config.json with the special tokens and the chat template. Reading the folder back gives
-// the same ids. kUnsupported names the tokenizer model or pre-tokenizer that has no such spelling.
+// tokenizer_config.json with the special tokens and the chat template. Reading the folder back
+// gives the same ids. kUnsupported names the tokenizer model or pre-tokenizer that has no such
+// spelling.
 Result<void> write_tokenizer_folder(const TokenizerSpec& spec, const std::filesystem::path& folder);
 
 }  // namespace quantlane

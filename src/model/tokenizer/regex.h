@@ -1,0 +1,36 @@
+// Regular expressions over UTF-8 with Unicode classes (PCRE2 behind regex.cpp), used to cut text
+// into pre-tokens.
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+// Thread-safe after creation.
+class Regex {
+ public:
+  // `^` and `$` match at lines, as in the syntax that tokenizer.json files are written for. An
+  // error gives the offset inside the pattern.
+  static Result<Regex> compile(std::string_view pattern);
+  Regex(Regex&&) noexcept;
+  Regex& operator=(Regex&&) noexcept;
+  ~Regex();
+
+  // `ends` are the increasing end offsets of a partition of `text` (valid UTF-8; the last one is
+  // text.size()). Returns the refined partition in which, inside every part, each match and each
+  // gap between matches is a part of its own. Matches never see beyond their part; empty matches
+  // cut nothing.
+  [[nodiscard]] std::vector<std::size_t> refine(std::string_view text,
+                                                const std::vector<std::size_t>& ends) const;
+
+ private:
+  struct Code;
+  explicit Regex(std::unique_ptr<Code> code);
+  std::unique_ptr<Code> code_;
+};
+
+}  // namespace quantlane

@@ -1,0 +1,15 @@
+// SentencePiece's tokenizer.model: a protocol buffer (ModelProto of sentencepiece_model.proto).
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "model/tokenizer/tokenizer.h"
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+// Only BPE models with the identity normalizer; kUnsupported names the type. add_bos is on, as the
+// programs that use such files have it.
+Result<TokenizerSpec> parse_sentencepiece_model(std::string_view bytes, const std::string& origin);
+
+}  // namespace quantlane
