@@ -1,0 +1,24 @@
+// What is used when a user names nothing: the embedded canary model and its texts.
+#pragma once
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+// Unpacks the embedded model once into the user's cache folder and returns that folder.
+Result<std::filesystem::path> canary_folder();
+
+// A text with the name that errors and reports show.
+struct NamedText {
+  std::string name;
+  std::string text;
+};
+// The file, or the embedded prose for that purpose.
+Result<NamedText> evaluation_text(const std::optional<std::filesystem::path>& file);
+Result<NamedText> calibration_text(const std::optional<std::filesystem::path>& file);
+
+}  // namespace quantlane

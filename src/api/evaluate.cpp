@@ -1,0 +1,110 @@
+#include "quantlane/evaluate.h"
+
+#include <cstdio>
+
+#include "api/defaults.h"
+#include "core/check.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "eval/score_text.h"
+#include "model/tokenizer/tokenizer.h"
+
+namespace quantlane {
+namespace {
+
+Result<std::unique_ptr<Runtime>> load_runtime(const fs::path& path) {
+  QUANTLANE_TRY(auto checkpoint, Checkpoint::open(path));
+  return Runtime::load(std::move(checkpoint));
+}
+
+Result<EvalResult> evaluate_sliding(const EvalOptions& options, Runtime& runtime,
+                                    const NamedText& text, ThreadPool& pool, Progress& progress) {
+  if (options.reference) {
+    return fail(invalid("evaluating sliding windows")
+                    .expects("no --reference with --stride")
+                    .advise("leave out --stride to compare with a reference"));
+  }
+  QUANTLANE_TRY_VOID(check_utf8(text.text, text.name));
+  QUANTLANE_TRY(const auto tokenizer, runtime.checkpoint().tokenizer());
+  auto tokens = tokenizer->encode(text.text, false);
+  const auto limit = static_cast<std::size_t>(options.chunks * options.chunk);
+  if (limit > 0 && tokens.size() > limit) tokens.resize(limit);
+  if (tokens.size() < 2)
+    return fail(invalid("evaluating").in(text.name).expects("at least 2 tokens"));
+  QUANTLANE_TRY(const TokenScores scores,
+                score_sliding(runtime, tokens, options.chunk, options.stride, pool, progress));
+  return summarize(scores);
+}
+
+// NumPy's .npy format, version 1.0: magic, header length, a Python dictionary padded to 64 bytes.
+std::string npy_header(std::size_t rows, std::int64_t cols) {
+  std::string dictionary = "{'descr': '<f4', 'fortran_order': False, 'shape': (" +
+                           std::to_string(rows) + ", " + std::to_string(cols) + "), }";
+  const std::size_t unpadded = 10 + dictionary.size() + 1;
+  dictionary.append((64 - unpadded % 64) % 64, ' ');
+  dictionary += '\n';
+  std::string header("\x93NUMPY\x01\x00", 8);
+  header += static_cast<char>(dictionary.size() & 0xFF);
+  header += static_cast<char>(dictionary.size() >> 8);
+  return header + dictionary;
+}
+
+Result<std::vector<std::int32_t>> read_ids(const fs::path& path) {
+  QUANTLANE_TRY(const std::string text, read_text(path));
+  QUANTLANE_TRY(const Json json, Json::parse(text, path.string()));
+  const Json& list = json.is_object() ? json["input_ids"] : json;
+  std::vector<std::int32_t> ids;
+  for (const Json& id : list.items()) {
+    if (!id.is_integer() || id.integer() < 0 || id.integer() > INT32_MAX) {
+      return fail(
+          corrupt("reading token ids").in(path.string()).expects("whole numbers").got(id.dump()));
+    }
+    ids.push_back(static_cast<std::int32_t>(id.integer()));
+  }
+  if (ids.empty()) {
+    return fail(
+        corrupt("reading token ids")
+            .in(path.string())
+            .expects("a JSON array of token ids, or an object with one under \"input_ids\""));
+  }
+  return ids;
+}
+
+}  // namespace
+
+Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress) {
+  ThreadPool pool(options.threads);
+  QUANTLANE_TRY(const NamedText text,
+                evaluation_text(options.text.empty() ? std::nullopt : std::optional(options.text)));
+  QUANTLANE_TRY(const auto runtime, load_runtime(options.checkpoint));
+  if (options.stride > 0) return evaluate_sliding(options, *runtime, text, pool, progress);
+  std::unique_ptr<Runtime> reference;
+  if (options.reference) {
+    QUANTLANE_TRY(reference, load_runtime(*options.reference));
+  }
+  // The reference's tokenizer decides: both must read the same ids.
+  const Checkpoint& source = reference ? reference->checkpoint() : runtime->checkpoint();
+  QUANTLANE_TRY(const TokenChunks chunks,
+                make_chunks(source, text.text, text.name, options.chunk, options.chunks));
+  Candidate candidate{.runtime = runtime.get(), .scores = {}, .shape = {}};
+  QUANTLANE_TRY_VOID(
+      score_text(reference.get(), std::span(&candidate, 1), chunks, pool, progress, {}));
+  return summarize(candidate.scores);
+}
+
+Result<void> write_logits(const fs::path& checkpoint, const fs::path& ids_json, const fs::path& npy,
+                          int threads) {
+  ThreadPool pool(threads);
+  QUANTLANE_TRY(const auto ids, read_ids(ids_json));
+  QUANTLANE_TRY(const auto runtime, load_runtime(checkpoint));
+  KvCache cache(runtime->config(), static_cast<std::int64_t>(ids.size()));
+  const Segment segment{.tokens = ids, .cache = &cache, .logits_from = 0};
+  std::vector<float> logits;
+  QUANTLANE_TRY_VOID(runtime->forward(std::span(&segment, 1), pool, logits));
+  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(npy));
+  QUANTLANE_TRY_VOID(file.append(npy_header(ids.size(), runtime->config().vocab_size)));
+  QUANTLANE_TRY_VOID(file.append(std::as_bytes(std::span(logits))));
+  return file.commit();
+}
+
+}  // namespace quantlane

@@ -1,0 +1,205 @@
+// Parsing with CLI11, signals, exit codes: everything between main() and a command.
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "cli/progress_bar.h"
+#include "quantlane/cancel.h"
+#include "quantlane/doctor.h"
+#include "quantlane/version.h"
+
+namespace quantlane::cli {
+namespace {
+
+class Cli11Options final : public Options {
+ public:
+  explicit Cli11Options(CLI::App& app) : app_(app) {}
+  void positional(std::string_view name, std::filesystem::path& target, std::string_view help,
+                  bool required) override {
+    app_.add_option(std::string(name), target, std::string(help))
+        ->required(required)
+        ->type_name("PATH");
+  }
+  void positional(std::string_view name, std::string& target, std::string_view help,
+                  bool required) override {
+    app_.add_option(std::string(name), target, std::string(help))
+        ->required(required)
+        ->type_name("NAME");
+  }
+  void option(std::string_view names, std::filesystem::path& target,
+              std::string_view help) override {
+    app_.add_option(std::string(names), target, std::string(help))
+        ->type_name("PATH")
+        ->default_str(target.string());
+  }
+  void option(std::string_view names, std::optional<std::filesystem::path>& target,
+              std::string_view help) override {
+    app_.add_option(std::string(names), target, std::string(help))->type_name("PATH");
+  }
+  void option(std::string_view names, std::string& target, std::string_view help) override {
+    app_.add_option(std::string(names), target, std::string(help))
+        ->type_name("NAME")
+        ->capture_default_str();
+  }
+  void option(std::string_view names, int& target, std::string_view help) override {
+    number(names, target, help);
+  }
+  void option(std::string_view names, std::int64_t& target, std::string_view help) override {
+    number(names, target, help);
+  }
+  void option(std::string_view names, std::vector<std::string>& target,
+              std::string_view help) override {
+    app_.add_option(std::string(names), target, std::string(help))
+        ->delimiter(',')
+        ->type_name("A,B,…");
+  }
+  void option(std::string_view names, std::map<std::string, double>& target,
+              std::string_view help) override {
+    const auto parse = [&target](const std::vector<std::string>& items) {
+      for (const std::string& item : items) {
+        const auto equal = item.find('=');
+        char* end = nullptr;
+        const double value =
+            equal == std::string::npos ? 0 : std::strtod(item.c_str() + equal + 1, &end);
+        if (equal == std::string::npos || end == item.c_str() + equal + 1 || *end != '\0')
+          return false;
+        target[item.substr(0, equal)] = value;
+      }
+      return true;
+    };
+    app_.add_option(std::string(names), parse, std::string(help))
+        ->delimiter(',')
+        ->type_name("AXIS=X,…")
+        ->expected(1, 64);
+  }
+  void flag(std::string_view names, bool& target, std::string_view help) override {
+    app_.add_flag(std::string(names), target, std::string(help));
+  }
+
+ private:
+  template <class T>
+  void number(std::string_view names, T& target, std::string_view help) {
+    app_.add_option(std::string(names), target, std::string(help))
+        ->type_name("N")
+        ->capture_default_str()
+        ->check(CLI::NonNegativeNumber);
+  }
+  CLI::App& app_;
+};
+
+ExitCode exit_code(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kCancelled:
+      return ExitCode::kInterrupted;
+    case ErrorCode::kInfeasible:
+      return ExitCode::kInfeasible;
+    default:
+      return ExitCode::kError;
+  }
+}
+
+extern "C" void on_signal(int signal) {
+  // A second signal ends the process at once.
+  std::signal(signal, SIG_DFL);
+  request_cancel();
+}
+
+int terminal_width() {
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 100;
+  return std::clamp<int>(size.ws_col, 60, 100);
+}
+
+bool wants_color(int descriptor) {
+  const char* no_color = std::getenv("NO_COLOR");
+  return isatty(descriptor) != 0 && (no_color == nullptr || *no_color == '\0');
+}
+
+struct Common {
+  bool json = false;
+  bool quiet = false;
+};
+
+void add_common(CLI::App& app, Common& common) {
+  app.add_flag("--json", common.json, "print the result as JSON");
+  app.add_flag("-q,--quiet", common.quiet, "no progress and no notes");
+}
+
+std::string joined(int argc, char** argv) {
+  std::string text = "quantlane";
+  for (int i = 1; i < argc; ++i) text += " " + std::string(argv[i]);
+  return text;
+}
+
+int report_error(const Error& error) {
+  fmt::print(stderr, "{}: {}\n", error.code == ErrorCode::kCancelled ? "stopped" : "error",
+             error.message());
+  return static_cast<int>(exit_code(error.code));
+}
+
+int run_selected(Command& command, const Common& common, const std::string& line) {
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  ProgressBar progress(common.quiet ? ProgressBar::Style::kQuiet
+                       : terminal   ? ProgressBar::Style::kBar
+                                    : ProgressBar::Style::kLines,
+                       wants_color(STDERR_FILENO));
+  const Io io{.progress = progress,
+              .json = common.json,
+              .color = wants_color(STDOUT_FILENO),
+              .width = terminal_width(),
+              .command = line};
+  const auto result = command.run(io);
+  return result ? static_cast<int>(*result) : report_error(result.error());
+}
+
+}  // namespace
+
+void print_line(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fputc('\n', stdout);
+}
+
+int run_command_line(int argc, char** argv) {
+  CLI::App app(
+      "Which quantization of this model do I ship? Makes the candidates, measures them, says.",
+      "quantlane");
+  app.set_version_flag("--version", std::string("quantlane ") + std::string(version()));
+  app.require_subcommand(1);
+  app.footer(
+      "Exit codes: 0 pass, 1 error, 2 usage, 3 gate failed, 4 infeasible, 5 inconclusive, 75 "
+      "interrupted.\n"
+      "Start with: quantlane compare");
+  Common common;
+  const auto commands = make_commands();
+  for (const auto& command : commands) {
+    CLI::App* sub =
+        app.add_subcommand(std::string(command->name()), std::string(command->summary()));
+    Cli11Options options(*sub);
+    command->declare(options);
+    add_common(*sub, common);
+    sub->footer("Examples:\n" + std::string(command->examples()));
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+  }
+  if (const std::string problem = environment_error(); !problem.empty()) {
+    fmt::print(stderr, "error: {}\n", problem);
+    return static_cast<int>(ExitCode::kUsage);
+  }
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  const std::string chosen = app.get_subcommands()[0]->get_name();
+  const auto it = std::ranges::find_if(
+      commands, [&](const auto& command) { return command->name() == chosen; });
+  return run_selected(**it, common, joined(argc, argv));
+}
+
+}  // namespace quantlane::cli
