@@ -22,7 +22,6 @@ struct Item {
   const TensorInfo* raw = nullptr;
   std::vector<std::int64_t> shape;
   bool quantized = false;
-  float shift = 0;
 };
 
 std::string module_of(const std::string& tensor_name) {
@@ -30,8 +29,6 @@ std::string module_of(const std::string& tensor_name) {
   return tensor_name.ends_with(kSuffix) ? tensor_name.substr(0, tensor_name.size() - kSuffix.size())
                                         : tensor_name;
 }
-
-bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
 
 // A matrix that llm-compressor's "Linear" targets would reach, judged by its name alone.
 bool looks_like_linear(const TensorInfo& tensor) {
@@ -86,8 +83,6 @@ Result<std::vector<Item>> items_of_parameters(const QuantizeJob& job) {
     item.shape =
         vector ? std::vector<std::int64_t>{p.cols} : std::vector<std::int64_t>{p.rows, p.cols};
     item.quantized = job.lane.dialect != nullptr && is_linear(p.role) && p.role != Role::kHead;
-    const bool folder_norms_minus_one = job.source.architecture()->stores_norms_minus_one;
-    if (is_norm(p.role) && folder_norms_minus_one && !graph.config.norm_plus_one) item.shift = -1;
     items.push_back(std::move(item));
   }
   return items;
@@ -261,8 +256,7 @@ class FolderWriter {
   }
 
   Result<void> write_plain(ContainerWriter& writer, std::size_t& index, const Item& item) {
-    const auto encoder = typed_encoder(item.weight, item.name, plain_type(item), nullptr, {},
-                                       {.source_row = {}, .shift = item.shift});
+    const auto encoder = typed_encoder(item.weight, item.name, plain_type(item), nullptr, {}, {});
     QUANTLANE_TRY_VOID(stream_slices(
         item.weight.rows(), item.weight.cols(), pool_, encoder,
         [&](const SliceParts& parts, std::int64_t) { return writer.write(index, parts[0]); }));

@@ -1,0 +1,213 @@
+#include "api/comparison.h"
+
+#include <chrono>
+#include <ctime>
+#include <utility>
+
+#include "calibrate/collect.h"
+#include "core/check.h"
+#include "core/cpu.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "quantize/pipeline.h"
+#include "quantlane/report.h"
+#include "quantlane/version.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::int64_t kDefaultChunks = 40;
+constexpr std::int64_t kCalibrationChunk = 512;
+constexpr std::int64_t kCalibrationChunks = 32;
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+fs::path artefact_path(const fs::path& out, const Lane& lane) {
+  const fs::path base = out / "artifacts" / file_name_of(lane.name);
+  return lane.is_gguf() ? fs::path(base.string() + ".gguf") : base;
+}
+
+Json summary_to_json(const QuantizeSummary& summary) {
+  Json notices = Json::array();
+  for (const std::string& notice : summary.notices) notices.push(notice);
+  return Json::object(
+      {{"format", summary.format}, {"seconds", summary.seconds}, {"notices", std::move(notices)}});
+}
+
+void apply_summary(const Json& json, LaneReport& report) {
+  report.format = json["format"].string();
+  report.quantize_seconds = json["seconds"].number();
+  for (const Json& notice : json["notices"].items()) report.notices.emplace_back(notice.string());
+}
+
+}  // namespace
+
+Comparison::Comparison(const CompareOptions& options, Progress& progress)
+    : options_(options),
+      progress_(progress),
+      pool_(options.threads),
+      store_(options.out / "work", options.fresh) {}
+
+Result<CompareReport> Comparison::run() {
+  QUANTLANE_TRY_VOID(open());
+  QUANTLANE_TRY_VOID(prepare_texts());
+  QUANTLANE_TRY_VOID(calibrate());
+  for (LaneWork& work : lanes_) QUANTLANE_TRY_VOID(quantize(work));
+  QUANTLANE_TRY_VOID(evaluate());
+  QUANTLANE_TRY_VOID(measure_noise_floor());
+  QUANTLANE_TRY_VOID(run_task_sets());
+  QUANTLANE_TRY_VOID(measure_errors());
+  QUANTLANE_TRY_VOID(measure_speed());
+  QUANTLANE_TRY_VOID(judge());
+  QUANTLANE_TRY_VOID(write());
+  return std::move(report_);
+}
+
+Result<void> Comparison::open() {
+  fs::path path = options_.checkpoint;
+  if (path.empty()) {
+    QUANTLANE_TRY(path, canary_folder());
+  }
+  QUANTLANE_TRY(reference_, Checkpoint::open(path));
+  if (reference_->quantization() != nullptr) {
+    return fail(
+        unsupported("comparing")
+            .in(path.string())
+            .expects("an unquantized reference")
+            .got("a quantized checkpoint")
+            .advise("give the original checkpoint; quantlane eval scores single artefacts"));
+  }
+  const auto names = options_.lanes.empty() ? default_lanes() : options_.lanes;
+  for (const std::string& name : names) {
+    LaneWork work;
+    QUANTLANE_TRY(work.lane, find_lane(name));
+    work.report.name = name;
+    work.report.algorithm = work.lane.algorithm;
+    work.report.dialect = work.lane.dialect_name();
+    work.report.engines = work.lane.engines;
+    work.report.artifact = artefact_path(options_.out, work.lane);
+    lanes_.push_back(std::move(work));
+  }
+  QUANTLANE_TRY(reference_hash_, reference_->content_hash());
+  report_.tool_version = version();
+  report_.created = utc_now();
+  report_.command = options_.command;
+  report_.machine = {.cpu = cpu_info().model,
+                     .cores = cpu_info().cores,
+                     .threads = pool_.size(),
+                     .isa = std::string(isa_name(active_isa())),
+                     .memory_bytes = cpu_info().memory_bytes};
+  report_.reference.path = path;
+  report_.reference.architecture = reference_->architecture()->name;
+  report_.reference.parameters = reference_->parameter_count();
+  report_.reference.size_bytes = reference_->size_bytes();
+  report_.reference.bits_per_weight = stored_bits_per_weight(*reference_);
+  return {};
+}
+
+Result<void> Comparison::prepare_texts() {
+  QUANTLANE_TRY(const NamedText text, evaluation_text(options_.text));
+  QUANTLANE_TRY(calibration_, calibration_text(options_.calibration_text));
+  text_hash_ = make_key({text.text});
+  if (text.text == calibration_.text) {
+    return fail(invalid("preparing texts")
+                    .in(calibration_.name)
+                    .expects("a calibration text that is not the evaluation text")
+                    .advise("give another --calibration-text"));
+  }
+  const std::int64_t limit = options_.chunks > 0 ? options_.chunks : kDefaultChunks;
+  QUANTLANE_TRY(chunks_, make_chunks(*reference_, text.text, text.name, options_.chunk, limit));
+  report_.text = text.name;
+  report_.chunk = options_.chunk;
+  const fs::path own_tasks = reference_->folder() / "tasks";
+  std::error_code code;
+  if (options_.workload) {
+    QUANTLANE_TRY(task_sets_, read_task_sets(*options_.workload, options_.task_items));
+  } else if (fs::is_directory(own_tasks, code)) {
+    QUANTLANE_TRY(task_sets_, read_task_sets(own_tasks, options_.task_items));
+  }
+  return {};
+}
+
+Result<void> Comparison::calibrate() {
+  calibration_key_ =
+      make_key({reference_hash_, calibration_.text, std::to_string(kCalibrationChunks), version()});
+  report_.calibration = calibration_.name;
+  QUANTLANE_TRY(const TokenChunks chunks,
+                make_chunks(*reference_, calibration_.text, calibration_.name, kCalibrationChunk,
+                            kCalibrationChunks));
+  report_.calibration_tokens = static_cast<std::int64_t>(chunks.tokens.size());
+  const fs::path file = store_.path("calibration.safetensors");
+  if (store_.find("calibration", calibration_key_)) {
+    if (auto loaded = Statistics::load(file)) {
+      statistics_ = std::move(*loaded);
+      return {};
+    }
+  }
+  QUANTLANE_TRY(const auto runtime, Runtime::load(reference_));
+  QUANTLANE_TRY(statistics_, collect_statistics(*runtime, chunks, pool_, progress_));
+  QUANTLANE_TRY_VOID(statistics_->save(file));
+  return store_.put("calibration", calibration_key_,
+                    Json::object({{"tokens", report_.calibration_tokens}}));
+}
+
+Result<void> Comparison::quantize(LaneWork& work) {
+  work.key =
+      make_key({reference_hash_, work.lane.name, work.lane.summary, calibration_key_, version()});
+  const std::string record_name = "artifact-" + file_name_of(work.lane.name);
+  std::optional<Json> record = store_.find(record_name, work.key);
+  if (record) {
+    // The record alone proves nothing: the bytes must still be the ones that were written.
+    if (auto opened = Checkpoint::open(work.report.artifact)) {
+      QUANTLANE_TRY(const std::string hash, (*opened)->content_hash());
+      if (hash == (*record)["hash"].string()) work.checkpoint = std::move(*opened);
+    }
+  }
+  if (work.checkpoint == nullptr) {
+    QUANTLANE_TRY(const QuantizeSummary summary, run_quantize({.source = *reference_,
+                                                               .lane = work.lane,
+                                                               .statistics = &*statistics_,
+                                                               .out = work.report.artifact},
+                                                              pool_, progress_));
+    QUANTLANE_TRY(work.checkpoint, Checkpoint::open(work.report.artifact));
+    QUANTLANE_TRY(const std::string hash, work.checkpoint->content_hash());
+    record = summary_to_json(summary);
+    record->set("hash", hash);
+    QUANTLANE_TRY_VOID(store_.put(record_name, work.key, *record));
+  } else {
+    work.report.reused = true;
+  }
+  apply_summary(*record, work.report);
+  work.artefact_hash = (*record)["hash"].string();
+  work.report.size_bytes = work.checkpoint->size_bytes();
+  work.report.bits_per_weight = stored_bits_per_weight(*work.checkpoint);
+  return {};
+}
+
+std::string Comparison::evaluation_key(const std::string& artefact_hash) const {
+  return make_key(
+      {reference_hash_, artefact_hash, text_hash_, std::to_string(options_.chunk), version()});
+}
+
+Result<void> Comparison::write() {
+  QUANTLANE_TRY_VOID(write_text(options_.out / "report.json", to_json(report_) + "\n"));
+  return write_html(report_, options_.out / "report.html");
+}
+
+Result<CompareReport> compare(const CompareOptions& options, Progress& progress) {
+  Comparison comparison(options, progress);
+  return comparison.run();
+}
+
+Result<void> write_html(const CompareReport& report, const fs::path& path) {
+  return write_text(path, to_html(report));
+}
+
+}  // namespace quantlane

@@ -1,0 +1,80 @@
+// The stages of compare(), in order, over one state.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/defaults.h"
+#include "api/work_store.h"
+#include "calibrate/dataset.h"
+#include "calibrate/statistics.h"
+#include "core/threads.h"
+#include "eval/tasks.h"
+#include "eval/text_scores.h"
+#include "model/checkpoint.h"
+#include "quantize/lane.h"
+#include "quantlane/compare.h"
+#include "runtime/runtime.h"
+
+namespace quantlane {
+
+// One lane on its way through the stages.
+struct LaneWork {
+  Lane lane;
+  std::string key;            // content that the artefact depends on
+  std::string artefact_hash;  // of the bytes on disk
+  LaneReport report;
+  std::shared_ptr<const Checkpoint> checkpoint;  // the artefact, read back
+  TokenScores scores;
+  std::vector<std::vector<std::uint8_t>> task_answers;  // per set, per item
+};
+
+class Comparison {
+ public:
+  Comparison(const CompareOptions& options, Progress& progress);
+  Result<CompareReport> run();
+
+ private:
+  Result<void> open();
+  Result<void> prepare_texts();
+  Result<void> calibrate();
+  Result<void> quantize(LaneWork& work);
+  Result<void> evaluate();
+  Result<void> measure_noise_floor();
+  Result<void> run_task_sets();
+  Result<void> measure_speed();
+  Result<void> measure_errors();
+  Result<void> judge();
+  Result<void> write();
+
+  [[nodiscard]] std::string evaluation_key(const std::string& artefact_hash) const;
+  Result<std::vector<std::vector<std::uint8_t>>> answers_of(
+      const std::string& name, const std::string& hash,
+      const std::shared_ptr<const Checkpoint>& checkpoint);
+  Result<void> evaluate_group(std::span<LaneWork*> group, Runtime& reference);
+  struct SpeedRecord {
+    Speed speed;
+    std::uint64_t peak_rss_bytes = 0;
+  };
+  Result<SpeedRecord> speed_of(const std::string& name, const std::string& hash,
+                               const std::filesystem::path& path);
+
+  const CompareOptions& options_;
+  Progress& progress_;
+  ThreadPool pool_;
+  WorkStore store_;
+  std::shared_ptr<const Checkpoint> reference_;
+  std::string reference_hash_;
+  TokenChunks chunks_;
+  std::string text_hash_;
+  NamedText calibration_;
+  std::string calibration_key_;
+  std::optional<Statistics> statistics_;
+  std::vector<TaskSet> task_sets_;
+  std::vector<std::vector<std::uint8_t>> reference_answers_;
+  std::vector<LaneWork> lanes_;
+  CompareReport report_;
+};
+
+}  // namespace quantlane

@@ -1,0 +1,230 @@
+// The measuring stages of compare(): accuracy, tasks, speed, layer errors.
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <utility>
+
+#include "api/comparison.h"
+#include "bench/throughput.h"
+#include "core/check.h"
+#include "core/cpu.h"
+#include "eval/layer_errors.h"
+#include "eval/score_text.h"
+#include "quantlane/version.h"
+
+namespace quantlane {
+namespace {
+
+// Chunks and piece length of the noise floor: another batch shape and a growing cache.
+constexpr std::int64_t kNoiseChunks = 8;
+constexpr std::int64_t kNoisePiece = 48;
+constexpr std::int64_t kErrorSampleRows = 128;
+constexpr std::int64_t kPrefill = 512;
+constexpr std::int64_t kDecode = 32;
+constexpr int kRepeats = 3;
+
+// What a loaded lane keeps in memory, about: one byte per weight for unpacked Linears, the mapped
+// file otherwise.
+std::uint64_t resident_bytes(const Checkpoint& checkpoint) {
+  return std::max(checkpoint.size_bytes(), checkpoint.dialect() != nullptr
+                                               ? checkpoint.parameter_count()
+                                               : std::uint64_t{0});
+}
+
+TaskScore paired_score(const std::string& name, std::span<const std::uint8_t> reference,
+                       std::span<const std::uint8_t> lane) {
+  TaskScore score{.name = name, .n = static_cast<std::int64_t>(lane.size())};
+  for (std::size_t i = 0; i < lane.size(); ++i) {
+    score.reference += reference[i];
+    score.lane += lane[i];
+    score.lost += reference[i] != 0 && lane[i] == 0 ? 1 : 0;
+    score.gained += reference[i] == 0 && lane[i] != 0 ? 1 : 0;
+  }
+  return score;
+}
+
+TokenChunks first_chunks(const TokenChunks& chunks, std::int64_t count) {
+  TokenChunks part{.chunk = chunks.chunk, .tokens = chunks.tokens};
+  part.tokens.resize(static_cast<std::size_t>(std::min(count, chunks.count()) * chunks.chunk));
+  return part;
+}
+
+}  // namespace
+
+Result<void> Comparison::evaluate() {
+  const std::int64_t wanted = chunks_.count() * (chunks_.chunk - chunks_.chunk / 2);
+  std::vector<LaneWork*> open;
+  for (LaneWork& work : lanes_) {
+    if (!store_.fresh()) {
+      work.scores =
+          TokenScores::load(store_.path("scores-" + file_name_of(work.lane.name) + ".safetensors"),
+                            evaluation_key(work.artefact_hash));
+    }
+    if (work.scores.count() < wanted) open.push_back(&work);
+  }
+  if (!open.empty()) {
+    QUANTLANE_TRY(const auto reference, Runtime::load(reference_));
+    // As many lanes side by side as half of the free memory holds; the reference runs once a group.
+    const std::uint64_t budget = cpu_info().available_bytes / 2;
+    for (std::size_t first = 0; first < open.size();) {
+      std::uint64_t used = reference_->size_bytes();
+      std::size_t last = first;
+      while (last < open.size() &&
+             (last == first || used + resident_bytes(*open[last]->checkpoint) <= budget)) {
+        used += resident_bytes(*open[last++]->checkpoint);
+      }
+      QUANTLANE_TRY_VOID(evaluate_group(std::span(open).subspan(first, last - first), *reference));
+      first = last;
+    }
+  }
+  for (LaneWork& work : lanes_) {
+    const EvalResult result = summarize(work.scores);
+    work.report.quality.ppl = result.ppl;
+    if (result.divergence) work.report.quality.divergence = *result.divergence;
+    report_.tokens_scored = result.tokens_scored;
+  }
+  if (!lanes_.empty() && !lanes_[0].scores.reference_nll.empty()) {
+    double sum = 0;
+    for (const float nll : lanes_[0].scores.reference_nll) sum += static_cast<double>(nll);
+    report_.reference.ppl =
+        std::exp(sum / static_cast<double>(lanes_[0].scores.reference_nll.size()));
+  }
+  return {};
+}
+
+Result<void> Comparison::evaluate_group(std::span<LaneWork*> group, Runtime& reference) {
+  std::vector<std::unique_ptr<Runtime>> runtimes;
+  std::vector<Candidate> candidates;
+  for (LaneWork* work : group) {
+    QUANTLANE_TRY(auto runtime, Runtime::load(work->checkpoint));
+    candidates.push_back(
+        {.runtime = runtime.get(), .scores = std::move(work->scores), .shape = {}});
+    runtimes.push_back(std::move(runtime));
+  }
+  const auto save = [&]() -> Result<void> {
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      QUANTLANE_TRY_VOID(candidates[i].scores.save(
+          store_.path("scores-" + file_name_of(group[i]->lane.name) + ".safetensors"),
+          evaluation_key(group[i]->artefact_hash)));
+    }
+    return {};
+  };
+  QUANTLANE_TRY_VOID(score_text(&reference, candidates, chunks_, pool_, progress_, save));
+  for (std::size_t i = 0; i < group.size(); ++i) group[i]->scores = std::move(candidates[i].scores);
+  return {};
+}
+
+Result<void> Comparison::measure_noise_floor() {
+  QUANTLANE_TRY(const auto first, Runtime::load(reference_));
+  QUANTLANE_TRY(const auto second, Runtime::load(reference_));
+  Candidate candidate{.runtime = second.get(), .scores = {}, .shape = {.piece = kNoisePiece}};
+  const TokenChunks chunks = first_chunks(chunks_, kNoiseChunks);
+  QUANTLANE_TRY_VOID(
+      score_text(first.get(), std::span(&candidate, 1), chunks, pool_, progress_, {}));
+  const EvalResult result = summarize(candidate.scores);
+  report_.noise_floor = *result.divergence;
+  if (report_.reference.ppl <= 0) report_.reference.ppl = result.ppl;
+  return {};
+}
+
+Result<std::vector<std::vector<std::uint8_t>>> Comparison::answers_of(
+    const std::string& name, const std::string& hash,
+    const std::shared_ptr<const Checkpoint>& checkpoint) {
+  std::unique_ptr<Runtime> runtime;
+  std::vector<std::vector<std::uint8_t>> answers;
+  for (const TaskSet& set : task_sets_) {
+    std::string text;
+    for (const TaskItem& item : set.items) text += item.prompt + '\0' + item.answer + '\0';
+    const std::string key = make_key({hash, text, version()});
+    const std::string record_name = "task-" + set.name + "-" + file_name_of(name);
+    std::vector<std::uint8_t> right;
+    if (const auto record = store_.find(record_name, key)) {
+      for (const char c : (*record)["right"].string()) right.push_back(c == '1' ? 1 : 0);
+    }
+    if (right.size() != set.items.size()) {
+      if (!runtime) {
+        QUANTLANE_TRY(runtime, Runtime::load(checkpoint));
+      }
+      QUANTLANE_TRY(right, run_tasks(*runtime, set, pool_, progress_));
+      std::string flags;
+      for (const std::uint8_t flag : right) flags += flag != 0 ? '1' : '0';
+      QUANTLANE_TRY_VOID(store_.put(record_name, key, Json::object({{"right", flags}})));
+    }
+    answers.push_back(std::move(right));
+  }
+  return answers;
+}
+
+Result<void> Comparison::run_task_sets() {
+  if (task_sets_.empty()) return {};
+  QUANTLANE_TRY(reference_answers_, answers_of("reference", reference_hash_, reference_));
+  for (std::size_t s = 0; s < task_sets_.size(); ++s) {
+    report_.reference.tasks.push_back(
+        paired_score(task_sets_[s].name, reference_answers_[s], reference_answers_[s]));
+  }
+  for (LaneWork& work : lanes_) {
+    QUANTLANE_TRY(work.task_answers,
+                  answers_of(work.lane.name, work.artefact_hash, work.checkpoint));
+    for (std::size_t s = 0; s < task_sets_.size(); ++s) {
+      work.report.quality.tasks.push_back(
+          paired_score(task_sets_[s].name, reference_answers_[s], work.task_answers[s]));
+    }
+  }
+  return {};
+}
+
+Result<void> Comparison::measure_errors() {
+  for (LaneWork& work : lanes_) {
+    QUANTLANE_TRY(work.report.layer_errors,
+                  measure_layer_errors(*reference_, *work.checkpoint, &*statistics_,
+                                       kErrorSampleRows, pool_));
+  }
+  return {};
+}
+
+Result<Comparison::SpeedRecord> Comparison::speed_of(const std::string& name,
+                                                     const std::string& hash,
+                                                     const std::filesystem::path& path) {
+  const std::string key = make_key(
+      {hash, cpu_info().model, isa_name(active_isa()), std::to_string(pool_.size()), version()});
+  const std::string record_name = "speed-" + file_name_of(name);
+  if (const auto record = store_.find(record_name, key)) {
+    return SpeedRecord{
+        .speed = {.prefill_tok_s = (*record)["prefill_tok_s"].number(),
+                  .decode_tok_s = (*record)["decode_tok_s"].number()},
+        .peak_rss_bytes = static_cast<std::uint64_t>((*record)["peak_rss_bytes"].integer())};
+  }
+  reset_peak_rss();
+  QUANTLANE_TRY(auto checkpoint, Checkpoint::open(path));
+  QUANTLANE_TRY(const auto runtime, Runtime::load(std::move(checkpoint)));
+  const std::int64_t context = runtime->config().context_length;
+  const std::int64_t prefill = context > 0 ? std::min(kPrefill, context - kDecode) : kPrefill;
+  QUANTLANE_TRY(const BenchResult result,
+                measure_throughput(*runtime, prefill, kDecode, kRepeats, pool_, progress_));
+  const SpeedRecord record{
+      .speed = {.prefill_tok_s = result.prefill_tok_s, .decode_tok_s = result.decode_tok_s},
+      .peak_rss_bytes = peak_rss_bytes()};
+  QUANTLANE_TRY_VOID(store_.put(record_name, key,
+                                Json::object({{"prefill_tok_s", record.speed.prefill_tok_s},
+                                              {"decode_tok_s", record.speed.decode_tok_s},
+                                              {"peak_rss_bytes", record.peak_rss_bytes}})));
+  return record;
+}
+
+Result<void> Comparison::measure_speed() {
+  // Nothing else of this process should count into the peaks that follow.
+  for (LaneWork& work : lanes_) work.checkpoint.reset();
+  QUANTLANE_TRY(const SpeedRecord reference,
+                speed_of("reference", reference_hash_, report_.reference.path));
+  report_.reference.speed = reference.speed;
+  report_.reference.peak_rss_bytes = reference.peak_rss_bytes;
+  for (LaneWork& work : lanes_) {
+    QUANTLANE_TRY(const SpeedRecord record,
+                  speed_of(work.lane.name, work.artefact_hash, work.report.artifact));
+    work.report.speed = record.speed;
+    work.report.peak_rss_bytes = record.peak_rss_bytes;
+  }
+  return {};
+}
+
+}  // namespace quantlane
