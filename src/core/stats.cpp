@@ -19,6 +19,9 @@ constexpr double kZ80 = 0.8416212335729143;
 // Above this many degrees of freedom t and normal quantiles agree to 1e-6.
 constexpr double kNormalDegrees = 1e6;
 constexpr double kMostSamples = 1e12;
+// Half of a two-sided 95 % interval shrinks by this to a one-sided 95 % bound. For t intervals the
+// true factor is smaller, so decisions err on the side of "undecided".
+constexpr double kOneSided = kZ95 / kZ975;
 
 // Continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), evaluated by
 // the modified Lentz method; converges fast for x < (a + 1) / (a + b + 2).
@@ -191,10 +194,11 @@ std::vector<double> holm_adjusted(std::span<const double> p_values) {
   return adjusted;
 }
 
+double one_sided_high(const Interval& loss) {
+  return loss.value + (loss.high - loss.value) * kOneSided;
+}
+
 NonInferiority non_inferiority(const Interval& loss, double margin, std::int64_t samples) {
-  // Half of a two-sided 95 % interval shrinks by z(.95) / z(.975) to a one-sided 95 % bound. For t
-  // intervals the true factor is smaller, so this errs on the side of "undecided".
-  constexpr double kOneSided = kZ95 / kZ975;
   const double above = (loss.high - loss.value) * kOneSided;
   const double below = (loss.value - loss.low) * kOneSided;
   if (loss.value + above < margin) return {Decision::kNonInferior, 0};

@@ -39,6 +39,8 @@ struct NonInferiority {
   std::int64_t more_samples;
 };
 NonInferiority non_inferiority(const Interval& loss, double margin, std::int64_t samples);
+// The one-sided 95 % upper bound that non_inferiority() uses: any margin above it ships.
+double one_sided_high(const Interval& loss);
 
 // Quantile of Student's t with `degrees` degrees of freedom, 0 < p < 1.
 double student_t_quantile(double p, double degrees);
