@@ -1,7 +1,5 @@
 // The steps of opening a checkpoint, for checkpoint*.cpp only.
 #pragma once
-#include <string>
-
 #include "containers/container.h"
 #include "containers/dialects/dialect.h"
 #include "model/graph.h"
@@ -18,8 +16,5 @@ Result<void> verify_parameters(const Container& container, const Graph& graph, b
 // What GGUF metadata leave to the tensors: tied embeddings, biases, divisors of the RoPE
 // frequencies.
 Result<void> complete_gguf_config(const Container& container, ModelConfig& config);
-
-// "[512, 64]"
-std::string shape_text(std::span<const std::int64_t> shape);
 
 }  // namespace quantlane

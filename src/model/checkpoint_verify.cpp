@@ -5,8 +5,8 @@
 #include <unordered_set>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
+#include "containers/tensor_size.h"
 #include "core/check.h"
 #include "model/checkpoint_parts.h"
 
@@ -96,10 +96,6 @@ bool contradicts(std::string_view name, const ModelConfig& config,
 }
 
 }  // namespace
-
-std::string shape_text(std::span<const std::int64_t> shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
 
 Result<void> verify_parameters(const Container& container, const Graph& graph, bool gguf,
                                const Dialect* dialect, const QuantizationMap* quantization) {

@@ -1,0 +1,329 @@
+#include "runtime/runtime.h"
+
+#include <cmath>
+#include <map>
+
+#include <gmock/gmock.h>
+
+#include "containers/container.h"
+#include "kernels/ops.h"
+#include "runtime/runtime_fixtures.h"
+
+namespace quantlane {
+namespace {
+
+using testing::load_model;
+using testing::logits_of;
+using testing::model_data;
+using testing::relative_error;
+using testing::shared_data;
+
+// Ids that exercise every position; any will do.
+std::vector<std::int32_t> some_ids(std::size_t count, std::int32_t vocab) {
+  std::vector<std::int32_t> ids;
+  for (std::size_t i = 0; i < count; ++i) {
+    ids.push_back(static_cast<std::int32_t>((i * 37 + 11) % static_cast<std::size_t>(vocab)));
+  }
+  return ids;
+}
+
+// ---- logits of other implementations ---------------------------------------------------------
+
+class GoldenFamily : public ::testing::TestWithParam<const char*> {};
+
+// Against transformers 5 in float32 with eager attention (scripts/make_golden_models.py). Measured:
+// at most 6e-7 of the range.
+TEST_P(GoldenFamily, LogitsAgreeWithTransformers) {
+  const auto folder = model_data(GetParam());
+  const auto runtime = load_model(folder);
+  ASSERT_NE(runtime, nullptr);
+  const auto ids = testing::ids_of(testing::read_json(folder / "golden.json")["token_ids"]);
+  const auto golden = testing::read_floats(folder / "golden.f32");
+  const double error = relative_error(logits_of(*runtime, ids), golden);
+  EXPECT_LT(error, 1e-5);
+  RecordProperty("relative_error", std::to_string(error));
+}
+
+TEST_P(GoldenFamily, ConfigurationInTheOldSpellingMeansTheSame) {
+  const auto folder = model_data(GetParam());
+  const testing::ScratchFolder scratch;
+  fs::copy_file(folder / "config.v4.json", scratch.path() / "config.json");
+  fs::create_symlink(folder / "model.safetensors", scratch.path() / "model.safetensors");
+  const auto runtime = load_model(scratch.path());
+  ASSERT_NE(runtime, nullptr);
+  const auto ids = testing::ids_of(testing::read_json(folder / "golden.json")["token_ids"]);
+  EXPECT_LT(relative_error(logits_of(*runtime, ids), testing::read_floats(folder / "golden.f32")),
+            1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, GoldenFamily,
+                         ::testing::Values("llama", "llama-bias", "mistral", "qwen2", "qwen3",
+                                           "gemma3"),
+                         [](const auto& tested) {
+                           std::string name = tested.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
+
+// Against an independent float64 forward pass of the trained model of llama2.c.
+TEST(Stories260K, LogitsAndLossesAgreeWithTheFloat64Pass) {
+  const auto folder = model_data("stories260K");
+  const auto runtime = load_model(folder);
+  ASSERT_NE(runtime, nullptr);
+  const Json golden = testing::read_json(folder / "golden.json");
+  for (const Json& prompt : golden["prompts"].items()) {
+    const auto ids = testing::ids_of(prompt["ids"]);
+    const auto logits = logits_of(*runtime, ids);
+    ASSERT_EQ(logits.size(), ids.size() * 512);
+    const float* last = &logits[logits.size() - 512];
+    for (const Json& entry : prompt["last_logits_top10"].items()) {
+      EXPECT_NEAR(last[entry.items()[0].integer()], entry.items()[1].number(), 5e-5);
+    }
+    const auto& losses = prompt["nll_nats"].items();
+    ASSERT_EQ(losses.size(), ids.size() - 1);
+    for (std::size_t t = 0; t < losses.size(); ++t) {
+      const float* row = &logits[t * 512];
+      const double loss = kernels::log_sum_exp(row, 512) - static_cast<double>(row[ids[t + 1]]);
+      EXPECT_NEAR(loss, losses[t].number(), 5e-5);
+    }
+  }
+}
+
+TEST(Stories260K, GreedyContinuationTokenByTokenIsTheKnownOne) {
+  const auto folder = model_data("stories260K");
+  const auto runtime = load_model(folder);
+  ASSERT_NE(runtime, nullptr);
+  ThreadPool pool(2);
+  const Json golden = testing::read_json(folder / "golden.json");
+  for (const Json& prompt : golden["prompts"].items()) {
+    const auto ids = testing::ids_of(prompt["ids"]);
+    const auto want = testing::ids_of(prompt["greedy_next_32"]);
+    KvCache cache(runtime->config(), static_cast<std::int64_t>(ids.size() + want.size()));
+    Segment segment = {
+        .tokens = ids, .cache = &cache, .logits_from = static_cast<std::int64_t>(ids.size()) - 1};
+    std::vector<std::int32_t> got;
+    std::vector<float> logits;
+    while (got.size() < want.size()) {
+      ASSERT_TRUE(runtime->forward({&segment, 1}, pool, logits).has_value());
+      ASSERT_EQ(logits.size(), 512U);
+      got.push_back(static_cast<std::int32_t>(kernels::arg_max(logits.data(), 512)));
+      segment = {.tokens = std::span(got).last(1), .cache = &cache, .logits_from = 0};
+    }
+    EXPECT_EQ(got, want);
+  }
+}
+
+// Against llama.cpp in float math: F32 weights, and quantized ones that it decoded first.
+class GoldenGguf : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenGguf, LogitsAgreeWithLlamaCpp) {
+  const std::string type = GetParam();
+  const auto folder = shared_data("formats/gguf-quantized");
+  if (!fs::exists(folder)) GTEST_SKIP() << "no fixtures at " << folder;
+  const testing::ScratchFolder scratch;
+  const auto file = scratch.path() / "tiny.gguf";
+  ASSERT_TRUE(testing::unpack_xz(folder / "gguf" / ("tiny-" + type + ".gguf.xz"), file));
+  const auto runtime = load_model(file);
+  ASSERT_NE(runtime, nullptr);
+  const Json index = testing::read_json(folder / "logits/index.json");
+  const auto all = logits_of(*runtime, testing::ids_of(index["token_ids"]));
+  const std::string golden = type == "F32" ? "F32.f32" : type + ".dequantized.f32";
+  const auto want = testing::read_floats(folder / "logits" / golden);
+  std::vector<float> got;
+  if (type == "F32") {
+    got = all;
+  } else {
+    for (const Json& position : index["files"][golden]["positions"].items()) {
+      const auto row = all.begin() + position.integer() * 512;
+      got.insert(got.end(), row, row + 512);
+    }
+  }
+  EXPECT_LT(relative_error(got, want), 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, GoldenGguf, ::testing::Values("F32", "Q8_0", "Q4_K", "Q6_K"),
+                         [](const auto& tested) { return std::string(tested.param); });
+
+// Against compressed-tensors' own decoding and rounding of activations, float32 math.
+class GoldenCompressedTensors : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenCompressedTensors, LogitsAgreeWithTheLibrary) {
+  const auto folder = shared_data("formats/hf-quantized") / GetParam();
+  if (!fs::exists(folder)) GTEST_SKIP() << "no fixtures at " << folder;
+  const testing::ScratchFolder scratch;
+  fs::copy_file(folder / "config.json", scratch.path() / "config.json");
+  ASSERT_TRUE(
+      testing::unpack_xz(folder / "model.safetensors.xz", scratch.path() / "model.safetensors"));
+  const testing::ScratchFolder goldens;
+  const auto golden_file = goldens.path() / "golden.safetensors";
+  ASSERT_TRUE(testing::unpack_xz(folder / "golden.safetensors.xz", golden_file));
+  const auto golden = open_container(golden_file);
+  ASSERT_TRUE(golden.has_value()) << golden.error().message();
+  const TensorInfo* tensor = (*golden)->find("golden_logits");
+  ASSERT_NE(tensor, nullptr);
+  std::vector<float> want(static_cast<std::size_t>(tensor->element_count()));
+  ASSERT_TRUE(decode_rows(**golden, *tensor, 0, tensor->rows(), want.data()).has_value());
+  const auto runtime = load_model(scratch.path());
+  ASSERT_NE(runtime, nullptr);
+  const auto ids = testing::ids_of(testing::read_json(folder / "golden.json")["input_ids"]);
+  const auto got = logits_of(*runtime, ids);
+  // Rounded activations amplify float rounding: a value at a tie moves by a whole step.
+  const bool rounds = std::string(GetParam()).find("w4a16") == std::string::npos;
+  EXPECT_LT(relative_error(got, want), rounds ? 2e-2 : 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Schemes, GoldenCompressedTensors,
+                         ::testing::Values("ct-w4a16-sym-g128", "ct-w4a16-awq-asym-g128",
+                                           "ct-w4a16-gptq-static-g128", "ct-fp8-dynamic-channel",
+                                           "ct-int8-w8a8-dynamic"),
+                         [](const auto& tested) {
+                           std::string name = tested.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
+
+// ---- properties ------------------------------------------------------------------------------
+
+TEST(RuntimePass, SameBitsForAnyThreadCountAndCompany) {
+  for (const char* family : {"llama", "gemma3"}) {
+    const auto runtime = load_model(model_data(family));
+    ASSERT_NE(runtime, nullptr);
+    const auto first = some_ids(40, 96);
+    const auto second = some_ids(23, 90);
+    const auto alone = logits_of(*runtime, first, 1);
+    EXPECT_EQ(logits_of(*runtime, first, 3), alone) << family;
+    ThreadPool pool(2);
+    KvCache cache_a(runtime->config(), 64);
+    KvCache cache_b(runtime->config(), 64);
+    const Segment segments[] = {{.tokens = second, .cache = &cache_b, .logits_from = 20},
+                                {.tokens = first, .cache = &cache_a, .logits_from = 0}};
+    std::vector<float> logits;
+    ASSERT_TRUE(runtime->forward(segments, pool, logits).has_value());
+    ASSERT_EQ(logits.size(), (3 + 40) * 96U);
+    EXPECT_TRUE(std::equal(alone.begin(), alone.end(), logits.begin() + std::ptrdiff_t{3 * 96}))
+        << family;
+    EXPECT_EQ(cache_a.length(), 40);
+    EXPECT_EQ(cache_b.length(), 23);
+  }
+}
+
+TEST(RuntimePass, PiecesAndRepeatsGiveTheSameLogits) {
+  for (const char* family : {"llama", "mistral", "gemma3"}) {
+    const auto runtime = load_model(model_data(family));
+    ASSERT_NE(runtime, nullptr);
+    const auto ids = some_ids(40, 96);
+    const auto whole = logits_of(*runtime, ids);
+    ThreadPool pool(1);
+    KvCache cache(runtime->config(), 40);
+    std::vector<float> joined;
+    std::vector<float> logits;
+    for (const auto& [from, count] :
+         {std::pair<std::size_t, std::size_t>{0, 17}, {17, 1}, {18, 22}}) {
+      const Segment segment = {
+          .tokens = std::span(ids).subspan(from, count), .cache = &cache, .logits_from = 0};
+      ASSERT_TRUE(runtime->forward({&segment, 1}, pool, logits).has_value());
+      joined.insert(joined.end(), logits.begin(), logits.end());
+    }
+    EXPECT_LT(relative_error(joined, whole), 1e-5) << family;
+    // Forgetting and appending again overwrites what was there.
+    cache.truncate(18);
+    const Segment again = {.tokens = std::span(ids).subspan(18), .cache = &cache, .logits_from = 0};
+    ASSERT_TRUE(runtime->forward({&again, 1}, pool, logits).has_value());
+    EXPECT_TRUE(std::equal(logits.begin(), logits.end(), joined.end() - std::ptrdiff_t{22 * 96}));
+  }
+}
+
+class Recorder final : public LinearObserver {
+ public:
+  void observe(const Parameter& linear, const float* x, std::int64_t tokens) override {
+    auto& [count, sum] = seen[linear.name];
+    count += tokens;
+    for (std::int64_t i = 0; i < tokens * linear.cols; ++i) {
+      sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    }
+  }
+  std::map<std::string, std::pair<std::int64_t, double>> seen;
+};
+
+TEST(RuntimePass, ObserverSeesTheInputOfEveryLinear) {
+  const auto runtime = load_model(model_data("llama"));
+  ASSERT_NE(runtime, nullptr);
+  const auto ids = some_ids(12, 96);
+  ThreadPool pool(1);
+  KvCache cache(runtime->config(), 12);
+  const Segment segment = {.tokens = ids, .cache = &cache, .logits_from = 7};
+  std::vector<float> logits;
+  Recorder recorder;
+  ASSERT_TRUE(runtime->forward({&segment, 1}, pool, logits, &recorder).has_value());
+  std::size_t linears = 0;
+  for (const Parameter& parameter : runtime->checkpoint().graph()->parameters) {
+    if (!is_linear(parameter.role)) continue;
+    ++linears;
+    const auto& [count, sum] = recorder.seen[parameter.name];
+    EXPECT_EQ(count, parameter.role == Role::kHead ? 5 : 12) << parameter.name;
+    EXPECT_GT(sum, 0) << parameter.name;
+  }
+  EXPECT_EQ(recorder.seen.size(), linears);
+  EXPECT_EQ(recorder.seen["model.layers.1.mlp.gate_proj.weight"],
+            recorder.seen["model.layers.1.mlp.up_proj.weight"]);
+}
+
+// ---- refusals --------------------------------------------------------------------------------
+
+class RuntimeRequest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    runtime_ = load_model(model_data("llama"));
+    ASSERT_NE(runtime_, nullptr);
+  }
+  Result<void> forward(const std::vector<std::int32_t>& ids, KvCache& cache, std::int64_t from) {
+    const Segment segment = {.tokens = ids, .cache = &cache, .logits_from = from};
+    return runtime_->forward({&segment, 1}, pool_, logits_);
+  }
+  std::unique_ptr<Runtime> runtime_;
+  ThreadPool pool_{1};
+  std::vector<float> logits_;
+};
+
+TEST_F(RuntimeRequest, RefusesTokensOutsideTheVocabularyAndKeepsTheCache) {
+  KvCache cache(runtime_->config(), 8);
+  for (const std::int32_t bad : {-1, 96, 2147483647}) {
+    const auto done = forward({1, 2, bad}, cache, 0);
+    ASSERT_FALSE(done.has_value());
+    EXPECT_EQ(done.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_THAT(done.error().message(), ::testing::HasSubstr(std::to_string(bad)));
+    EXPECT_EQ(cache.length(), 0);
+  }
+}
+
+TEST_F(RuntimeRequest, RefusesMoreTokensThanTheCacheHolds) {
+  KvCache cache(runtime_->config(), 8);
+  ASSERT_TRUE(forward(some_ids(6, 96), cache, 0).has_value());
+  EXPECT_FALSE(forward(some_ids(3, 96), cache, 0).has_value());
+  EXPECT_EQ(cache.length(), 6);
+  EXPECT_TRUE(forward(some_ids(2, 96), cache, 2).has_value());
+  EXPECT_TRUE(logits_.empty());
+}
+
+TEST_F(RuntimeRequest, RefusesCachesOfOtherModelsAndBadRanges) {
+  ModelConfig other = runtime_->config();
+  other.layer_count = 1;
+  KvCache foreign(other, 8);
+  EXPECT_FALSE(forward({1}, foreign, 0).has_value());
+  KvCache cache(runtime_->config(), 8);
+  EXPECT_FALSE(forward({1}, cache, 2).has_value());
+  EXPECT_FALSE(forward({1}, cache, -1).has_value());
+  EXPECT_TRUE(runtime_->forward({}, pool_, logits_).has_value());
+}
+
+TEST(RuntimeLoad, RefusesAModelThatDoesNotFitTheMemory) {
+  const auto checkpoint = Checkpoint::open(model_data("llama"));
+  ASSERT_TRUE(checkpoint.has_value());
+  const auto runtime = Runtime::load(*checkpoint, 100000);
+  ASSERT_FALSE(runtime.has_value());
+  EXPECT_EQ(runtime.error().code, ErrorCode::kResourceLimit);
+  EXPECT_TRUE(Runtime::load(*checkpoint, 64 << 20).has_value());
+}
+
+}  // namespace
+}  // namespace quantlane
