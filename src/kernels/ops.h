@@ -37,7 +37,7 @@ void attention(const AttentionShape& shape, const float* q, const float* keys, c
 double log_sum_exp(const float* logits, std::int64_t vocab);
 // Index of the largest logit (the lowest index among equals).
 std::int64_t arg_max(const float* logits, std::int64_t vocab);
-// KL(p || q) in nats of two rows of logits with their log_sum_exp: sum p * (log p - log q),
+// KL(p || q) in nats of two rows of logits with their log_sum_exp: sum p * (log p - log q)
 // double accumulation; never below 0 by more than rounding (clamped at 0).
 double kl_divergence(const float* p_logits, double p_lse, const float* q_logits, double q_lse,
                      std::int64_t vocab);

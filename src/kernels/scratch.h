@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include <sys/mman.h>
+
 #include "core/check.h"
 
 namespace quantlane::kernels {
@@ -17,16 +19,21 @@ class Scratch {
   T* reserve(std::int64_t count) {
     if (count > count_) {
       data_.reset();
-      const auto bytes = (static_cast<std::size_t>(count) * sizeof(T) + kAlign - 1) / kAlign;
-      data_.reset(static_cast<T*>(std::aligned_alloc(kAlign, bytes * kAlign)));
+      const std::size_t size = static_cast<std::size_t>(count) * sizeof(T);
+      const std::size_t align = size >= kHugePage ? kHugePage : kCacheLine;
+      const std::size_t bytes = (size + align - 1) / align * align;
+      data_.reset(static_cast<T*>(std::aligned_alloc(align, bytes)));
       QUANTLANE_CHECK(data_ != nullptr);
+      // Panels are read across many pages at once; a refusal costs speed only.
+      if (align == kHugePage) madvise(data_.get(), bytes, MADV_HUGEPAGE);
       count_ = count;
     }
     return data_.get();
   }
 
  private:
-  static constexpr std::size_t kAlign = 64;
+  static constexpr std::size_t kCacheLine = 64;
+  static constexpr std::size_t kHugePage = std::size_t{2} << 20;
   struct Free {
     void operator()(T* data) const { std::free(data); }
   };

@@ -15,10 +15,11 @@ namespace {
 constexpr std::array kRows = {GemmRow{Isa::kAvx512, &kGemmAvx512}, GemmRow{Isa::kAvx2, &kGemmAvx2},
                               GemmRow{Isa::kRef, &kGemmRef}};
 
-// Below this many tokens w is read once as it lies; from here on widening it pays.
+// From this many tokens on widening w pays; below it is read as it lies.
 constexpr std::int64_t kTiledTokens = 8;
-// Tokens whose sums a thread keeps: 112 rows * 528 * 4 bytes fit a level-2 cache beside w.
-constexpr std::int64_t kTokenBlock = 512;
+// Tokens whose sums a thread keeps: 224 rows * 272 * 4 bytes, beside a piece of w of the same size
+// in a level-2 cache of 1 MiB.
+constexpr std::int64_t kTokenBlock = 256;
 constexpr std::int64_t kSumsStride = kTokenBlock + 16;
 // Rows that a source decodes at once.
 constexpr std::int64_t kDecodeRows = 16;
@@ -35,7 +36,7 @@ struct WorkerScratch {
 };
 
 struct ProductScratch {
-  Scratch<float> panels;
+  Scratch<float> x;  // packed panels, or padded rows
   std::vector<WorkerScratch> workers;
 };
 
@@ -134,7 +135,7 @@ void tiled_block(const Product& p, const float* panels, std::int64_t begin, std:
 
 void tiled_product(const Product& p, ThreadPool& pool) {
   ProductScratch& scratch = product_scratch(pool.size());
-  const float* panels = pack_tokens(p, scratch.panels, pool);
+  const float* panels = pack_tokens(p, scratch.x, pool);
   // Few blocks are made equally long, in a multiple of the threads.
   std::int64_t blocks = ceil_div(p.n, p.kernels.row_block);
   if (blocks < 8 * pool.size()) blocks = ceil_div(blocks, pool.size()) * pool.size();
@@ -150,16 +151,23 @@ void dot_product(const Product& p, ThreadPool& pool) {
   const bool direct = bf16 || p.w.f32 != nullptr;
   ProductScratch& scratch = product_scratch(pool.size());
   const std::int64_t row_bytes = p.k * (bf16 ? 2 : 4);
+  const std::int64_t x_stride = ceil_div(p.k, kGemmDotPad) * kGemmDotPad;
+  float* x = scratch.x.reserve(p.tokens * x_stride);
+  for (std::int64_t t = 0; t < p.tokens; ++t) {
+    std::copy_n(p.x + t * p.k, p.k, x + t * x_stride);
+    std::fill(x + t * x_stride + p.k, x + (t + 1) * x_stride, 0.0F);
+  }
   const std::int64_t rows =
-      direct ? std::clamp<std::int64_t>(kDotTaskBytes / row_bytes / 4 * 4, 4, 1024) : kDecodeRows;
+      direct ? std::clamp<std::int64_t>(kDotTaskBytes / row_bytes / 8 * 8, 8, 1024) : kDecodeRows;
   pool.parallel_for(ceil_div(p.n, rows), [&](std::int64_t i, int worker) {
     const std::int64_t begin = i * rows;
     GemmDotArgs args = {.w = nullptr,
-                        .x = p.x,
+                        .x = x,
                         .y = p.y + begin,
                         .rows = std::min(rows, p.n - begin),
                         .tokens = p.tokens,
-                        .k = p.k,
+                        .k_count = p.k,
+                        .x_stride = x_stride,
                         .y_stride = p.n};
     if (bf16) {
       args.w = p.w.bf16 + begin * p.k;

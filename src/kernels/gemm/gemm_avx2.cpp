@@ -14,20 +14,24 @@ constexpr int kTileRows = 6;
 // 8 rows of 8 float32 -> 8 columns: 32-bit pairs, 64-bit pairs, 128-bit halves.
 inline void transpose_8x8(__m256 r[8]) {
   __m256 t[8];
+#pragma GCC unroll 16
   for (int i = 0; i < 8; i += 2) {
     t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
     t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
   }
+#pragma GCC unroll 16
   for (int i = 0; i < 8; i += 4) {
     r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);          // columns 0 4 of rows i .. i+3
     r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xEE);      // 1 5
     r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);  // 2 6
     r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xEE);  // 3 7
   }
+#pragma GCC unroll 16
   for (int i = 0; i < 4; ++i) {
     t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
     t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
   }
+#pragma GCC unroll 16
   for (int i = 0; i < 8; ++i) r[i] = t[i];
 }
 
@@ -56,6 +60,7 @@ void pack(const float* x, int64_t tokens, int64_t k, int64_t width, float* panel
     for (int64_t k0 = 0; k0 < k; k0 += kLanes) {
       const int64_t columns = k - k0 < kLanes ? k - k0 : kLanes;
       __m256 block[kLanes];
+#pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) {
         block[i] =
             t0 + i < tokens ? load_some(x + (t0 + i) * k + k0, columns) : _mm256_setzero_ps();
@@ -68,24 +73,31 @@ void pack(const float* x, int64_t tokens, int64_t k, int64_t width, float* panel
 
 template <int kRows, int kVectors>
 void tile_rows(const float* w, const GemmTileArgs& args, float* sums) {
+  const __m256i previous = _mm256_set1_epi32(args.first ? 0 : -1);
   __m256 sum[kRows][kVectors];
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
-      sum[r][v] = args.first ? _mm256_setzero_ps()
-                             : _mm256_loadu_ps(sums + r * args.sums_stride + v * kLanes);
+      sum[r][v] = _mm256_maskload_ps(sums + r * args.sums_stride + v * kLanes, previous);
     }
   }
   const float* panel = args.panel;
   for (int64_t k = 0; k < args.k_count; ++k) {
     __m256 x[kVectors];
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) x[v] = _mm256_load_ps(panel + v * kLanes);
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const __m256 value = _mm256_broadcast_ss(w + r * kGemmKStride + k);
+#pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) sum[r][v] = _mm256_fmadd_ps(value, x[v], sum[r][v]);
     }
     panel += kVectors * kLanes;
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
       _mm256_storeu_ps(sums + r * args.sums_stride + v * kLanes, sum[r][v]);
     }
@@ -122,6 +134,7 @@ void store(const float* sums, int64_t sums_stride, int64_t rows, int64_t tokens,
     for (int64_t r0 = 0; r0 < rows; r0 += kLanes) {
       const int64_t height = rows - r0 < kLanes ? rows - r0 : kLanes;
       __m256 block[kLanes];
+#pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) {
         block[i] =
             i < height ? load_some(sums + (r0 + i) * sums_stride + t0, count) : _mm256_setzero_ps();
@@ -155,12 +168,14 @@ constexpr int64_t kPrefetchBytes = 2048;
 template <int kRows, int kTokens, typename W>
 inline void dot_step(const W* w, int64_t w_stride, const float* x, int64_t x_stride,
                      __m256 sum[kRows][kTokens][2]) {
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     const __m256 w0 = load_w(w + r * w_stride);
     const __m256 w1 = load_w(w + r * w_stride + kLanes);
+#pragma GCC unroll 16
     for (int t = 0; t < kTokens; ++t) {
-      sum[r][t][0] = _mm256_fmadd_ps(w0, _mm256_loadu_ps(x + t * x_stride), sum[r][t][0]);
-      sum[r][t][1] = _mm256_fmadd_ps(w1, _mm256_loadu_ps(x + t * x_stride + kLanes), sum[r][t][1]);
+      sum[r][t][0] = _mm256_fmadd_ps(w0, _mm256_load_ps(x + t * x_stride), sum[r][t][0]);
+      sum[r][t][1] = _mm256_fmadd_ps(w1, _mm256_load_ps(x + t * x_stride + kLanes), sum[r][t][1]);
     }
   }
 }
@@ -172,9 +187,12 @@ inline float sum_of(__m256 v) {
 }
 
 template <int kRows, int kTokens, typename W>
-void dot_block(const W* w, const float* x, int64_t k, float* y, int64_t y_stride) {
+void dot_block(const W* w, const float* x, const GemmDotArgs& args, float* y) {
+  const int64_t k = args.k_count;
   __m256 sum[kRows][kTokens][2];
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int t = 0; t < kTokens; ++t) {
       sum[r][t][0] = _mm256_setzero_ps();
       sum[r][t][1] = _mm256_setzero_ps();
@@ -182,23 +200,25 @@ void dot_block(const W* w, const float* x, int64_t k, float* y, int64_t y_stride
   }
   int64_t i = 0;
   for (; i + kDotStep <= k; i += kDotStep) {
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       _mm_prefetch(reinterpret_cast<const char*>(w + r * k + i) + kPrefetchBytes, _MM_HINT_T0);
     }
-    dot_step<kRows, kTokens>(w + i, k, x + i, k, sum);
+    dot_step<kRows, kTokens>(w + i, k, x + i, args.x_stride, sum);
   }
   if (i < k) {
-    W w_tail[kRows * kDotStep];
-    float x_tail[kTokens * kDotStep];
-    for (int r = 0; r < kRows; ++r)
-      copy_padded(w + r * k + i, k - i, w_tail + r * kDotStep, kDotStep);
-    for (int t = 0; t < kTokens; ++t)
-      copy_padded(x + t * k + i, k - i, x_tail + t * kDotStep, kDotStep);
-    dot_step<kRows, kTokens>(w_tail, kDotStep, x_tail, kDotStep, sum);
+    W tail[kRows * kDotStep];
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      copy_padded(w + r * k + i, k - i, tail + r * kDotStep, kDotStep);
+    }
+    dot_step<kRows, kTokens>(tail, kDotStep, x + i, args.x_stride, sum);
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int t = 0; t < kTokens; ++t) {
-      y[t * y_stride + r] = sum_of(_mm256_add_ps(sum[r][t][0], sum[r][t][1]));
+      y[t * args.y_stride + r] = sum_of(_mm256_add_ps(sum[r][t][0], sum[r][t][1]));
     }
   }
 }
@@ -206,14 +226,14 @@ void dot_block(const W* w, const float* x, int64_t k, float* y, int64_t y_stride
 template <int kRows, int kTokens, typename W>
 void dot_rows(const GemmDotArgs& args, int64_t token) {
   const auto* w = static_cast<const W*>(args.w);
-  const float* x = args.x + token * args.k;
+  const float* x = args.x + token * args.x_stride;
   float* y = args.y + token * args.y_stride;
   int64_t r = 0;
   for (; r + kRows <= args.rows; r += kRows) {
-    dot_block<kRows, kTokens>(w + r * args.k, x, args.k, y + r, args.y_stride);
+    dot_block<kRows, kTokens>(w + r * args.k_count, x, args, y + r);
   }
   for (; r < args.rows; ++r) {
-    dot_block<1, kTokens>(w + r * args.k, x, args.k, y + r, args.y_stride);
+    dot_block<1, kTokens>(w + r * args.k_count, x, args, y + r);
   }
 }
 
@@ -246,7 +266,7 @@ void dot(const GemmDotArgs& args) {
 const GemmKernels kGemmAvx2 = {
     .panel_tokens = 2 * kLanes,
     .vector_tokens = kLanes,
-    .row_block = 96,  // 16 tiles of 6 rows
+    .row_block = 192,  // 32 tiles of 6 rows
     .pack = pack,
     .tile = tile,
     .store = store,

@@ -20,10 +20,12 @@ __mmask16 lanes_below(int64_t count) {
 // unpack 32-bit pairs, unpack 64-bit pairs, then two rounds of 128-bit lane exchange.
 inline void transpose_16x16(__m512 r[16]) {
   __m512 t[16];
+#pragma GCC unroll 16
   for (int i = 0; i < 16; i += 2) {
     t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
     t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
   }
+#pragma GCC unroll 16
   for (int i = 0; i < 16; i += 4) {
     const __m512d a = _mm512_castps_pd(t[i]);
     const __m512d b = _mm512_castps_pd(t[i + 1]);
@@ -34,12 +36,14 @@ inline void transpose_16x16(__m512 r[16]) {
     r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));  // 2 6 10 14
     r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));  // 3 7 11 15
   }
+#pragma GCC unroll 16
   for (int i = 0; i < 4; ++i) {
     t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);           // columns i, i+8; rows 0 .. 7
     t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xDD);       // columns i+4, i+12; rows 0 .. 7
     t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);  // rows 8 .. 15
     t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xDD);
   }
+#pragma GCC unroll 16
   for (int i = 0; i < 4; ++i) {
     r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
     r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
@@ -55,6 +59,7 @@ void pack(const float* x, int64_t tokens, int64_t k, int64_t width, float* panel
       const int64_t columns = k - k0 < kLanes ? k - k0 : kLanes;
       const __mmask16 mask = lanes_below(columns);
       __m512 block[16];
+#pragma GCC unroll 16
       for (int i = 0; i < 16; ++i) {
         block[i] =
             i < count ? _mm512_maskz_loadu_ps(mask, x + (t0 + i) * k + k0) : _mm512_setzero_ps();
@@ -67,24 +72,31 @@ void pack(const float* x, int64_t tokens, int64_t k, int64_t width, float* panel
 
 template <int kRows, int kVectors>
 void tile_rows(const float* w, const GemmTileArgs& args, float* sums) {
+  const __mmask16 previous = args.first ? 0 : 0xFFFF;
   __m512 sum[kRows][kVectors];
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
-      sum[r][v] = args.first ? _mm512_setzero_ps()
-                             : _mm512_loadu_ps(sums + r * args.sums_stride + v * kLanes);
+      sum[r][v] = _mm512_maskz_loadu_ps(previous, sums + r * args.sums_stride + v * kLanes);
     }
   }
   const float* panel = args.panel;
   for (int64_t k = 0; k < args.k_count; ++k) {
     __m512 x[kVectors];
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) x[v] = _mm512_load_ps(panel + v * kLanes);
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const __m512 value = _mm512_set1_ps(w[r * kGemmKStride + k]);
+#pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) sum[r][v] = _mm512_fmadd_ps(value, x[v], sum[r][v]);
     }
     panel += kVectors * kLanes;
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
       _mm512_storeu_ps(sums + r * args.sums_stride + v * kLanes, sum[r][v]);
     }
@@ -127,6 +139,7 @@ void store(const float* sums, int64_t sums_stride, int64_t rows, int64_t tokens,
       const int64_t height = rows - r0 < kLanes ? rows - r0 : kLanes;
       const __mmask16 store_mask = lanes_below(height);
       __m512 block[16];
+#pragma GCC unroll 16
       for (int i = 0; i < 16; ++i) {
         block[i] = i < height ? _mm512_maskz_loadu_ps(load_mask, sums + (r0 + i) * sums_stride + t0)
                               : _mm512_setzero_ps();
@@ -155,6 +168,10 @@ void widen(const uint16_t* bf16, int64_t count, float* values) {
   }
 }
 
+inline __m512 load_w(const float* w) { return _mm512_loadu_ps(w); }
+inline __m512 load_w(const uint16_t* w) {
+  return widen_16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
+}
 inline __m512 load_w(const float* w, __mmask16 mask) { return _mm512_maskz_loadu_ps(mask, w); }
 inline __m512 load_w(const uint16_t* w, __mmask16 mask) {
   return widen_16(_mm256_maskz_loadu_epi16(mask, w));
@@ -164,30 +181,66 @@ inline __m512 load_w(const uint16_t* w, __mmask16 mask) {
 constexpr int64_t kDotStep = 2 * kLanes;
 // How far ahead of the loads w is requested, bytes.
 constexpr int64_t kPrefetchBytes = 2048;
+// Outputs whose lanes are added together.
+constexpr int kReduced = 8;
 
-template <int kRows, int kTokens, typename W>
-inline void dot_step(const W* w, const float* x, int64_t k, __mmask16 low, __mmask16 high,
-                     __m512 sum[kRows][kTokens][2]) {
-  __m512 x0[kTokens];
-  __m512 x1[kTokens];
-  for (int t = 0; t < kTokens; ++t) {
-    x0[t] = _mm512_maskz_loadu_ps(low, x + t * k);
-    x1[t] = _mm512_maskz_loadu_ps(high, x + t * k + kLanes);
+// totals[i] = the sum of the lanes of v[i]. Each stage adds halves of the lanes of two vectors and
+// keeps both results in one: 256-bit halves, 128-bit lanes, 64-bit pairs, neighbours. All outputs
+// take the same tree, whatever their place.
+inline void reduce_8(const __m512 v[kReduced], float totals[16]) {
+  __m512 pair[4];
+#pragma GCC unroll 16
+  for (int i = 0; i < 4; ++i) {
+    pair[i] = _mm512_add_ps(_mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0x44),
+                            _mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0xEE));
   }
-  for (int r = 0; r < kRows; ++r) {
-    const __m512 w0 = load_w(w + r * k, low);
-    const __m512 w1 = load_w(w + r * k + kLanes, high);
+  __m512 four[2];
+#pragma GCC unroll 16
+  for (int i = 0; i < 2; ++i) {
+    four[i] = _mm512_add_ps(_mm512_shuffle_f32x4(pair[2 * i], pair[2 * i + 1], 0x88),
+                            _mm512_shuffle_f32x4(pair[2 * i], pair[2 * i + 1], 0xDD));
+  }
+  // 128-bit lane j: [v[j] v[j+4] v[j] v[j+4]], half sums.
+  const __m512 half =
+      _mm512_add_ps(_mm512_unpacklo_ps(four[0], four[1]), _mm512_unpackhi_ps(four[0], four[1]));
+  const __m512 whole = _mm512_add_ps(half, _mm512_shuffle_ps(half, half, 0x4E));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  _mm512_store_ps(totals, _mm512_permutexvar_ps(order, whole));
+}
+
+template <int kRows, int kTokens, typename W, typename... Mask>
+inline void dot_step(const W* w, int64_t w_stride, const float* x, int64_t x_stride,
+                     __m512 sum[kRows][kTokens][2], Mask... masks) {
+#pragma GCC unroll 16
+  for (int half = 0; half < 2; ++half) {
+    __m512 w_values[kRows];
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      if constexpr (sizeof...(Mask) == 0) {
+        w_values[r] = load_w(w + r * w_stride + half * kLanes);
+      } else {
+        const __mmask16 mask[2] = {masks...};
+        w_values[r] = load_w(w + r * w_stride + half * kLanes, mask[half]);
+      }
+    }
+#pragma GCC unroll 16
     for (int t = 0; t < kTokens; ++t) {
-      sum[r][t][0] = _mm512_fmadd_ps(w0, x0[t], sum[r][t][0]);
-      sum[r][t][1] = _mm512_fmadd_ps(w1, x1[t], sum[r][t][1]);
+      const __m512 x_values = _mm512_load_ps(x + t * x_stride + half * kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        sum[r][t][half] = _mm512_fmadd_ps(w_values[r], x_values, sum[r][t][half]);
+      }
     }
   }
 }
 
 template <int kRows, int kTokens, typename W>
-void dot_block(const W* w, const float* x, int64_t k, float* y, int64_t y_stride) {
+void dot_block(const W* w, const float* x, const GemmDotArgs& args, float* y) {
+  const int64_t k = args.k_count;
   __m512 sum[kRows][kTokens][2];
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int t = 0; t < kTokens; ++t) {
       sum[r][t][0] = _mm512_setzero_ps();
       sum[r][t][1] = _mm512_setzero_ps();
@@ -195,38 +248,47 @@ void dot_block(const W* w, const float* x, int64_t k, float* y, int64_t y_stride
   }
   int64_t i = 0;
   for (; i + kDotStep <= k; i += kDotStep) {
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       _mm_prefetch(reinterpret_cast<const char*>(w + r * k + i) + kPrefetchBytes, _MM_HINT_T0);
     }
-    dot_step<kRows, kTokens>(w + i, x + i, k, 0xFFFF, 0xFFFF, sum);
+    dot_step<kRows, kTokens>(w + i, k, x + i, args.x_stride, sum);
   }
   if (i < k) {
     const int64_t rest = k - i;
-    dot_step<kRows, kTokens>(w + i, x + i, k, lanes_below(rest < kLanes ? rest : kLanes),
-                             lanes_below(rest < kLanes ? 0 : rest - kLanes), sum);
+    dot_step<kRows, kTokens>(w + i, k, x + i, args.x_stride, sum,
+                             lanes_below(rest < kLanes ? rest : kLanes),
+                             lanes_below(rest < kLanes ? 0 : rest - kLanes));
   }
-  for (int r = 0; r < kRows; ++r) {
-    for (int t = 0; t < kTokens; ++t) {
-      y[t * y_stride + r] = _mm512_reduce_add_ps(_mm512_add_ps(sum[r][t][0], sum[r][t][1]));
-    }
+  static_assert(kRows * kTokens <= kReduced);
+  __m512 output[kReduced];
+  alignas(64) float totals[16];
+#pragma GCC unroll 16
+  for (int j = 0; j < kReduced; ++j) {
+    output[j] = j < kRows * kTokens ? _mm512_add_ps(sum[j / kTokens][j % kTokens][0],
+                                                    sum[j / kTokens][j % kTokens][1])
+                                    : _mm512_setzero_ps();
+  }
+  reduce_8(output, totals);
+#pragma GCC unroll 16
+  for (int j = 0; j < kRows * kTokens; ++j) {
+    y[j % kTokens * args.y_stride + j / kTokens] = totals[j];
   }
 }
 
 template <int kRows, int kTokens, typename W>
 void dot_rows(const GemmDotArgs& args, int64_t token) {
   const auto* w = static_cast<const W*>(args.w);
-  const float* x = args.x + token * args.k;
+  const float* x = args.x + token * args.x_stride;
   float* y = args.y + token * args.y_stride;
   int64_t r = 0;
   for (; r + kRows <= args.rows; r += kRows) {
-    dot_block<kRows, kTokens>(w + r * args.k, x, args.k, y + r, args.y_stride);
+    dot_block<kRows, kTokens>(w + r * args.k_count, x, args, y + r);
   }
-  for (; r < args.rows; ++r) {
-    dot_block<1, kTokens>(w + r * args.k, x, args.k, y + r, args.y_stride);
-  }
+  for (; r < args.rows; ++r) dot_block<1, kTokens>(w + r * args.k_count, x, args, y + r);
 }
 
-// Rows * tokens * 2 accumulators, and registers left for the operands.
+// At most 8 outputs at a time: 16 accumulators, and registers left for the operands.
 template <typename W>
 void dot(const GemmDotArgs& args) {
   int64_t token = 0;
@@ -245,7 +307,7 @@ void dot(const GemmDotArgs& args) {
     case 2:
       return dot_rows<4, 2, W>(args, token);
     case 1:
-      return dot_rows<4, 1, W>(args, token);
+      return dot_rows<8, 1, W>(args, token);
     default:
       return;
   }
@@ -256,7 +318,7 @@ void dot(const GemmDotArgs& args) {
 const GemmKernels kGemmAvx512 = {
     .panel_tokens = 2 * kLanes,
     .vector_tokens = kLanes,
-    .row_block = 112,  // 8 tiles of 14 rows, 7 transposes of 16
+    .row_block = 224,  // 16 tiles of 14 rows, 14 transposes of 16
     .pack = pack,
     .tile = tile,
     .store = store,

@@ -31,15 +31,18 @@ struct GemmTileArgs {
   bool first;
 };
 
-// y[t * y_stride + r] = sum_k x[t * k + ...] * w[r * k + ...] for rows r < rows, tokens t < tokens;
-// the bits of one output depend on k only.
+// y[t * y_stride + r] = sum_k x[t * x_stride + k] * w[r * k_count + k] for rows r < rows, tokens
+// t < tokens; the bits of one output depend on k_count only. x is aligned to kGemmDotPad floats and
+// zero from k_count up to x_stride, a multiple of kGemmDotPad.
+constexpr int64_t kGemmDotPad = 32;
 struct GemmDotArgs {
-  const void* w;  // rows of k elements, contiguous: float32 or bf16
+  const void* w;  // rows of k_count elements, contiguous: float32 or bf16
   const float* x;
   float* y;
   int64_t rows;
   int64_t tokens;
-  int64_t k;
+  int64_t k_count;
+  int64_t x_stride;
   int64_t y_stride;
 };
 

@@ -10,8 +10,9 @@ void dot_f32(const GemmDotArgs& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
     for (int64_t t = 0; t < args.tokens; ++t) {
       double sum = 0;
-      for (int64_t k = 0; k < args.k; ++k) {
-        sum += static_cast<double>(args.x[t * args.k + k]) * static_cast<double>(w[r * args.k + k]);
+      for (int64_t k = 0; k < args.k_count; ++k) {
+        sum += static_cast<double>(args.x[t * args.x_stride + k]) *
+               static_cast<double>(w[r * args.k_count + k]);
       }
       args.y[t * args.y_stride + r] = static_cast<float>(sum);
     }
@@ -23,9 +24,9 @@ void dot_bf16(const GemmDotArgs& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
     for (int64_t t = 0; t < args.tokens; ++t) {
       double sum = 0;
-      for (int64_t k = 0; k < args.k; ++k) {
-        sum += static_cast<double>(args.x[t * args.k + k]) *
-               static_cast<double>(bf16_to_f32(w[r * args.k + k]));
+      for (int64_t k = 0; k < args.k_count; ++k) {
+        sum += static_cast<double>(args.x[t * args.x_stride + k]) *
+               static_cast<double>(bf16_to_f32(w[r * args.k_count + k]));
       }
       args.y[t * args.y_stride + r] = static_cast<float>(sum);
     }

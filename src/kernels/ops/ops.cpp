@@ -10,7 +10,8 @@
 namespace quantlane::kernels {
 namespace {
 
-constexpr std::array kRows = {OpsRow{Isa::kRef, &kOpsRef}};
+constexpr std::array kRows = {OpsRow{Isa::kAvx512, &kOpsAvx512}, OpsRow{Isa::kAvx2, &kOpsAvx2},
+                              OpsRow{Isa::kRef, &kOpsRef}};
 
 const OpsKernels& chosen() {
   static const OpsKernels& kernels = *std::ranges::find_if(kRows, [](const OpsRow& row) {
@@ -61,7 +62,8 @@ std::int64_t arg_max(const float* logits, std::int64_t vocab) {
 
 double kl_divergence(const float* p_logits, double p_lse, const float* q_logits, double q_lse,
                      std::int64_t vocab) {
-  return std::max(0.0, chosen().kl_divergence(p_logits, p_lse, q_logits, q_lse, vocab));
+  const double value = chosen().kl_divergence(p_logits, p_lse, q_logits, q_lse, vocab);
+  return value < 0 ? 0 : value;  // NaN stays NaN
 }
 
 }  // namespace quantlane::kernels

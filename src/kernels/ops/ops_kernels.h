@@ -12,6 +12,8 @@ struct OpsKernels {
   void (*silu_multiply)(float* gate, const float* up, int64_t count);
   void (*gelu_tanh_multiply)(float* gate, const float* up, int64_t count);
   void (*add)(float* y, const float* x, int64_t count);
+  // y[i] = exp(x[i]); x and y may be the same.
+  void (*exp)(const float* x, int64_t count, float* y);
   double (*log_sum_exp)(const float* logits, int64_t vocab);
   int64_t (*arg_max)(const float* logits, int64_t vocab);
   // Not clamped at 0.

@@ -1,6 +1,7 @@
 // The element-wise and row kernels in plain loops: the oracle of the other rows.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/ops/ops_kernels.h"
 
@@ -46,6 +47,11 @@ void gelu_tanh_multiply(float* gate, const float* up, int64_t count) {
   }
 }
 
+void exp(const float* x, int64_t count, float* y) {
+  for (int64_t i = 0; i < count; ++i)
+    y[i] = static_cast<float>(std::exp(static_cast<double>(x[i])));
+}
+
 void add(float* y, const float* x, int64_t count) {
   for (int64_t i = 0; i < count; ++i) y[i] += x[i];
 }
@@ -60,16 +66,25 @@ double log_sum_exp(const float* logits, int64_t vocab) {
 }
 
 int64_t arg_max(const float* logits, int64_t vocab) {
-  return std::max_element(logits, logits + vocab) - logits;
+  float largest = -std::numeric_limits<float>::infinity();
+  for (int64_t i = 0; i < vocab; ++i) {
+    if (logits[i] > largest) largest = logits[i];
+  }
+  const float* found = std::find(logits, logits + vocab, largest);
+  return found == logits + vocab ? 0 : found - logits;
 }
 
+// sum p (d - 1) + q, d = log p - log q: equal to sum p d because p and q both sum to 1, but each
+// term is >= 0, so small divergences do not drown in cancelling terms.
 double kl_divergence(const float* p_logits, double p_lse, const float* q_logits, double q_lse,
                      int64_t vocab) {
   double sum = 0;
   for (int64_t i = 0; i < vocab; ++i) {
-    const double log_p = static_cast<double>(p_logits[i]) - p_lse;
-    const double log_q = static_cast<double>(q_logits[i]) - q_lse;
-    sum += std::exp(log_p) * (log_p - log_q);
+    const double p = std::exp(static_cast<double>(p_logits[i]) - p_lse);
+    const double d =
+        (static_cast<double>(p_logits[i]) - static_cast<double>(q_logits[i])) - (p_lse - q_lse);
+    sum += std::abs(d) <= 1 ? p * (d + std::expm1(-d))
+                            : p * (d - 1) + std::exp(static_cast<double>(q_logits[i]) - q_lse);
   }
   return sum;
 }
@@ -82,6 +97,7 @@ const OpsKernels kOpsRef = {
     .silu_multiply = silu_multiply,
     .gelu_tanh_multiply = gelu_tanh_multiply,
     .add = add,
+    .exp = exp,
     .log_sum_exp = log_sum_exp,
     .arg_max = arg_max,
     .kl_divergence = kl_divergence,
