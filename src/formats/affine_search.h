@@ -6,95 +6,88 @@
 namespace quantlane {
 namespace {
 
-struct AffineFit {
-  float scale = 0;
-  float minimum = 0;
-};
-
-struct BlockMoments {
-  float low = 0;
-  float high = 0;
-  float weight = 0;  // sum w
-  float mean = 0;    // sum w x / sum w
-};
-
 inline BlockMoments block_moments(const float* x, const float* w, int count) {
-  BlockMoments moments{.low = x[0], .high = x[0], .weight = 0, .mean = 0};
-  float sum = 0;
-  for (int i = 0; i < count; ++i) {
-    moments.low = x[i] < moments.low ? x[i] : moments.low;
-    moments.high = moments.high < x[i] ? x[i] : moments.high;
-    moments.weight += w[i];
-    sum += w[i] * x[i];
-  }
-  if (moments.weight > 0) moments.mean = sum / moments.weight;
+  const BlockExtremes extremes = block_extremes(x, count);
+  BlockMoments moments{.low = extremes.low, .high = extremes.high, .weight = 0, .mean = 0};
+  float sum;
+  weighted_sums(x, w, count, moments.weight, sum);
+  moments.mean = moments.weight > 0 ? sum / moments.weight : 0.5F * (extremes.low + extremes.high);
   return moments;
 }
 
-// Least-squares scale and minimum for the codes of one candidate, from sums over x - mean.
-// `lowest` is the smallest allowed minimum (-infinity when free). Returns the explained part of the
-// error (larger is better).
-inline float solve_affine(const AffineSums& sums, int lane, const BlockMoments& moments,
-                          float lowest, AffineFit& fit) {
-  const float q = sums.q.v[lane];
-  const float qq = sums.qq.v[lane];
-  const float xq = sums.xq.v[lane];
-  const float spread = qq - q * q / moments.weight;
-  if (!(spread > 1e-6F * qq) || !(qq > 0)) return -1.0F;
-  fit.scale = xq / spread;
-  fit.minimum = fit.scale * q / moments.weight - moments.mean;
-  if (fit.minimum >= lowest) return fit.scale * xq;
-  // The best point on the boundary: values + lowest = scale * code.
-  const float shift = moments.mean + lowest;
-  fit.minimum = lowest;
-  fit.scale = (xq + shift * q) / qq;
-  return fit.scale * (xq + shift * q) - shift * shift * moments.weight;
-}
-
+// The least-squares scale and minimum for the codes of each candidate, from sums over x - mean,
+// with minimum >= `lowest`; returns those that explain most of the error, or `fallback` where no
+// candidate has a positive scale.
 inline AffineFit best_affine(const AffineSums& sums, const BlockMoments& moments, float lowest,
                              AffineFit fallback) {
-  AffineFit best = fallback;
-  float best_explained = -1e30F;
-  for (int l = 0; l < kLanes; ++l) {
-    AffineFit fit;
-    const float explained = solve_affine(sums, l, moments, lowest, fit);
-    if (explained > best_explained && fit.scale > 0) {
-      best_explained = explained;
-      best = fit;
-    }
+  constexpr float kNever = -1e30F;
+  Lanes explained;
+  Lanes scale;
+  Lanes minimum;
+  const LaneVector one = LaneVector{} + 1.0F;
+  const LaneVector never = LaneVector{} + kNever;
+  const float inverse_weight = 1.0F / moments.weight;
+  // On the boundary the problem is (x - mean) + shift = scale * code.
+  const float shift = moments.mean + lowest;
+  const float shift_error = shift * shift * moments.weight;
+  for (int h = 0; h < kLanes; h += kVectorLanes) {
+    const LaneVector q = load_lanes(sums.q.v + h);
+    const LaneVector qq = load_lanes(sums.qq.v + h);
+    const LaneVector xq = load_lanes(sums.xq.v + h);
+    const LaneVector spread = qq - q * q * inverse_weight;
+    const LaneVector free_scale = xq / (spread > 1e-6F * qq ? spread : one);
+    const LaneVector free_minimum = free_scale * q * inverse_weight - moments.mean;
+    const LaneVector shifted_xq = xq + shift * q;
+    const LaneVector bound_scale = shifted_xq / (qq > 0.0F ? qq : one);
+    LaneVector chosen_scale = free_minimum < lowest ? bound_scale : free_scale;
+    LaneVector gain =
+        free_minimum < lowest ? bound_scale * shifted_xq - shift_error : free_scale * xq;
+    gain = spread > 1e-6F * qq ? gain : never;
+    gain = chosen_scale > 0.0F ? gain : never;
+    store_lanes(gain, explained.v + h);
+    store_lanes(chosen_scale, scale.v + h);
+    store_lanes(free_minimum < lowest ? LaneVector{} + lowest : free_minimum, minimum.v + h);
   }
-  return best;
+  const int best = index_of_largest(explained);
+  if (!(explained.v[best] > kNever)) return fallback;
+  return {.scale = scale.v[best], .minimum = minimum.v[best]};
 }
 
-// Minimises sum w (scale * code - minimum - x)^2; minimum >= `lowest`. `centred`: room for `count`.
-inline AffineFit search_affine(const float* x, const float* w, int count, float high_code,
-                               float lowest, float* centred) {
-  const BlockMoments moments = block_moments(x, w, count);
-  float start = -moments.low;
-  if (start < lowest) start = lowest;
+// Minimises sum w (scale * code - minimum - x)^2 with minimum >= `lowest`: one pass over scales
+// that keep the smallest value in reach, then `refinements` passes over a grid around the best.
+// `centred`: room for `count`.
+inline AffineFit search_affine(const float* x, const float* w, int count,
+                               const BlockMoments& moments, float high_code, float lowest,
+                               int refinements, float* centred) {
+  const float start = -moments.low < lowest ? lowest : -moments.low;
   const float range = moments.high + start;
-  if (!(range > 0)) return {.scale = 0, .minimum = start};  // every value at or below -lowest
-  if (!(moments.weight > 0)) return {.scale = range / high_code, .minimum = start};
+  if (!(range > 0)) return {.scale = 0, .minimum = start};  // every value is -lowest or below
+  AffineFit fit{.scale = range / high_code, .minimum = start};
+  if (!(moments.weight > 0)) return fit;
   for (int i = 0; i < count; ++i) centred[i] = x[i] - moments.mean;
   Lanes inverse;
   Lanes minimum;
   AffineSums sums;
   for (int l = 0; l < kLanes; ++l) {
-    inverse.v[l] =
-        (high_code + (static_cast<float>(l) - 5.0F) * 0.012F * (high_code + 5.0F)) / range;
+    const float more = (static_cast<float>(l) - 5.0F) * 0.012F * (high_code + 5.0F);
+    inverse.v[l] = (high_code + more) / range;
     minimum.v[l] = start + moments.mean;
   }
   affine_sums(centred, w, count, inverse, minimum, high_code, sums);
-  AffineFit fit =
-      best_affine(sums, moments, lowest, {.scale = range / high_code, .minimum = start});
-  for (int l = 0; l < kLanes; ++l) {
-    const float stretch = 1.0F + (static_cast<float>(l % 4) - 1.5F) * 0.03F;
-    inverse.v[l] = 1.0F / (fit.scale * stretch);
-    minimum.v[l] =
-        fit.minimum + moments.mean + (static_cast<float>(l / 4) - 1.5F) * 0.25F * fit.scale;
+  fit = best_affine(sums, moments, lowest, fit);
+  for (int pass = 0; pass < refinements; ++pass) {
+    const float stretch = pass % 2 == 0 ? 0.03F : 0.015F;
+    const float shift = pass % 2 == 0 ? 0.25F : 0.1F;
+    for (int l = 0; l < kLanes; ++l) {
+      const float across = static_cast<float>(l % 4) - 1.5F;
+      const float down = static_cast<float>(l / 4) - 1.5F;
+      inverse.v[l] = 1.0F / (fit.scale * (1.0F + across * stretch));
+      minimum.v[l] = fit.minimum + moments.mean + down * shift * fit.scale;
+    }
+    affine_sums(centred, w, count, inverse, minimum, high_code, sums);
+    fit = best_affine(sums, moments, lowest, fit);
   }
-  affine_sums(centred, w, count, inverse, minimum, high_code, sums);
-  return best_affine(sums, moments, lowest, fit);
+  return fit;
 }
 
 struct StoredAffine {
@@ -131,7 +124,7 @@ inline AffineFit settle_affine(const float* x, const float* w, int count, float 
   scale.v[0] = round_scale(found.scale, unit);
   minimum.v[0] = round_scale(found.minimum, unit);
   affine_errors(x, w, count, scale, minimum, high_code, sums);
-  const int best = smallest_lane(sums.error);
+  const int best = index_of_smallest(sums.error);
   return {.scale = scale.v[best], .minimum = minimum.v[best]};
 }
 
@@ -140,13 +133,16 @@ inline AffineFit settle_affine(const float* x, const float* w, int count, float 
 inline StoredAffine encode_affine_block(const float* values, const float* importance, int count,
                                         float high_code) {
   constexpr float kFree = -1e30F;
+  constexpr int kRefinements = 1;
   StoredAffine stored;
   alignas(64) float x[kMaxBlock];
   alignas(64) float w[kMaxBlock];
   alignas(64) float centred[kMaxBlock];
   const float unit = prepare_block(values, importance, count, x, w);
   if (unit == 0.0F) return stored;
-  const AffineFit found = search_affine(x, w, count, high_code, kFree, centred);
+  const BlockMoments moments = block_moments(x, w, count);
+  const AffineFit found =
+      search_affine(x, w, count, moments, high_code, kFree, kRefinements, centred);
   const AffineFit fit = settle_affine(x, w, count, high_code, unit, found);
   stored.d = finite_f16_bits(fit.scale * unit);
   stored.m = finite_f16_bits(-fit.minimum * unit);

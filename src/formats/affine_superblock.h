@@ -12,6 +12,7 @@ struct AffineLayout {
   int sub_blocks;
   float high_code;
   float high_scale;  // of the integer scales and minimums
+  int refinements;   // of the search in each sub-block
   int rounds;        // of alternating between the integers and (d, dmin)
 };
 
@@ -65,7 +66,7 @@ inline AffineRound choose_affine_integers(const float* x, const float* w,
     }
     AffineSums sums;
     affine_errors(x + j * length, w + j * length, length, scale, minimum, layout.high_code, sums);
-    const int best = smallest_lane(sums.error);
+    const int best = index_of_smallest(sums.error);
     const float integer_scale = scale_first + static_cast<float>(best % 4);
     const float integer_min = min_first + static_cast<float>(best / 4);
     round.scales[j] = integer_scale;
@@ -114,14 +115,13 @@ inline AffineSuperBlock encode_affine_superblock(const float* values, const floa
   AffineFactors factors;
   for (int j = 0; j < layout.sub_blocks; ++j) {
     moments[j] = block_moments(x + j * length, w + j * length, length);
-    found[j] =
-        search_affine(x + j * length, w + j * length, length, layout.high_code, 0.0F, centred);
+    found[j] = search_affine(x + j * length, w + j * length, length, moments[j], layout.high_code,
+                             0.0F, layout.refinements, centred);
     factors.d = factors.d < found[j].scale ? found[j].scale : factors.d;
     factors.dmin = factors.dmin < found[j].minimum ? found[j].minimum : factors.dmin;
   }
-  factors.d /= layout.high_scale;
-  factors.dmin /= layout.high_scale;
-  factors = round_factors(factors, unit);
+  factors.d = round_scale_up(factors.d / layout.high_scale, unit);
+  factors.dmin = round_scale_up(factors.dmin / layout.high_scale, unit);
   AffineFactors best_factors;
   AffineRound best;
   for (int r = 0; r < layout.rounds; ++r) {

@@ -56,15 +56,6 @@ inline float inverse_power_of_two(float power) {
   return float_of_bits((254U << 23) - bits_of_float(power));
 }
 
-inline float largest_magnitude(const float* values, int count) {
-  float largest = 0;
-  for (int i = 0; i < count; ++i) {
-    const float magnitude = values[i] < 0 ? -values[i] : values[i];
-    largest = largest < magnitude ? magnitude : largest;
-  }
-  return largest;
-}
-
 // Weights of the squared errors, brought to the range of 1 (their common factor does not matter).
 // THE place that says what the block encoders minimise: the importance itself where there is one,
 // else plain squared error. llama.cpp multiplies by sqrt(sigma^2 + x^2) here.
@@ -94,6 +85,21 @@ inline float prepare_block(const float* values, const float* importance, int cou
 // `scale` (in units) as binary16 can store scale * unit, again in units.
 inline float round_scale(float scale, float unit) {
   return f16_value(finite_f16_bits(scale * unit)) * inverse_power_of_two(unit);
+}
+
+// The f16 scale above `scale` (in units) where rounding to nearest would fall below it: among the
+// subnormals that could cost several percent of the range.
+inline float round_scale_up(float scale, float unit) {
+  const unsigned short bits = finite_f16_bits(scale * unit);
+  const bool below = f16_value(bits) < scale * unit && bits < 0x7BFF;
+  return f16_value(static_cast<unsigned short>(bits + (below ? 1 : 0))) *
+         inverse_power_of_two(unit);
+}
+
+template <class Block>
+inline void store_block(const Block& block, long long index, void* blocks) {
+  __builtin_memcpy(static_cast<char*>(blocks) + index * static_cast<long long>(sizeof block),
+                   &block, sizeof block);
 }
 
 }  // namespace

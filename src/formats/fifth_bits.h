@@ -4,6 +4,7 @@
 #include <cstdint>
 
 namespace quantlane {
+namespace {
 
 inline void unpack_five_bits(const std::uint8_t (&qh)[4], const std::uint8_t (&qs)[16],
                              int (&codes)[32]) {
@@ -26,4 +27,5 @@ inline void pack_five_bits(const unsigned char (&codes)[32], std::uint8_t (&qh)[
   }
 }
 
+}  // namespace
 }  // namespace quantlane

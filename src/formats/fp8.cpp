@@ -3,8 +3,9 @@
 #include <vector>
 
 #include "core/half.h"
+#include "formats/block_encoders.h"
+#include "formats/block_values.h"
 #include "formats/scale_storage.h"
-#include "formats/symmetric_search.h"
 
 namespace quantlane {
 namespace {
@@ -22,32 +23,6 @@ bool holds(const Scheme& scheme) {
 GroupParams fit_absmax(std::span<const float> values, const Scheme& scheme) {
   const float largest = largest_magnitude(values.data(), static_cast<int>(values.size()));
   return {.scale = storable_scale(largest / kLargestE4M3, scheme.scale_dtype)};
-}
-
-// sum w (x - scale e4m3(x / scale))^2 of each candidate scale.
-void e4m3_errors(const float* x, const float* w, std::size_t count, const Lanes& scale,
-                 Lanes& error) {
-  // Rounding to 4 significant bits: v + c v - c v with c = 2^20 leaves the upper bits of v
-  // (Veltkamp 1968); below 2^-6 the codes are multiples of 2^-9, which adding 1.5 * 2^14 rounds to.
-  constexpr float kSplit = 0x1p20F + 1.0F;
-  constexpr float kSubnormalMagic = 0x1.8p14F;
-  const LaneVector low = LaneVector{} - kLargestE4M3;
-  const LaneVector high = LaneVector{} + kLargestE4M3;
-  for (int h = 0; h < kLanes; h += kVectorLanes) {
-    const LaneVector step = load_lanes(scale.v + h);
-    const LaneVector factor = 1.0F / step;
-    LaneVector sum{};
-    for (std::size_t i = 0; i < count; ++i) {
-      const LaneVector v = clamp_lanes(factor * x[i], low, high);
-      const LaneVector split = v * kSplit;
-      const LaneVector normal = split - (split - v);
-      const LaneVector subnormal = (v + kSubnormalMagic) - kSubnormalMagic;
-      const LaneVector magnitude = v < 0.0F ? -v : v;
-      const LaneVector difference = (magnitude < 0x1p-6F ? subnormal : normal) * step - x[i];
-      sum += difference * difference * w[i];
-    }
-    store_lanes(sum, error.v + h);
-  }
 }
 
 GroupParams fit_weighted(std::span<const float> values, std::span<const float> importance,
@@ -70,8 +45,8 @@ GroupParams fit_weighted(std::span<const float> values, std::span<const float> i
     scale.v[l] = storable_scale(start.scale * factor, scheme.scale_dtype) / unit;
   }
   scale.v[1] = start.scale / unit;
-  e4m3_errors(x.data(), w.data(), x.size(), scale, error);
-  return {.scale = scale.v[smallest_lane(error)] * unit};
+  block_encoders().e4m3_errors(x.data(), w.data(), count, scale, error);
+  return {.scale = scale.v[index_of_smallest(error)] * unit};
 }
 
 void project(std::span<const float> values, GroupParams params, const Scheme& /*scheme*/,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "formats/affine_search.h"
+#include "formats/block_encoders.h"
 #include "formats/scale_storage.h"
 
 namespace quantlane {
@@ -94,13 +95,13 @@ GroupParams fit_symmetric(const PreparedGroup& group, GroupParams start, const S
   for (int l = 0; l < kLanes; ++l) {
     inverse.v[l] = first * (0.95F + reach * static_cast<float>(l) / (kLanes - 1));
   }
-  symmetric_sums(group.x.data(), group.w.data(), count, inverse, range, xq, qq);
+  block_encoders().symmetric_sums(group.x.data(), group.w.data(), count, inverse, range, xq, qq);
   float found = best_explained_scale(xq, qq);
   if (!(found > 0)) return start;
   for (int l = 0; l < kLanes; ++l) {
     inverse.v[l] = (1.0F + 0.07F * reach * (static_cast<float>(l) / 7.5F - 1.0F)) / found;
   }
-  symmetric_sums(group.x.data(), group.w.data(), count, inverse, range, xq, qq);
+  block_encoders().symmetric_sums(group.x.data(), group.w.data(), count, inverse, range, xq, qq);
   found = best_explained_scale(xq, qq);
   Lanes scale;
   Lanes error;
@@ -109,17 +110,20 @@ GroupParams fit_symmetric(const PreparedGroup& group, GroupParams start, const S
   }
   scale.v[0] = start.scale / group.unit;
   store_scales(scale, group.unit, scheme.scale_dtype);
-  symmetric_errors(group.x.data(), group.w.data(), count, scale, range, error, xq, qq);
-  return {.scale = scale.v[smallest_lane(error)] * group.unit};
+  block_encoders().symmetric_errors(group.x.data(), group.w.data(), count, scale, range, error, xq,
+                                    qq);
+  return {.scale = scale.v[index_of_smallest(error)] * group.unit};
 }
 
 // Free scale and minimum first, then exact errors of four storable scales with four integer zeros.
 GroupParams fit_asymmetric(const PreparedGroup& group, GroupParams start, const Scheme& scheme) {
   const CodeRange range = code_range(scheme);
   const int count = static_cast<int>(group.x.size());
+  constexpr int kRefinements = 1;
+  const BlockMoments moments = block_moments(group.x.data(), group.w.data(), count);
   std::vector<float> centred(group.x.size());
-  AffineFit found =
-      search_affine(group.x.data(), group.w.data(), count, range.high, 0.0F, centred.data());
+  AffineFit found = block_encoders().search_affine(group.x.data(), group.w.data(), count, moments,
+                                                   range.high, 0.0F, kRefinements, centred.data());
   if (!(found.scale > 0)) return start;
   Lanes scale;
   Lanes zero;
@@ -139,8 +143,9 @@ GroupParams fit_asymmetric(const PreparedGroup& group, GroupParams start, const 
     zero.v[0] = best.zero;
     store_scales(scale, group.unit, scheme.scale_dtype);
     for (int l = 0; l < kLanes; ++l) minimum.v[l] = scale.v[l] * zero.v[l];
-    affine_errors(group.x.data(), group.w.data(), count, scale, minimum, range.high, sums);
-    const int lane = smallest_lane(sums.error);
+    block_encoders().affine_errors(group.x.data(), group.w.data(), count, scale, minimum,
+                                   range.high, sums);
+    const int lane = index_of_smallest(sums.error);
     if (round > 0 && !(sums.error.v[lane] < best_error)) break;
     best_error = sums.error.v[lane];
     best = {.scale = scale.v[lane] * group.unit, .zero = zero.v[lane]};

@@ -5,9 +5,41 @@
 #pragma once
 
 namespace quantlane {
-namespace {
 
 constexpr int kLanes = 16;
+
+struct alignas(64) Lanes {
+  float v[kLanes];
+};
+
+// Code range of a format: codes are the integers low..high.
+struct CodeRange {
+  float low;
+  float high;
+};
+
+struct AffineSums {
+  Lanes error;  // sum w (scale q - minimum - x)^2; affine_errors only
+  Lanes q;      // sum w q
+  Lanes qq;     // sum w q^2
+  Lanes xq;     // sum w x q
+};
+
+// values = scale * code - minimum
+struct AffineFit {
+  float scale = 0;
+  float minimum = 0;
+};
+
+struct BlockMoments {
+  float low;
+  float high;
+  float weight;  // sum w
+  float mean;    // sum w x / sum w; the middle where all weights are 0
+};
+
+namespace {
+
 #if defined(__AVX512F__)
 constexpr int kVectorLanes = 16;
 #elif defined(__AVX__)
@@ -18,10 +50,6 @@ constexpr int kVectorLanes = 4;
 using LaneVector [[gnu::vector_size(kVectorLanes * 4)]] = float;
 // 1.5 * 2^23: adding and subtracting it rounds half to even; |value| must stay below 2^22.
 constexpr float kRoundMagic = 12582912.0F;
-
-struct alignas(64) Lanes {
-  float v[kLanes];
-};
 
 inline LaneVector load_lanes(const float* source) {
   LaneVector lanes;
@@ -36,11 +64,89 @@ inline LaneVector clamp_lanes(LaneVector value, const LaneVector& low, const Lan
   return low < value ? value : low;
 }
 
-// Code range of a format: codes are the integers low..high.
-struct CodeRange {
+inline float sum_lanes(const Lanes& terms) {
+  Lanes lanes = terms;
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int l = 0; l < half; ++l) lanes.v[l] += lanes.v[l + half];
+  }
+  return lanes.v[0];
+}
+inline float highest_lane(const Lanes& values) {
+  Lanes lanes = values;
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int l = 0; l < half; ++l) {
+      lanes.v[l] = lanes.v[l] < lanes.v[l + half] ? lanes.v[l + half] : lanes.v[l];
+    }
+  }
+  return lanes.v[0];
+}
+// The first lane that holds the largest (smallest) value; no lane may be NaN.
+inline int index_of_largest(const Lanes& lanes) {
+  const float highest = highest_lane(lanes);
+  int index = 0;
+  for (int l = kLanes - 1; l >= 0; --l) index = lanes.v[l] == highest ? l : index;
+  return index;
+}
+inline int index_of_smallest(const Lanes& lanes) {
+  Lanes negated;
+  for (int l = 0; l < kLanes; ++l) negated.v[l] = -lanes.v[l];
+  return index_of_largest(negated);
+}
+
+// Extremes and sums of a block. Lane l takes the values l, l + 16, ..., whatever the vector width.
+struct BlockExtremes {
   float low;
   float high;
 };
+inline BlockExtremes block_extremes(const float* x, int count) {
+  Lanes low;
+  Lanes high;
+  const int whole = count / kLanes * kLanes;
+  for (int h = 0; h < kLanes; h += kVectorLanes) {
+    LaneVector lowest = LaneVector{} + x[0];
+    LaneVector highest = lowest;
+    for (int i = h; i < whole; i += kLanes) {
+      const LaneVector value = load_lanes(x + i);
+      lowest = value < lowest ? value : lowest;
+      highest = highest < value ? value : highest;
+    }
+    store_lanes(-lowest, low.v + h);
+    store_lanes(highest, high.v + h);
+  }
+  BlockExtremes extremes{.low = -highest_lane(low), .high = highest_lane(high)};
+  for (int i = whole; i < count; ++i) {
+    extremes.low = x[i] < extremes.low ? x[i] : extremes.low;
+    extremes.high = extremes.high < x[i] ? x[i] : extremes.high;
+  }
+  return extremes;
+}
+inline float largest_magnitude(const float* x, int count) {
+  const BlockExtremes extremes = block_extremes(x, count);
+  return extremes.high < -extremes.low ? -extremes.low : extremes.high;
+}
+// sum w, and sum w x.
+inline void weighted_sums(const float* x, const float* w, int count, float& weight, float& moment) {
+  Lanes weights;
+  Lanes moments;
+  const int whole = count / kLanes * kLanes;
+  for (int h = 0; h < kLanes; h += kVectorLanes) {
+    LaneVector sum_w{};
+    LaneVector sum_wx{};
+    for (int i = h; i < whole; i += kLanes) {
+      const LaneVector weight_of_value = load_lanes(w + i);
+      sum_w += weight_of_value;
+      sum_wx += weight_of_value * load_lanes(x + i);
+    }
+    store_lanes(sum_w, weights.v + h);
+    store_lanes(sum_wx, moments.v + h);
+  }
+  weight = sum_lanes(weights);
+  moment = sum_lanes(moments);
+  for (int i = whole; i < count; ++i) {
+    weight += w[i];
+    moment += w[i] * x[i];
+  }
+}
 
 // q = clamp(round(x * inverse)); xq = sum w x q, qq = sum w q^2.
 inline void symmetric_sums(const float* x, const float* w, int count, const Lanes& inverse,
@@ -88,13 +194,6 @@ inline void symmetric_errors(const float* x, const float* w, int count, const La
     store_lanes(sum_qq, qq.v + h);
   }
 }
-
-struct AffineSums {
-  Lanes error;  // sum w (scale q - minimum - x)^2; affine_errors only
-  Lanes q;      // sum w q
-  Lanes qq;     // sum w q^2
-  Lanes xq;     // sum w x q
-};
 
 // q = clamp(round((x + minimum) * inverse), 0, high); x here may be any shifted copy of the values.
 inline void affine_sums(const float* x, const float* w, int count, const Lanes& inverse,

@@ -6,9 +6,9 @@
 #pragma once
 #include <cstdint>
 
-#include "formats/block_format.h"
-
 namespace quantlane {
+
+struct BlockFormat;
 
 struct BlockQ3K {
   std::uint8_t hmask[32];

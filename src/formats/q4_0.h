@@ -3,9 +3,9 @@
 #pragma once
 #include <cstdint>
 
-#include "formats/block_format.h"
-
 namespace quantlane {
+
+struct BlockFormat;
 
 struct BlockQ4_0 {
   std::uint16_t d;  // binary16

@@ -3,13 +3,13 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/affine_search.h"
+#include "formats/block_encoders.h"
+#include "formats/block_format.h"
 
 namespace quantlane {
 namespace {
 
 constexpr int kValues = 32;
-constexpr float kHighCode = 15;
 
 void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   for (std::int64_t b = 0; b < block_count; ++b) {
@@ -26,16 +26,8 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
 }
 
 void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  for (std::size_t b = 0; b * kValues < values.size(); ++b) {
-    const float* source = values.data() + b * kValues;
-    const float* weight = importance.empty() ? nullptr : importance.data() + b * kValues;
-    const StoredAffine stored = encode_affine_block(source, weight, kValues, kHighCode);
-    BlockQ4_1 block{.d = stored.d, .m = stored.m, .qs = {}};
-    for (int j = 0; j < 16; ++j) {
-      block.qs[j] = static_cast<std::uint8_t>(stored.codes[j] | stored.codes[j + 16] << 4);
-    }
-    std::memcpy(blocks + b * sizeof block, &block, sizeof block);
-  }
+  block_encoders().q4_1(values.data(), importance.empty() ? nullptr : importance.data(),
+                        static_cast<std::int64_t>(values.size()), blocks);
 }
 
 }  // namespace

@@ -3,13 +3,14 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/affine_superblock.h"
+#include "formats/block_encoders.h"
+#include "formats/block_format.h"
 #include "formats/scale_pairs.h"
 
 namespace quantlane {
 namespace {
 
-constexpr AffineLayout kLayout{.sub_blocks = 8, .high_code = 15, .high_scale = 63, .rounds = 3};
+constexpr int kValues = 256;
 
 void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   for (std::int64_t b = 0; b < block_count; ++b) {
@@ -17,7 +18,7 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
     std::memcpy(&block, blocks + b * std::int64_t{sizeof block}, sizeof block);
     const float d = f16_to_f32(block.d);
     const float dmin = f16_to_f32(block.dmin);
-    float* target = values + b * kSuperBlock;
+    float* target = values + b * kValues;
     for (int j = 0; j < 8; ++j) {
       const ScalePair pair = scale_pair(block.scales, j);
       const float scale = d * static_cast<float>(pair.scale);
@@ -32,27 +33,15 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
 }
 
 void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  for (std::size_t b = 0; b * kSuperBlock < values.size(); ++b) {
-    const float* source = values.data() + b * kSuperBlock;
-    const float* weight = importance.empty() ? nullptr : importance.data() + b * kSuperBlock;
-    const AffineSuperBlock found = encode_affine_superblock(source, weight, kLayout);
-    BlockQ4K block{.d = found.d, .dmin = found.dmin, .scales = {}, .qs = {}};
-    for (int j = 0; j < 8; ++j) {
-      put_scale_pair(block.scales, j, {.scale = found.scales[j], .minimum = found.minimums[j]});
-    }
-    for (int i = 0; i < 128; ++i) {
-      const unsigned char* codes = found.codes + 64 * (i / 32) + i % 32;
-      block.qs[i] = static_cast<std::uint8_t>(codes[0] | codes[32] << 4);
-    }
-    std::memcpy(blocks + b * sizeof block, &block, sizeof block);
-  }
+  block_encoders().q4_k(values.data(), importance.empty() ? nullptr : importance.data(),
+                        static_cast<std::int64_t>(values.size()), blocks);
 }
 
 }  // namespace
 
 const BlockFormat kQ4K{.name = "q4_k",
                        .ggml_id = 12,
-                       .block_values = kSuperBlock,
+                       .block_values = kValues,
                        .block_bytes = sizeof(BlockQ4K),
                        .decode = decode,
                        .encode = encode,

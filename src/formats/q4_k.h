@@ -4,9 +4,9 @@
 #pragma once
 #include <cstdint>
 
-#include "formats/block_format.h"
-
 namespace quantlane {
+
+struct BlockFormat;
 
 struct BlockQ4K {
   std::uint16_t d;  // binary16

@@ -3,14 +3,14 @@
 #include <cstring>
 
 #include "core/half.h"
+#include "formats/block_encoders.h"
+#include "formats/block_format.h"
 #include "formats/fifth_bits.h"
-#include "formats/symmetric_search.h"
 
 namespace quantlane {
 namespace {
 
 constexpr int kValues = 32;
-constexpr CodeRange kCodes{.low = -16, .high = 15};
 
 void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   for (std::int64_t b = 0; b < block_count; ++b) {
@@ -26,14 +26,8 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
 }
 
 void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  for (std::size_t b = 0; b * kValues < values.size(); ++b) {
-    const float* source = values.data() + b * kValues;
-    const float* weight = importance.empty() ? nullptr : importance.data() + b * kValues;
-    const StoredSymmetric stored = encode_symmetric_block(source, weight, kValues, kCodes);
-    BlockQ5_0 block{.d = stored.d, .qh = {}, .qs = {}};
-    pack_five_bits(stored.codes, block.qh, block.qs);
-    std::memcpy(blocks + b * sizeof block, &block, sizeof block);
-  }
+  block_encoders().q5_0(values.data(), importance.empty() ? nullptr : importance.data(),
+                        static_cast<std::int64_t>(values.size()), blocks);
 }
 
 }  // namespace

@@ -5,9 +5,9 @@
 #pragma once
 #include <cstdint>
 
-#include "formats/block_format.h"
-
 namespace quantlane {
+
+struct BlockFormat;
 
 struct BlockQ5K {
   std::uint16_t d;  // binary16

@@ -6,9 +6,9 @@
 #pragma once
 #include <cstdint>
 
-#include "formats/block_format.h"
-
 namespace quantlane {
+
+struct BlockFormat;
 
 struct BlockQ6K {
   std::uint8_t ql[128];

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/half.h"
+#include "formats/block_format.h"
 #include "formats/block_values.h"
 
 namespace quantlane {

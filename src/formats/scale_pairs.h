@@ -5,6 +5,7 @@
 #include <cstdint>
 
 namespace quantlane {
+namespace {
 
 struct ScalePair {
   int scale;
@@ -32,4 +33,5 @@ inline void put_scale_pair(std::uint8_t (&bytes)[12], int index, ScalePair pair)
   add(index, (pair.minimum >> 4) << 6);
 }
 
+}  // namespace
 }  // namespace quantlane

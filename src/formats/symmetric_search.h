@@ -1,62 +1,41 @@
-// Scale of one block whose values are scale * code, code in a fixed range.
-// Internal linkage for the reason given in lanes.h.
+// Scale of one block whose values are scale * code, code in a fixed range. Internal linkage for the
+// reason given in lanes.h.
 #pragma once
 #include "formats/block_values.h"
 
 namespace quantlane {
 namespace {
 
-inline int largest_lane(const Lanes& lanes) {
-  int best = 0;
-  for (int l = 1; l < kLanes; ++l) {
-    if (lanes.v[l] > lanes.v[best]) best = l;
-  }
-  return best;
-}
-inline int smallest_lane(const Lanes& lanes) {
-  int best = 0;
-  for (int l = 1; l < kLanes; ++l) {
-    if (lanes.v[l] < lanes.v[best]) best = l;
-  }
-  return best;
-}
-
-// The least-squares scale for the codes of each candidate, and how much of sum w x^2 it explains.
+// The least-squares scale for the codes of each candidate explains (sum w x q)^2 / sum w q^2 of
+// sum w x^2; returns the scale that explains most, 0 where none does.
 inline float best_explained_scale(const Lanes& xq, const Lanes& qq) {
   Lanes explained;
-  for (int l = 0; l < kLanes; ++l) {
-    explained.v[l] = qq.v[l] > 0 ? xq.v[l] * xq.v[l] / qq.v[l] : 0.0F;
+  Lanes scale;
+  for (int h = 0; h < kLanes; h += kVectorLanes) {
+    const LaneVector numerator = load_lanes(xq.v + h);
+    const LaneVector denominator = load_lanes(qq.v + h);
+    const LaneVector divisor = denominator > 0.0F ? denominator : LaneVector{} + 1.0F;
+    const LaneVector quotient = denominator > 0.0F ? numerator / divisor : LaneVector{};
+    store_lanes(quotient, scale.v + h);
+    store_lanes(quotient * numerator, explained.v + h);
   }
-  const int best = largest_lane(explained);
-  return qq.v[best] > 0 ? xq.v[best] / qq.v[best] : 0.0F;
+  return scale.v[index_of_largest(explained)];
 }
 
-// Value of largest magnitude, with its sign.
-inline float extreme_value(const float* x, int count) {
-  float extreme = 0;
-  float largest = 0;
-  for (int i = 0; i < count; ++i) {
-    const float magnitude = x[i] < 0 ? -x[i] : x[i];
-    if (magnitude > largest) {
-      largest = magnitude;
-      extreme = x[i];
-    }
-  }
-  return extreme;
-}
-
-// Minimises sum w (x - scale * code)^2 over candidates that put the extreme value between code
-// `low` and further out or in, each refined by its least-squares scale. Not yet rounded to storage.
+// Minimises sum w (x - scale * code)^2 over candidates, each refined by its least-squares scale:
+// half of them put the value of largest magnitude at or around code `low`, half at or around
+// `high`. Not yet rounded to storage.
 inline float search_symmetric_scale(const float* x, const float* w, int count, CodeRange range) {
-  const float extreme = extreme_value(x, count);
+  const BlockExtremes extremes = block_extremes(x, count);
+  const float extreme = extremes.high < -extremes.low ? extremes.low : extremes.high;
   if (extreme == 0.0F) return 0.0F;
   Lanes inverse;
   Lanes xq;
   Lanes qq;
-  const float reach = -range.low;
-  for (int l = 0; l < kLanes; ++l) {
-    const float steps = reach + (static_cast<float>(l) - 4.0F) * 0.03F * reach;
-    inverse.v[l] = -steps / extreme;
+  for (int l = 0; l < kLanes / 2; ++l) {
+    const float steps = range.low * (1.0F + (static_cast<float>(l) - 2.0F) * 0.06F);
+    inverse.v[l] = steps / extreme;
+    inverse.v[l + kLanes / 2] = (-0.5F - steps) / extreme;
   }
   symmetric_sums(x, w, count, inverse, range, xq, qq);
   return best_explained_scale(xq, qq);
@@ -74,8 +53,7 @@ inline float settle_symmetric_scale(const float* x, const float* w, int count, C
     scale.v[l] = round_scale(found * factor, unit);
   }
   symmetric_errors(x, w, count, scale, range, error, xq, qq);
-  const int best = smallest_lane(error);
-  return scale.v[best];
+  return scale.v[index_of_smallest(error)];
 }
 
 // Codes under a stored scale, minus `range.low`, so that they start at 0.
@@ -102,7 +80,7 @@ struct StoredSymmetric {
 inline StoredSymmetric encode_symmetric_block(const float* values, const float* importance,
                                               int count, CodeRange range) {
   StoredSymmetric stored;
-  alignas(64) float x[kMaxBlock];
+  alignas(64) float x[kMaxBlock] = {};
   alignas(64) float w[kMaxBlock];
   const float unit = prepare_block(values, importance, count, x, w);
   float scale = 0.0F;
@@ -110,8 +88,6 @@ inline StoredSymmetric encode_symmetric_block(const float* values, const float* 
     const float found = search_symmetric_scale(x, w, count, range);
     scale = settle_symmetric_scale(x, w, count, range, unit, found);
     stored.d = finite_f16_bits(scale * unit);
-  } else {
-    for (int i = 0; i < count; ++i) x[i] = 0.0F;
   }
   symmetric_codes(x, count, scale, range, stored.codes);
   return stored;

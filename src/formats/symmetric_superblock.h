@@ -54,7 +54,7 @@ inline SymmetricRound choose_symmetric_scales(const float* x, const float* w,
       scale.v[l] = d * candidate;
     }
     symmetric_errors(x + j * length, w + j * length, length, scale, layout.codes, error, xq, qq);
-    const int best = smallest_lane(error);
+    const int best = index_of_smallest(error);
     const float chosen = integer.v[best];
     round.scales[j] = chosen;
     round.error += error.v[best];
@@ -83,8 +83,7 @@ inline SymmetricSuperBlock encode_symmetric_superblock(const float* values, cons
     const float magnitude = found[j] < 0 ? -found[j] : found[j];
     largest = largest < magnitude ? magnitude : largest;
   }
-  float d = round_scale(largest / layout.scales.high, unit);
-  if (d == 0.0F) d = f16_value(1) * inverse_power_of_two(unit);
+  float d = round_scale_up(largest / layout.scales.high, unit);
   float best_d = 0;
   SymmetricRound best;
   for (int r = 0; r < layout.rounds; ++r) {

@@ -1,0 +1,44 @@
+// The searches behind the block encoders and the weighted fits, compiled once per instruction set
+// from the same source; every row gives the same bytes. Plain data and C types only: the
+// instruction-set objects include this header.
+#pragma once
+#include <stdint.h>
+
+#include "formats/lanes.h"
+
+namespace quantlane {
+
+// values[count] -> blocks; `importance` (values[count]'s, or null) as in BlockFormat::encode.
+using EncodeBlocks = void (*)(const float* values, const float* importance, int64_t count,
+                              void* blocks);
+
+struct BlockEncoders {
+  EncodeBlocks q4_0;
+  EncodeBlocks q4_1;
+  EncodeBlocks q5_0;
+  EncodeBlocks q5_1;
+  EncodeBlocks q2_k;
+  EncodeBlocks q3_k;
+  EncodeBlocks q4_k;
+  EncodeBlocks q5_k;
+  EncodeBlocks q6_k;
+  // The passes of the group formats; see lanes.h, affine_search.h, e4m3_search.h.
+  void (*symmetric_sums)(const float* x, const float* w, int count, const Lanes& inverse,
+                         CodeRange range, Lanes& xq, Lanes& qq);
+  void (*symmetric_errors)(const float* x, const float* w, int count, const Lanes& scale,
+                           CodeRange range, Lanes& error, Lanes& xq, Lanes& qq);
+  void (*affine_errors)(const float* x, const float* w, int count, const Lanes& scale,
+                        const Lanes& minimum, float high_code, AffineSums& sums);
+  AffineFit (*search_affine)(const float* x, const float* w, int count, const BlockMoments& moments,
+                             float high_code, float lowest, int refinements, float* centred);
+  void (*e4m3_errors)(const float* x, const float* w, int count, const Lanes& scale, Lanes& error);
+};
+
+extern const BlockEncoders kBlockEncodersRef;
+extern const BlockEncoders kBlockEncodersAvx2;
+extern const BlockEncoders kBlockEncodersAvx512;
+
+// What active_isa() allows; chosen once per process.
+const BlockEncoders& block_encoders();
+
+}  // namespace quantlane

@@ -1,0 +1,87 @@
+#include "formats/block_encoders.h"
+
+#include <cmath>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/cpu.h"
+#include "core/rng.h"
+
+namespace quantlane {
+namespace {
+
+struct IsaRow {
+  Isa isa;
+  const BlockEncoders* encoders;
+};
+constexpr IsaRow kRows[] = {{Isa::kAvx2, &kBlockEncodersAvx2},
+                            {Isa::kAvx512, &kBlockEncodersAvx512}};
+
+constexpr EncodeBlocks BlockEncoders::* kFormats[] = {
+    &BlockEncoders::q4_0, &BlockEncoders::q4_1, &BlockEncoders::q5_0,
+    &BlockEncoders::q5_1, &BlockEncoders::q2_k, &BlockEncoders::q3_k,
+    &BlockEncoders::q4_k, &BlockEncoders::q5_k, &BlockEncoders::q6_k};
+
+std::vector<float> values_of(std::size_t count, int kind, std::uint64_t seed) {
+  Rng rng(seed);
+  std::vector<float> values(count);
+  for (float& value : values) {
+    const double normal = rng.normal();
+    value = static_cast<float>(kind == 0   ? 0.02 * normal
+                               : kind == 1 ? normal * normal * normal
+                               : kind == 2 ? std::exp(20 * normal)
+                                           : std::round(normal));
+  }
+  return values;
+}
+
+TEST(BlockEncoders, EveryInstructionSetGivesTheSameBytes) {
+  for (const IsaRow& row : kRows) {
+    if (cpu_info().best < row.isa) {
+      GTEST_LOG_(INFO) << "not on this processor: " << isa_name(row.isa);
+      continue;
+    }
+    for (int kind = 0; kind < 4; ++kind) {
+      const std::vector<float> values = values_of(4096, kind, 21);
+      std::vector<float> importance = values_of(4096, 2, 22);
+      for (const bool weighted : {false, true}) {
+        const float* weights = weighted ? importance.data() : nullptr;
+        for (const auto format : kFormats) {
+          std::vector<unsigned char> expected(4096, 0xAA);
+          std::vector<unsigned char> bytes(4096, 0xAA);
+          (kBlockEncodersRef.*format)(values.data(), weights, 4096, expected.data());
+          (row.encoders->*format)(values.data(), weights, 4096, bytes.data());
+          EXPECT_EQ(bytes, expected) << isa_name(row.isa) << " kind " << kind;
+        }
+      }
+    }
+  }
+}
+
+TEST(BlockEncoders, EveryInstructionSetSumsAlike) {
+  for (const IsaRow& row : kRows) {
+    if (cpu_info().best < row.isa) continue;
+    for (const int count : {1, 15, 16, 17, 31, 128}) {
+      const std::vector<float> x = values_of(static_cast<std::size_t>(count), 0, 23);
+      const std::vector<float> w = values_of(static_cast<std::size_t>(count), 3, 24);
+      Lanes scale;
+      for (int l = 0; l < kLanes; ++l) scale.v[l] = 0.001F * static_cast<float>(l);
+      Lanes expected;
+      Lanes error;
+      Lanes xq;
+      Lanes qq;
+      kBlockEncodersRef.symmetric_errors(x.data(), w.data(), count, scale, {-8, 7}, expected, xq,
+                                         qq);
+      row.encoders->symmetric_errors(x.data(), w.data(), count, scale, {-8, 7}, error, xq, qq);
+      for (int l = 0; l < kLanes; ++l) EXPECT_EQ(error.v[l], expected.v[l]);
+      for (float& value : scale.v) value += 1e-5F;
+      kBlockEncodersRef.e4m3_errors(x.data(), w.data(), count, scale, expected);
+      row.encoders->e4m3_errors(x.data(), w.data(), count, scale, error);
+      for (int l = 0; l < kLanes; ++l) EXPECT_EQ(error.v[l], expected.v[l]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace quantlane
