@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "eval/score_text.h"
+#include "model/tokenizer/tokenizer.h"
 
 namespace quantlane {
 namespace {
