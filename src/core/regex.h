@@ -1,38 +1,38 @@
-// Regular expressions over UTF-8 (Perl syntax, Unicode classes), PCRE2 behind regex.cpp.
+// Regular expressions over UTF-8 with Unicode classes (PCRE2 behind regex.cpp): pre-tokens of
+// tokenizers, targets of quantization configurations.
 #pragma once
 #include <cstddef>
 #include <memory>
-#include <optional>
-#include <string>
 #include <string_view>
+#include <vector>
 
 #include "quantlane/result.h"
 
 namespace quantlane {
 
-// Compiled once; matching is thread-safe.
+// Thread-safe after creation.
 class Regex {
  public:
-  // kInvalidArgument names the pattern and where it is wrong.
+  // `^` and `$` match at lines, as in the syntax that tokenizer.json files are written for. An
+  // error gives the offset inside the pattern.
   static Result<Regex> compile(std::string_view pattern);
   Regex(Regex&&) noexcept;
   Regex& operator=(Regex&&) noexcept;
   ~Regex();
 
-  struct Match {
-    std::size_t begin;
-    std::size_t end;  // bytes [begin, end) of the text
-  };
-  // The first match at or after byte `start` of `text` (valid UTF-8); nullopt when there is none,
-  // or when matching exceeds the library's work limit.
-  [[nodiscard]] std::optional<Match> search(std::string_view text, std::size_t start = 0) const;
-  // Does a match begin at the first byte? (Python's re.match)
+  // `ends` are the increasing end offsets of a partition of `text` (valid UTF-8; the last one is
+  // text.size()). Returns the refined partition in which, inside every part, each match and each
+  // gap between matches is a part of its own. Matches never see beyond their part; empty matches
+  // cut nothing.
+  [[nodiscard]] std::vector<std::size_t> refine(std::string_view text,
+                                                const std::vector<std::size_t>& ends) const;
+  // Does a match begin at the first byte of `text`? (Python's re.match)
   [[nodiscard]] bool matches_start(std::string_view text) const;
 
  private:
-  struct State;
-  explicit Regex(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  struct Code;
+  explicit Regex(std::unique_ptr<Code> code);
+  std::unique_ptr<Code> code_;
 };
 
 }  // namespace quantlane

@@ -11,7 +11,7 @@
 #include "model/tokenizer/byte_alphabet.h"
 #include "model/tokenizer/engines.h"
 #include "model/tokenizer/pretokenizers.h"
-#include "model/tokenizer/regex.h"
+#include "core/regex.h"
 #include "model/tokenizer/unicode.h"
 
 namespace quantlane {
