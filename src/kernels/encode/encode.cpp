@@ -11,7 +11,9 @@
 namespace quantlane::kernels {
 namespace {
 
-constexpr std::array kRows = {EncodeRow{Isa::kRef, &kEncodeRef}};
+constexpr std::array kRows = {EncodeRow{Isa::kAvx512, &kEncodeAvx512},
+                              EncodeRow{Isa::kAvx2, &kEncodeAvx2},
+                              EncodeRow{Isa::kRef, &kEncodeRef}};
 constexpr float kInt8HalfSteps = 127.5F;
 constexpr float kLargestE4M3 = 448.0F;
 constexpr std::uint16_t kLargestFinite = 0x7F7F;
