@@ -22,11 +22,15 @@ struct BlockEncoders {
   EncodeBlocks q4_k;
   EncodeBlocks q5_k;
   EncodeBlocks q6_k;
+  EncodeBlocks iq4_nl;
+  EncodeBlocks iq4_xs;
+  EncodeBlocks mxfp4;
+  EncodeBlocks nvfp4;
   // The passes of the group formats; see lanes.h, affine_search.h, e4m3_search.h.
   void (*symmetric_sums)(const float* x, const float* w, int count, const Lanes& inverse,
-                         CodeRange range, Lanes& xq, Lanes& qq);
+                         const CodeRange& codes, Lanes& xq, Lanes& qq);
   void (*symmetric_errors)(const float* x, const float* w, int count, const Lanes& scale,
-                           CodeRange range, Lanes& error, Lanes& xq, Lanes& qq);
+                           const CodeRange& codes, Lanes& error, Lanes& xq, Lanes& qq);
   void (*affine_errors)(const float* x, const float* w, int count, const Lanes& scale,
                         const Lanes& minimum, float high_code, AffineSums& sums);
   AffineFit (*search_affine)(const float* x, const float* w, int count, const BlockMoments& moments,

@@ -2,6 +2,7 @@
 #include "formats/e4m3_search.h"
 #include "formats/k_encoders.h"
 #include "formats/legacy_encoders.h"
+#include "formats/other_encoders.h"
 
 namespace quantlane {
 
@@ -15,8 +16,12 @@ const BlockEncoders kBlockEncodersAvx2 = {
     .q4_k = encode_q4_k,
     .q5_k = encode_q5_k,
     .q6_k = encode_q6_k,
-    .symmetric_sums = symmetric_sums,
-    .symmetric_errors = symmetric_errors,
+    .iq4_nl = encode_iq4_nl,
+    .iq4_xs = encode_iq4_xs,
+    .mxfp4 = encode_mxfp4,
+    .nvfp4 = encode_nvfp4,
+    .symmetric_sums = symmetric_sums<CodeRange>,
+    .symmetric_errors = symmetric_errors<CodeRange>,
     .affine_errors = affine_errors,
     .search_affine = search_affine,
     .e4m3_errors = e4m3_errors,

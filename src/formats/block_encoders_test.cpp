@@ -19,9 +19,10 @@ constexpr IsaRow kRows[] = {{Isa::kAvx2, &kBlockEncodersAvx2},
                             {Isa::kAvx512, &kBlockEncodersAvx512}};
 
 constexpr EncodeBlocks BlockEncoders::* kFormats[] = {
-    &BlockEncoders::q4_0, &BlockEncoders::q4_1, &BlockEncoders::q5_0,
-    &BlockEncoders::q5_1, &BlockEncoders::q2_k, &BlockEncoders::q3_k,
-    &BlockEncoders::q4_k, &BlockEncoders::q5_k, &BlockEncoders::q6_k};
+    &BlockEncoders::q4_0, &BlockEncoders::q4_1,   &BlockEncoders::q5_0,   &BlockEncoders::q5_1,
+    &BlockEncoders::q2_k, &BlockEncoders::q3_k,   &BlockEncoders::q4_k,   &BlockEncoders::q5_k,
+    &BlockEncoders::q6_k, &BlockEncoders::iq4_nl, &BlockEncoders::iq4_xs, &BlockEncoders::mxfp4,
+    &BlockEncoders::nvfp4};
 
 std::vector<float> values_of(std::size_t count, int kind, std::uint64_t seed) {
   Rng rng(seed);
@@ -71,9 +72,10 @@ TEST(BlockEncoders, EveryInstructionSetSumsAlike) {
       Lanes error;
       Lanes xq;
       Lanes qq;
-      kBlockEncodersRef.symmetric_errors(x.data(), w.data(), count, scale, {-8, 7}, expected, xq,
-                                         qq);
-      row.encoders->symmetric_errors(x.data(), w.data(), count, scale, {-8, 7}, error, xq, qq);
+      kBlockEncodersRef.symmetric_errors(x.data(), w.data(), count, scale, CodeRange{-8, 7},
+                                         expected, xq, qq);
+      row.encoders->symmetric_errors(x.data(), w.data(), count, scale, CodeRange{-8, 7}, error, xq,
+                                     qq);
       for (int l = 0; l < kLanes; ++l) EXPECT_EQ(error.v[l], expected.v[l]);
       for (float& value : scale.v) value += 1e-5F;
       kBlockEncodersRef.e4m3_errors(x.data(), w.data(), count, scale, expected);

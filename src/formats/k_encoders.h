@@ -35,10 +35,10 @@ inline void encode_q2_k(const float* values, const float* importance, int64_t co
   }
 }
 
-constexpr SymmetricLayout kLayoutQ3K{.sub_blocks = 16,
-                                     .codes = {.low = -4, .high = 3},
-                                     .scales = {.low = -32, .high = 31},
-                                     .rounds = 2};
+constexpr SymmetricLayout<CodeRange> kLayoutQ3K{.sub_blocks = 16,
+                                                .codes = {.low = -4, .high = 3},
+                                                .scales = {.low = -32, .high = 31},
+                                                .rounds = 2};
 
 inline void put_q3_k_scale(BlockQ3K& block, int j, int scale) {
   uint8_t& nibbles = block.scales[j % 8];
@@ -110,10 +110,10 @@ inline void encode_q5_k(const float* values, const float* importance, int64_t co
   }
 }
 
-constexpr SymmetricLayout kLayoutQ6K{.sub_blocks = 16,
-                                     .codes = {.low = -32, .high = 31},
-                                     .scales = {.low = -128, .high = 127},
-                                     .rounds = 2};
+constexpr SymmetricLayout<CodeRange> kLayoutQ6K{.sub_blocks = 16,
+                                                .codes = {.low = -32, .high = 31},
+                                                .scales = {.low = -128, .high = 127},
+                                                .rounds = 2};
 
 inline void encode_q6_k(const float* values, const float* importance, int64_t count, void* blocks) {
   for (int64_t b = 0; b * kSuperBlock < count; ++b) {

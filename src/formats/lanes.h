@@ -148,18 +148,33 @@ inline void weighted_sums(const float* x, const float* w, int count, float& weig
   }
 }
 
-// q = clamp(round(x * inverse)); xq = sum w x q, qq = sum w q^2.
-inline void symmetric_sums(const float* x, const float* w, int count, const Lanes& inverse,
-                           CodeRange range, Lanes& xq, Lanes& qq) {
+// The codes of a symmetric format, as an overload set: nearest_code (lanes), nearest_index (of one
+// value: the code as stored, from 0), lowest_code, highest_code. Here the integers of a range, half
+// to even; fp4_and_nl_codes.h has others.
+inline LaneVector nearest_code(const LaneVector& value, const CodeRange& range) {
   const LaneVector low = LaneVector{} + range.low;
   const LaneVector high = LaneVector{} + range.high;
+  return (clamp_lanes(value, low, high) + kRoundMagic) - kRoundMagic;
+}
+inline int nearest_index(float value, const CodeRange& range) {
+  float q = value < range.high ? value : range.high;
+  q = range.low < q ? q : range.low;
+  q = (q + kRoundMagic) - kRoundMagic;
+  return static_cast<int>(q - range.low);
+}
+inline float lowest_code(const CodeRange& range) { return range.low; }
+inline float highest_code(const CodeRange& range) { return range.high; }
+
+// q = nearest code of x * inverse; xq = sum w x q, qq = sum w q^2.
+template <class Codes>
+inline void symmetric_sums(const float* x, const float* w, int count, const Lanes& inverse,
+                           const Codes& codes, Lanes& xq, Lanes& qq) {
   for (int h = 0; h < kLanes; h += kVectorLanes) {
     const LaneVector factor = load_lanes(inverse.v + h);
     LaneVector sum_xq{};
     LaneVector sum_qq{};
     for (int i = 0; i < count; ++i) {
-      LaneVector q = clamp_lanes(factor * x[i], low, high);
-      q = (q + kRoundMagic) - kRoundMagic;
+      const LaneVector q = nearest_code(factor * x[i], codes);
       const LaneVector wq = q * w[i];
       sum_xq += wq * x[i];
       sum_qq += wq * q;
@@ -170,10 +185,9 @@ inline void symmetric_sums(const float* x, const float* w, int count, const Lane
 }
 
 // The same with `scale` fixed: error = sum w (x - scale q)^2 besides the sums of the codes.
+template <class Codes>
 inline void symmetric_errors(const float* x, const float* w, int count, const Lanes& scale,
-                             CodeRange range, Lanes& error, Lanes& xq, Lanes& qq) {
-  const LaneVector low = LaneVector{} + range.low;
-  const LaneVector high = LaneVector{} + range.high;
+                             const Codes& codes, Lanes& error, Lanes& xq, Lanes& qq) {
   for (int h = 0; h < kLanes; h += kVectorLanes) {
     const LaneVector step = load_lanes(scale.v + h);
     const LaneVector factor = step == 0.0F ? LaneVector{} : 1.0F / step;
@@ -181,8 +195,7 @@ inline void symmetric_errors(const float* x, const float* w, int count, const La
     LaneVector sum_xq{};
     LaneVector sum_qq{};
     for (int i = 0; i < count; ++i) {
-      LaneVector q = clamp_lanes(factor * x[i], low, high);
-      q = (q + kRoundMagic) - kRoundMagic;
+      const LaneVector q = nearest_code(factor * x[i], codes);
       const LaneVector difference = step * q - x[i];
       const LaneVector wq = q * w[i];
       sum_error += difference * difference * w[i];

@@ -3,6 +3,12 @@
 #include "formats/fp8.h"
 #include "formats/group_format.h"
 #include "formats/int_group.h"
+#include "formats/iq4_nl.h"
+#include "formats/iq4_xs.h"
+#include "formats/mxfp4.h"
+#include "formats/nvfp4.h"
+#include "formats/q1_0.h"
+#include "formats/q2_0.h"
 #include "formats/q2_k.h"
 #include "formats/q3_k.h"
 #include "formats/q4_0.h"
@@ -13,14 +19,17 @@
 #include "formats/q5_k.h"
 #include "formats/q6_k.h"
 #include "formats/q8_0.h"
+#include "formats/tq1_0.h"
+#include "formats/tq2_0.h"
 
 namespace quantlane {
 namespace {
 
 constexpr const GroupFormat* kGroupFormats[] = {&kIntGroup, &kFp8E4M3};
 
-constexpr const BlockFormat* kBlockFormats[] = {&kQ4_0, &kQ4_1, &kQ5_0, &kQ5_1, &kQ8_0,
-                                                &kQ2K,  &kQ3K,  &kQ4K,  &kQ5K,  &kQ6K};
+constexpr const BlockFormat* kBlockFormats[] = {
+    &kQ4_0, &kQ4_1,  &kQ5_0,  &kQ5_1,  &kQ8_0,  &kQ2K,   &kQ3K,   &kQ4K,  &kQ5K,
+    &kQ6K,  &kIq4Nl, &kIq4Xs, &kTq1_0, &kTq2_0, &kMxfp4, &kNvfp4, &kQ1_0, &kQ2_0};
 
 }  // namespace
 

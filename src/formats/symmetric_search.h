@@ -25,7 +25,8 @@ inline float best_explained_scale(const Lanes& xq, const Lanes& qq) {
 // Minimises sum w (x - scale * code)^2 over candidates, each refined by its least-squares scale:
 // half of them put the value of largest magnitude at or around code `low`, half at or around
 // `high`. Not yet rounded to storage.
-inline float search_symmetric_scale(const float* x, const float* w, int count, CodeRange range) {
+template <class Codes>
+inline float search_symmetric_scale(const float* x, const float* w, int count, const Codes& codes) {
   const BlockExtremes extremes = block_extremes(x, count);
   const float extreme = extremes.high < -extremes.low ? extremes.low : extremes.high;
   if (extreme == 0.0F) return 0.0F;
@@ -33,16 +34,17 @@ inline float search_symmetric_scale(const float* x, const float* w, int count, C
   Lanes xq;
   Lanes qq;
   for (int l = 0; l < kLanes / 2; ++l) {
-    const float steps = range.low * (1.0F + (static_cast<float>(l) - 2.0F) * 0.06F);
-    inverse.v[l] = steps / extreme;
-    inverse.v[l + kLanes / 2] = (-0.5F - steps) / extreme;
+    const float stretch = 1.0F + (static_cast<float>(l) - 2.0F) * 0.06F;
+    inverse.v[l] = stretch * lowest_code(codes) / extreme;
+    inverse.v[l + kLanes / 2] = stretch * (highest_code(codes) + 0.5F) / extreme;
   }
-  symmetric_sums(x, w, count, inverse, range, xq, qq);
+  symmetric_sums(x, w, count, inverse, codes, xq, qq);
   return best_explained_scale(xq, qq);
 }
 
 // Rounds a found scale to binary16, trying its neighbourhood with exact errors.
-inline float settle_symmetric_scale(const float* x, const float* w, int count, CodeRange range,
+template <class Codes>
+inline float settle_symmetric_scale(const float* x, const float* w, int count, const Codes& codes,
                                     float unit, float found) {
   Lanes scale;
   Lanes error;
@@ -52,20 +54,17 @@ inline float settle_symmetric_scale(const float* x, const float* w, int count, C
     const float factor = 1.0F + (static_cast<float>(l) - 8.0F) * 0.004F;
     scale.v[l] = round_scale(found * factor, unit);
   }
-  symmetric_errors(x, w, count, scale, range, error, xq, qq);
+  symmetric_errors(x, w, count, scale, codes, error, xq, qq);
   return scale.v[index_of_smallest(error)];
 }
 
-// Codes under a stored scale, minus `range.low`, so that they start at 0.
-inline void symmetric_codes(const float* x, int count, float scale, CodeRange range,
-                            unsigned char* codes) {
+// Codes under a stored scale, as stored (from 0).
+template <class Codes>
+inline void symmetric_codes(const float* x, int count, float scale, const Codes& codes,
+                            unsigned char* stored) {
   const float factor = scale == 0.0F ? 0.0F : 1.0F / scale;
   for (int i = 0; i < count; ++i) {
-    float q = factor * x[i];
-    q = q < range.high ? q : range.high;
-    q = range.low < q ? q : range.low;
-    q = (q + kRoundMagic) - kRoundMagic;
-    codes[i] = static_cast<unsigned char>(static_cast<int>(q - range.low));
+    stored[i] = static_cast<unsigned char>(nearest_index(factor * x[i], codes));
   }
 }
 
@@ -73,23 +72,24 @@ constexpr int kMaxBlock = 32;
 
 struct StoredSymmetric {
   unsigned short d = 0;                 // binary16
-  unsigned char codes[kMaxBlock] = {};  // minus range.low
+  unsigned char codes[kMaxBlock] = {};  // from 0
 };
 
 // One block with a binary16 scale of its own. `importance` may be null; count <= kMaxBlock.
+template <class Codes>
 inline StoredSymmetric encode_symmetric_block(const float* values, const float* importance,
-                                              int count, CodeRange range) {
+                                              int count, const Codes& codes) {
   StoredSymmetric stored;
   alignas(64) float x[kMaxBlock] = {};
   alignas(64) float w[kMaxBlock];
   const float unit = prepare_block(values, importance, count, x, w);
   float scale = 0.0F;
   if (unit != 0.0F) {
-    const float found = search_symmetric_scale(x, w, count, range);
-    scale = settle_symmetric_scale(x, w, count, range, unit, found);
+    const float found = search_symmetric_scale(x, w, count, codes);
+    scale = settle_symmetric_scale(x, w, count, codes, unit, found);
     stored.d = finite_f16_bits(scale * unit);
   }
-  symmetric_codes(x, count, scale, range, stored.codes);
+  symmetric_codes(x, count, scale, codes, stored.codes);
   return stored;
 }
 

@@ -10,9 +10,10 @@ namespace {
 constexpr int kSuperBlock = 256;
 constexpr int kMaxSubBlocks = 16;
 
+template <class Codes>
 struct SymmetricLayout {
   int sub_blocks;
-  CodeRange codes;
+  Codes codes;
   CodeRange scales;
   int rounds;  // of alternating between the integer scales and d
 };
@@ -20,7 +21,7 @@ struct SymmetricLayout {
 struct SymmetricSuperBlock {
   unsigned short d = 0;  // binary16
   int scales[kMaxSubBlocks] = {};
-  unsigned char codes[kSuperBlock] = {};  // minus layout.codes.low
+  unsigned char codes[kSuperBlock] = {};  // from 0
 };
 
 struct SymmetricRound {
@@ -31,9 +32,10 @@ struct SymmetricRound {
 };
 
 // Best integer scale of every sub-block near found_j / d, with exact errors.
+template <class Codes>
 inline SymmetricRound choose_symmetric_scales(const float* x, const float* w,
-                                              const SymmetricLayout& layout, const float* found,
-                                              float d) {
+                                              const SymmetricLayout<Codes>& layout,
+                                              const float* found, float d) {
   SymmetricRound round;
   const int length = kSuperBlock / layout.sub_blocks;
   for (int j = 0; j < layout.sub_blocks; ++j) {
@@ -65,14 +67,16 @@ inline SymmetricRound choose_symmetric_scales(const float* x, const float* w,
 }
 
 // `importance` may be null. Deterministic; any finite input gives finite output.
+template <class Codes>
 inline SymmetricSuperBlock encode_symmetric_superblock(const float* values, const float* importance,
-                                                       const SymmetricLayout& layout) {
+                                                       const SymmetricLayout<Codes>& layout) {
   SymmetricSuperBlock block;
   alignas(64) float x[kSuperBlock];
   alignas(64) float w[kSuperBlock];
   const float unit = prepare_block(values, importance, kSuperBlock, x, w);
   if (unit == 0.0F) {
-    for (unsigned char& code : block.codes) code = static_cast<unsigned char>(-layout.codes.low);
+    for (unsigned char& code : block.codes)
+      code = static_cast<unsigned char>(nearest_index(0.0F, layout.codes));
     return block;
   }
   const int length = kSuperBlock / layout.sub_blocks;

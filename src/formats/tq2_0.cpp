@@ -1,0 +1,37 @@
+#include "formats/tq2_0.h"
+
+#include <cstring>
+
+#include "core/half.h"
+#include "formats/block_format.h"
+
+namespace quantlane {
+namespace {
+
+constexpr int kValues = 256;
+
+void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
+  for (std::int64_t b = 0; b < block_count; ++b) {
+    BlockTq2_0 block;
+    std::memcpy(&block, blocks + b * std::int64_t{sizeof block}, sizeof block);
+    float* target = values + b * kValues;
+    const float d = f16_to_f32(block.d);
+    for (int i = 0; i < kValues; ++i) {
+      const int code = block.qs[32 * (i / 128) + i % 32] >> (2 * (i % 128 / 32)) & 3;
+      target[i] = static_cast<float>(code - 1) * d;
+    }
+  }
+}
+
+}  // namespace
+
+const BlockFormat kTq2_0{.name = "tq2_0",
+                         .ggml_id = 35,
+                         .block_values = kValues,
+                         .block_bytes = sizeof(BlockTq2_0),
+                         .decode = decode,
+                         .encode = nullptr,
+                         .error_bound = 0,
+                         .fallback = "q4_0"};
+
+}  // namespace quantlane
