@@ -13,14 +13,14 @@ HIDDEN = {
     "utf8proc.h": ["src/model/tokenizer/unicode.cpp"],
     "CLI/": ["src/cli/*.cpp"],
     "fmt/": ["src/**/*.cpp", "tests/**/*.cpp"],
-    "gtest/": ["src/**/*_test.cpp", "tests/**/*.cpp"],
+    "gtest/": ["src/**/*_test.cpp", "src/**/*_test_files.h", "src/**/*_fixtures.h", "tests/**/*.cpp"],
     "gmock/": ["src/**/*_test.cpp", "tests/**/*.cpp"],
     "benchmark/": ["src/**/*_bench.cpp"],
 }
 # C, POSIX and compiler headers; C++ standard headers are the names without '.' and '/'.
 SYSTEM = re.compile(
     r"^([a-z_0-9]+|sys/\w+\.h|(unistd|fcntl|sched|dirent|signal|cpuid|immintrin|stddef|stdint|poll"
-    r"|time|float|math|string|termios|pthread|arm_neon)\.h)$")
+    r"|time|float|malloc|math|string|termios|pthread|arm_neon)\.h)$")
 INCLUDE = re.compile(r"^\s*#\s*include\s*<([^>]+)>", re.M)
 
 
