@@ -2,7 +2,6 @@
 #pragma once
 #include <cstdint>
 
-#include "core/threads.h"
 #include "formats/scheme.h"
 
 namespace quantlane::kernels {
@@ -11,6 +10,6 @@ namespace quantlane::kernels {
 // place, split over the pool. 8-bit integers and E4M3 take a vector kernel, the rest the scalar
 // code.
 void round_activations(const ActivationScheme& scheme, float* values, std::int64_t tokens,
-                       std::int64_t cols, ThreadPool& pool);
+                       std::int64_t cols);
 
 }  // namespace quantlane::kernels

@@ -4,7 +4,7 @@
 
 namespace quantlane::kernels {
 
-// One row of bf16 or float32 to symmetric INT8 codes with one scale (absmax / 127.5 rounded to
+// One row of bf16 to symmetric INT8 codes with one scale (absmax / 127.5 rounded to
 // bf16, half-even, clamp -128..127) or to E4M3 codes (absmax / 448 rounded to bf16, saturating).
 // Returns the scale; a zero row gives scale formats/ prescribes. `finite` is false when the row
 // holds a NaN or an infinity (codes are then unspecified).

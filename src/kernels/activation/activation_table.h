@@ -18,6 +18,6 @@ std::span<const ActivationRow> activation_rows();
 
 // round_activations() with the row given; the processor must have row.isa.
 void round_activations_with(const ActivationRow& row, const ActivationScheme& scheme, float* values,
-                            std::int64_t tokens, std::int64_t cols, ThreadPool& pool);
+                            std::int64_t tokens, std::int64_t cols);
 
 }  // namespace quantlane::kernels

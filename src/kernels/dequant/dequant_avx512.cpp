@@ -1,0 +1,20 @@
+// The decoders for AVX-512.
+#include "kernels/dequant/dequant_kernels.h"
+#include "kernels/dequant/dequant_simd.inc"
+
+namespace quantlane::kernels {
+
+const DequantKernels kDequantAvx512 = {
+    .q4_0 = q4_0,
+    .q5_0 = q5_0,
+    .q8_0 = q8_0,
+    .q2_k = q2_k,
+    .q4_k = q4_k,
+    .q5_k = q5_k,
+    .q6_k = q6_k,
+    .int_symmetric = int_symmetric,
+    .int_asymmetric = int_asymmetric,
+    .e4m3 = e4m3,
+};
+
+}  // namespace quantlane::kernels
