@@ -1,0 +1,104 @@
+#include "recommend/candidates.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "recommend/memory_model.h"
+#include "recommend/throughput_model.h"
+#include "recommend/verdict.h"
+
+namespace quantlane {
+namespace {
+
+constexpr double kSameTime = 1.03;  // lanes within 3 % of the fastest cost the same
+
+// Every request in turn at the measured rates.
+double measured_seconds(const Speed& speed, const Workload& workload) {
+  if (speed.prefill_tok_s <= 0 || speed.decode_tok_s <= 0) {
+    return std::numeric_limits<double>::infinity();
+  }
+  const double one = static_cast<double>(workload.prompt_tokens) / speed.prefill_tok_s +
+                     static_cast<double>(workload.output_tokens) / speed.decode_tok_s;
+  return one * static_cast<double>(workload.concurrency);
+}
+
+Candidate candidate(const PickInputs& inputs, const LaneFacts& facts, const LaneReport* report,
+                    const Speed& speed) {
+  const Situation& situation = inputs.situation;
+  Candidate result;
+  result.report = report;
+  result.facts = facts;
+  result.may_ship = report == nullptr || report->verdict == Verdict::kShip;
+  result.rules = rules_for(situation, facts);
+  result.usable = true;
+  for (const Rule* rule : result.rules) {
+    result.usable = result.usable && rule->effect != Effect::kExclude;
+    result.deferrals += rule->effect == Effect::kDefer && !rule->prior;
+  }
+  result.projection = project(situation.model, facts, situation.device, situation.workload);
+  result.fits = result.projection.fits;
+  result.memory_bytes = result.projection.memory_bytes;
+  result.seconds = inputs.measured_here ? measured_seconds(speed, situation.workload)
+                                        : workload_seconds(situation.model, facts, situation.device,
+                                                           situation.workload);
+  return result;
+}
+
+}  // namespace
+
+std::string candidate_name(const Candidate& candidate) {
+  return candidate.report == nullptr ? "reference" : candidate.report->name;
+}
+
+double strictest_margin(const AxisVerdict& axis) { return axis.unit == "ratio" ? 1 : 0; }
+
+const AxisVerdict* closest_gate(const LaneReport& lane) {
+  const AxisVerdict* closest = nullptr;
+  double most_used = -std::numeric_limits<double>::infinity();
+  for (const AxisVerdict& axis : lane.axes) {
+    if (!axis.gates) continue;
+    const double least = strictest_margin(axis);
+    const double used = (ships_above(axis) - least) / std::max(axis.margin - least, 1e-12);
+    if (closest != nullptr && used <= most_used) continue;
+    most_used = used;
+    closest = &axis;
+  }
+  return closest;
+}
+
+std::vector<Candidate> candidates(const CompareReport& report, const PickInputs& inputs) {
+  const Situation& situation = inputs.situation;
+  std::vector<Candidate> all = {
+      candidate(inputs, situation.reference, nullptr, report.reference.speed)};
+  for (const LaneReport& lane : report.lanes) {
+    const auto facts =
+        std::find_if(situation.lanes.begin(), situation.lanes.end(),
+                     [&](const LaneFacts& known) { return known.name == lane.name; });
+    if (facts != situation.lanes.end()) {
+      all.push_back(candidate(inputs, *facts, &lane, lane.speed));
+    }
+  }
+  return all;
+}
+
+const Candidate* choose(const std::vector<Candidate>& all, std::string_view also) {
+  const auto takes_part = [&](const Candidate& c) {
+    return c.usable && (c.may_ship || candidate_name(c) == also);
+  };
+  int fewest = std::numeric_limits<int>::max();
+  double fastest = std::numeric_limits<double>::infinity();
+  for (const Candidate& c : all) {
+    if (!takes_part(c) || c.deferrals > fewest) continue;
+    if (c.deferrals < fewest) fastest = std::numeric_limits<double>::infinity();
+    fewest = c.deferrals;
+    fastest = std::min(fastest, c.seconds);
+  }
+  const Candidate* best = nullptr;
+  for (const Candidate& c : all) {
+    if (!takes_part(c) || c.deferrals != fewest || c.seconds > kSameTime * fastest) continue;
+    if (best == nullptr || c.memory_bytes < best->memory_bytes) best = &c;
+  }
+  return best;
+}
+
+}  // namespace quantlane
