@@ -1,6 +1,7 @@
 #include "report/text_width.h"
 
-#include <cstdint>
+#include <algorithm>
+#include <utility>
 
 namespace quantlane {
 namespace {
@@ -73,6 +74,22 @@ std::string valid_utf8(std::string_view text) {
   return out;
 }
 
+std::string printable(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const Character c = first_character(text);
+    const bool is_control = c.code < 0x20 || (c.code >= 0x7F && c.code < 0xA0);
+    if (is_control) {
+      out += ' ';
+    } else {
+      out += c.valid ? text.substr(0, c.bytes) : std::string_view("\uFFFD");
+    }
+    text.remove_prefix(c.bytes);
+  }
+  return out;
+}
+
 std::size_t text_width(std::string_view text) {
   std::size_t width = 0;
   while (!text.empty()) {
@@ -103,6 +120,38 @@ std::string fit_width(std::string_view text, std::size_t width, bool align_right
   }
   const std::string padding(width - used, ' ');
   return align_right ? padding + kept : kept + padding;
+}
+
+std::vector<std::string> wrap_text(std::string_view text, std::size_t width) {
+  width = std::max<std::size_t>(width, 1);
+  std::vector<std::string> lines;
+  std::string line;
+  std::size_t used = 0;
+  const auto end_line = [&] {
+    lines.push_back(std::move(line));
+    line.clear();
+    used = 0;
+  };
+  while (!text.empty()) {
+    const std::size_t space = text.find(' ');
+    std::string_view word = text.substr(0, space);
+    text.remove_prefix(space == std::string_view::npos ? text.size() : space + 1);
+    if (word.empty()) continue;
+    if (used > 0 && used + 1 + text_width(word) > width) end_line();
+    if (used > 0) {
+      line += ' ';
+      ++used;
+    }
+    while (!word.empty()) {
+      const Character c = first_character(word);
+      if (used > 0 && used + columns(c.code) > width) end_line();
+      line += word.substr(0, c.bytes);
+      used += columns(c.code);
+      word.remove_prefix(c.bytes);
+    }
+  }
+  if (!line.empty()) end_line();
+  return lines;
 }
 
 }  // namespace quantlane
