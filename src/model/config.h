@@ -19,6 +19,7 @@ struct RopeScaling {
   double low_freq_factor = 1;
   double high_freq_factor = 4;
   std::int64_t original_context = 8192;
+  bool operator==(const RopeScaling&) const = default;
 };
 
 // Axis letters: D hidden, F intermediate, H heads, V vocabulary.
@@ -59,6 +60,7 @@ struct ModelConfig {
   [[nodiscard]] std::int64_t window(std::int64_t layer) const {
     return window_of_layer.empty() ? 0 : window_of_layer[static_cast<std::size_t>(layer)];
   }
+  bool operator==(const ModelConfig&) const = default;
 };
 
 }  // namespace quantlane

@@ -1,8 +1,7 @@
-// Test support: checkpoints with known logits, where they lie, and how they are run.
+// Test support: running small checkpoints and comparing logits.
 #pragma once
+#include <cmath>
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -10,43 +9,10 @@
 
 #include <gtest/gtest.h>
 
-#include "core/file.h"
-#include "core/json.h"
+#include "model/checkpoint_fixtures.h"
 #include "runtime/runtime.h"
 
-namespace quantlane::testing {
-
-inline fs::path model_data(const std::string& name) {
-  return fs::path(QUANTLANE_SOURCE_DIR "/tests/data/models") / name;
-}
-inline fs::path shared_data(const std::string& name) {
-  return fs::path(QUANTLANE_SOURCE_DIR "/../shared/data") / name;
-}
-
-// A folder that is removed at the end.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (fs::temp_directory_path() / "quantlane-test-XXXXXX").string();
-    if (mkdtemp(pattern.data()) != nullptr) path_ = pattern;
-  }
-  ~ScratchFolder() {
-    std::error_code code;
-    if (!path_.empty()) fs::remove_all(path_, code);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
-// Unpacks an .xz file; false where that fails (no xz program).
-inline bool unpack_xz(const fs::path& packed, const fs::path& target) {
-  const std::string command = "xz -dc '" + packed.string() + "' > '" + target.string() + "'";
-  return std::system(command.c_str()) == 0;
-}
+namespace quantlane::fixtures {
 
 inline std::vector<float> read_floats(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -57,14 +23,6 @@ inline std::vector<float> read_floats(const fs::path& path) {
   return values;
 }
 
-inline Json read_json(const fs::path& path) {
-  auto text = read_text(path);
-  EXPECT_TRUE(text.has_value()) << path;
-  auto json = Json::parse(text.value_or("null"), path.string());
-  EXPECT_TRUE(json.has_value()) << path;
-  return json.value_or(Json());
-}
-
 inline std::vector<std::int32_t> ids_of(const Json& array) {
   std::vector<std::int32_t> ids;
   for (const Json& id : array.items()) ids.push_back(static_cast<std::int32_t>(id.integer()));
@@ -72,12 +30,9 @@ inline std::vector<std::int32_t> ids_of(const Json& array) {
 }
 
 inline std::unique_ptr<Runtime> load_model(const fs::path& path) {
-  auto checkpoint = Checkpoint::open(path);
-  if (!checkpoint) {
-    ADD_FAILURE() << checkpoint.error().message();
-    return nullptr;
-  }
-  auto runtime = Runtime::load(*checkpoint);
+  const auto checkpoint = open_checkpoint(path);
+  if (checkpoint == nullptr) return nullptr;
+  auto runtime = Runtime::load(checkpoint);
   if (!runtime) {
     ADD_FAILURE() << runtime.error().message();
     return nullptr;
@@ -112,4 +67,4 @@ inline double relative_error(const std::vector<float>& got, const std::vector<fl
   return worst / static_cast<double>(high - low);
 }
 
-}  // namespace quantlane::testing
+}  // namespace quantlane::fixtures

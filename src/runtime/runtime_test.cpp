@@ -12,11 +12,11 @@
 namespace quantlane {
 namespace {
 
-using testing::load_model;
-using testing::logits_of;
-using testing::model_data;
-using testing::relative_error;
-using testing::shared_data;
+using fixtures::load_model;
+using fixtures::logits_of;
+using fixtures::model_data;
+using fixtures::relative_error;
+using fixtures::shared_data;
 
 // Ids that exercise every position; any will do.
 std::vector<std::int32_t> some_ids(std::size_t count, std::int32_t vocab) {
@@ -37,8 +37,8 @@ TEST_P(GoldenFamily, LogitsAgreeWithTransformers) {
   const auto folder = model_data(GetParam());
   const auto runtime = load_model(folder);
   ASSERT_NE(runtime, nullptr);
-  const auto ids = testing::ids_of(testing::read_json(folder / "golden.json")["token_ids"]);
-  const auto golden = testing::read_floats(folder / "golden.f32");
+  const auto ids = fixtures::ids_of(fixtures::read_json(folder / "golden.json")["token_ids"]);
+  const auto golden = fixtures::read_floats(folder / "golden.f32");
   const double error = relative_error(logits_of(*runtime, ids), golden);
   EXPECT_LT(error, 1e-5);
   RecordProperty("relative_error", std::to_string(error));
@@ -46,13 +46,13 @@ TEST_P(GoldenFamily, LogitsAgreeWithTransformers) {
 
 TEST_P(GoldenFamily, ConfigurationInTheOldSpellingMeansTheSame) {
   const auto folder = model_data(GetParam());
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   fs::copy_file(folder / "config.v4.json", scratch.path() / "config.json");
   fs::create_symlink(folder / "model.safetensors", scratch.path() / "model.safetensors");
   const auto runtime = load_model(scratch.path());
   ASSERT_NE(runtime, nullptr);
-  const auto ids = testing::ids_of(testing::read_json(folder / "golden.json")["token_ids"]);
-  EXPECT_LT(relative_error(logits_of(*runtime, ids), testing::read_floats(folder / "golden.f32")),
+  const auto ids = fixtures::ids_of(fixtures::read_json(folder / "golden.json")["token_ids"]);
+  EXPECT_LT(relative_error(logits_of(*runtime, ids), fixtures::read_floats(folder / "golden.f32")),
             1e-5);
 }
 
@@ -70,9 +70,9 @@ TEST(Stories260K, LogitsAndLossesAgreeWithTheFloat64Pass) {
   const auto folder = model_data("stories260K");
   const auto runtime = load_model(folder);
   ASSERT_NE(runtime, nullptr);
-  const Json golden = testing::read_json(folder / "golden.json");
+  const Json golden = fixtures::read_json(folder / "golden.json");
   for (const Json& prompt : golden["prompts"].items()) {
-    const auto ids = testing::ids_of(prompt["ids"]);
+    const auto ids = fixtures::ids_of(prompt["ids"]);
     const auto logits = logits_of(*runtime, ids);
     ASSERT_EQ(logits.size(), ids.size() * 512);
     const float* last = &logits[logits.size() - 512];
@@ -94,10 +94,10 @@ TEST(Stories260K, GreedyContinuationTokenByTokenIsTheKnownOne) {
   const auto runtime = load_model(folder);
   ASSERT_NE(runtime, nullptr);
   ThreadPool pool(2);
-  const Json golden = testing::read_json(folder / "golden.json");
+  const Json golden = fixtures::read_json(folder / "golden.json");
   for (const Json& prompt : golden["prompts"].items()) {
-    const auto ids = testing::ids_of(prompt["ids"]);
-    const auto want = testing::ids_of(prompt["greedy_next_32"]);
+    const auto ids = fixtures::ids_of(prompt["ids"]);
+    const auto want = fixtures::ids_of(prompt["greedy_next_32"]);
     KvCache cache(runtime->config(), static_cast<std::int64_t>(ids.size() + want.size()));
     Segment segment = {
         .tokens = ids, .cache = &cache, .logits_from = static_cast<std::int64_t>(ids.size()) - 1};
@@ -120,15 +120,15 @@ TEST_P(GoldenGguf, LogitsAgreeWithLlamaCpp) {
   const std::string type = GetParam();
   const auto folder = shared_data("formats/gguf-quantized");
   if (!fs::exists(folder)) GTEST_SKIP() << "no fixtures at " << folder;
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   const auto file = scratch.path() / "tiny.gguf";
-  ASSERT_TRUE(testing::unpack_xz(folder / "gguf" / ("tiny-" + type + ".gguf.xz"), file));
+  ASSERT_TRUE(fixtures::unpack_xz(folder / "gguf" / ("tiny-" + type + ".gguf.xz"), file));
   const auto runtime = load_model(file);
   ASSERT_NE(runtime, nullptr);
-  const Json index = testing::read_json(folder / "logits/index.json");
-  const auto all = logits_of(*runtime, testing::ids_of(index["token_ids"]));
+  const Json index = fixtures::read_json(folder / "logits/index.json");
+  const auto all = logits_of(*runtime, fixtures::ids_of(index["token_ids"]));
   const std::string golden = type == "F32" ? "F32.f32" : type + ".dequantized.f32";
-  const auto want = testing::read_floats(folder / "logits" / golden);
+  const auto want = fixtures::read_floats(folder / "logits" / golden);
   std::vector<float> got;
   if (type == "F32") {
     got = all;
@@ -150,13 +150,13 @@ class GoldenCompressedTensors : public ::testing::TestWithParam<const char*> {};
 TEST_P(GoldenCompressedTensors, LogitsAgreeWithTheLibrary) {
   const auto folder = shared_data("formats/hf-quantized") / GetParam();
   if (!fs::exists(folder)) GTEST_SKIP() << "no fixtures at " << folder;
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   fs::copy_file(folder / "config.json", scratch.path() / "config.json");
   ASSERT_TRUE(
-      testing::unpack_xz(folder / "model.safetensors.xz", scratch.path() / "model.safetensors"));
-  const testing::ScratchFolder goldens;
+      fixtures::unpack_xz(folder / "model.safetensors.xz", scratch.path() / "model.safetensors"));
+  const fixtures::ScratchFolder goldens;
   const auto golden_file = goldens.path() / "golden.safetensors";
-  ASSERT_TRUE(testing::unpack_xz(folder / "golden.safetensors.xz", golden_file));
+  ASSERT_TRUE(fixtures::unpack_xz(folder / "golden.safetensors.xz", golden_file));
   const auto golden = open_container(golden_file);
   ASSERT_TRUE(golden.has_value()) << golden.error().message();
   const TensorInfo* tensor = (*golden)->find("golden_logits");
@@ -165,7 +165,7 @@ TEST_P(GoldenCompressedTensors, LogitsAgreeWithTheLibrary) {
   ASSERT_TRUE(decode_rows(**golden, *tensor, 0, tensor->rows(), want.data()).has_value());
   const auto runtime = load_model(scratch.path());
   ASSERT_NE(runtime, nullptr);
-  const auto ids = testing::ids_of(testing::read_json(folder / "golden.json")["input_ids"]);
+  const auto ids = fixtures::ids_of(fixtures::read_json(folder / "golden.json")["input_ids"]);
   const auto got = logits_of(*runtime, ids);
   if (std::string(GetParam()).find("w4a16") != std::string::npos) {
     EXPECT_LT(relative_error(got, want), 1e-5);
@@ -201,6 +201,65 @@ INSTANTIATE_TEST_SUITE_P(Schemes, GoldenCompressedTensors,
                            std::erase(name, '-');
                            return name;
                          });
+
+// The same model as GGUF runs through other names, permuted rows and whole norms; only roundings of
+// the epsilon, the attention scale and Gemma's norms differ.
+TEST_P(GoldenFamily, GgufOfTheModelAgreesWithTransformers) {
+  const auto folder = model_data(GetParam());
+  const auto source = fixtures::open_checkpoint(folder);
+  ASSERT_NE(source, nullptr);
+  const fixtures::ScratchFolder scratch;
+  fixtures::write_gguf(*source, scratch.path() / "model.gguf");
+  const auto runtime = load_model(scratch.path() / "model.gguf");
+  ASSERT_NE(runtime, nullptr);
+  const auto ids = fixtures::ids_of(fixtures::read_json(folder / "golden.json")["token_ids"]);
+  auto got = logits_of(*runtime, ids);
+  auto want = fixtures::read_floats(folder / "golden.f32");
+  if (std::string(GetParam()) == "mistral") {
+    // GGUF has no key for Mistral's window: only what lies within it can agree.
+    got.resize(9 * 96);
+    want.resize(9 * 96);
+  }
+  EXPECT_LT(relative_error(got, want), 1e-5);
+}
+
+// The goldens see each of these: a wrong value moves the logits by far more than the tolerance.
+TEST(GoldenSensitivity, EveryTermOfTheConfigurationShows) {
+  const struct {
+    const char* family;
+    const char* key;
+    const char* value;
+  } kChanges[] = {
+      {"llama", "rms_norm_eps", "0.001"},
+      {"llama", "rope_parameters", R"({"rope_theta": 10000})"},
+      {"llama-bias", "rope_parameters", R"({"rope_theta": 20000})"},
+      {"mistral", "sliding_window", "10"},
+      {"mistral", "sliding_window", "8"},
+      {"qwen3", "rope_parameters", R"({"rope_theta": 999000})"},
+      {"gemma3", "sliding_window", "10"},
+      {"gemma3", "query_pre_attn_scalar", "25"},
+      {"gemma3", "final_logit_softcapping", "30.0"},
+      {"gemma3", "attn_logit_softcapping", "50.0"},
+      {"gemma3", "rope_parameters",
+       R"({"full_attention": {"rope_theta": 1000000}, "sliding_attention": {"rope_theta": 10000}})"},
+      {"gemma3", "layer_types", "null"},
+  };
+  for (const auto& change : kChanges) {
+    const auto folder = model_data(change.family);
+    auto edit = fixtures::EditableCheckpoint::read(folder);
+    edit.config.set(change.key, *Json::parse(change.value, "test"));
+    if (std::string(change.key) == "layer_types") edit.config.set("sliding_window_pattern", 5);
+    const fixtures::ScratchFolder scratch;
+    edit.write(scratch.path());
+    const auto runtime = load_model(scratch.path());
+    ASSERT_NE(runtime, nullptr);
+    const auto ids = fixtures::ids_of(fixtures::read_json(folder / "golden.json")["token_ids"]);
+    EXPECT_GT(
+        relative_error(logits_of(*runtime, ids), fixtures::read_floats(folder / "golden.f32")),
+        1e-4)
+        << change.family << " " << change.key << " " << change.value;
+  }
+}
 
 // ---- properties ------------------------------------------------------------------------------
 

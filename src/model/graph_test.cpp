@@ -1,0 +1,101 @@
+#include "model/graph.h"
+
+#include <set>
+
+#include <gmock/gmock.h>
+
+namespace quantlane {
+namespace {
+
+ModelConfig small_config() {
+  ModelConfig config;
+  config.vocab_size = 32;
+  config.hidden_size = 8;
+  config.intermediate_size = 12;
+  config.layer_count = 2;
+  config.head_count = 2;
+  config.kv_head_count = 1;
+  config.head_dim = 4;
+  return config;
+}
+
+TEST(GraphOfModel, ListsParametersInExecutionOrder) {
+  const Graph graph = build_graph(small_config());
+  ASSERT_EQ(graph.parameters.size(), 2U * 9 + 3);
+  EXPECT_EQ(graph.parameters.front().name, "model.embed_tokens.weight");
+  EXPECT_EQ(graph.parameters.back().name, "lm_head.weight");
+  const Parameter* key = graph.find(Role::kKey, 1);
+  ASSERT_NE(key, nullptr);
+  EXPECT_EQ(key->module(), "model.layers.1.self_attn.k_proj");
+  EXPECT_EQ(key->rows, 4);
+  EXPECT_EQ(key->cols, 8);
+  EXPECT_EQ(graph.find(Role::kDown, 0)->cols, 12);
+  EXPECT_EQ(graph.find(Role::kQueryNorm, 0), nullptr);
+  EXPECT_EQ(graph.find(Role::kKey, 2), nullptr);
+}
+
+TEST(GraphOfModel, HasOnlyWhatTheConfigurationSays) {
+  ModelConfig config = small_config();
+  config.tied_embeddings = config.attention_bias = config.qk_norm = config.post_norms = true;
+  const Graph graph = build_graph(config);
+  EXPECT_EQ(graph.find(Role::kHead, -1), nullptr);
+  EXPECT_EQ(graph.find(Role::kQueryBias, 1)->cols, 8);
+  EXPECT_EQ(graph.find(Role::kAttentionOutputBias, 1), nullptr);
+  EXPECT_EQ(graph.find(Role::kKeyNorm, 1)->cols, 4);
+  EXPECT_EQ(graph.find(Role::kFeedForwardNorm, 0)->name,
+            "model.layers.0.pre_feedforward_layernorm.weight");
+  EXPECT_EQ(graph.find(Role::kPostAttentionNorm, 0)->name,
+            "model.layers.0.post_attention_layernorm.weight");
+}
+
+TEST(GraphOfModel, GgufNamesAreThoseOfLlamaCppAndUnique) {
+  const ModelConfig config = small_config();
+  EXPECT_EQ(gguf_name(Role::kQuery, 3, config), "blk.3.attn_q.weight");
+  EXPECT_EQ(gguf_name(Role::kEmbedding, -1, config), "token_embd.weight");
+  EXPECT_EQ(gguf_name(Role::kFinalNorm, -1, config), "output_norm.weight");
+  EXPECT_EQ(gguf_name(Role::kPostFeedForwardNorm, 0, config), "blk.0.post_ffw_norm.weight");
+  std::set<std::string> names;
+  for (int role = 0; role <= static_cast<int>(Role::kAttentionOutputBias); ++role) {
+    names.insert(gguf_name(static_cast<Role>(role), 0, config));
+  }
+  EXPECT_EQ(names.size(), 20U);
+}
+
+// Halves (i, i + 4) of a head of 8 lie side by side in GGUF.
+TEST(PermutedQkRow, InterleavesTheHalvesOfEachHead) {
+  const std::vector<std::int64_t> want = {0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15};
+  std::vector<std::int64_t> got;
+  for (std::int64_t row = 0; row < 16; ++row) got.push_back(permuted_qk_row(row, 8));
+  EXPECT_EQ(got, want);
+}
+
+// Divisors that transformers' ROPE_INIT_FUNCTIONS["llama3"] amounts to for the published models.
+TEST(RopeFrequencyDivisors, AreThoseOfLlama31And32) {
+  ModelConfig config = small_config();
+  EXPECT_TRUE(rope_frequency_divisors(config).empty());
+  config.rope_theta = 500000;
+  config.head_dim = 128;
+  config.rope_scaling = {.kind = RopeScaling::Kind::kLlama3,
+                         .factor = 8,
+                         .low_freq_factor = 1,
+                         .high_freq_factor = 4,
+                         .original_context = 8192};
+  const auto large = rope_frequency_divisors(config);
+  ASSERT_EQ(large.size(), 64U);
+  EXPECT_EQ(large[28], 1);
+  EXPECT_NEAR(large[29], 1.207484, 2e-6);
+  EXPECT_NEAR(large[32], 2.694530, 2e-6);
+  EXPECT_NEAR(large[34], 5.257327, 4e-6);
+  EXPECT_EQ(large[35], 8);
+  config.head_dim = 64;
+  config.rope_scaling.factor = 32;
+  const auto small = rope_frequency_divisors(config);
+  EXPECT_NEAR(small[15], 1.651329, 2e-6);
+  EXPECT_NEAR(small[17], 9.666731, 8e-6);
+  EXPECT_EQ(small[18], 32);
+  config.rope_divisors = {1, 2, 3};
+  EXPECT_EQ(rope_frequency_divisors(config), config.rope_divisors);
+}
+
+}  // namespace
+}  // namespace quantlane
