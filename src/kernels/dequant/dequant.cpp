@@ -14,11 +14,19 @@ constexpr std::array kRows = {DequantRow{Isa::kAvx512, &kDequantAvx512},
                               DequantRow{Isa::kAvx2, &kDequantAvx2},
                               DequantRow{Isa::kRef, nullptr}};
 
-constexpr std::array kFastFormats = {
-    FastBlockFormat{"q4_0", &DequantKernels::q4_0}, FastBlockFormat{"q5_0", &DequantKernels::q5_0},
-    FastBlockFormat{"q8_0", &DequantKernels::q8_0}, FastBlockFormat{"q2_k", &DequantKernels::q2_k},
-    FastBlockFormat{"q4_k", &DequantKernels::q4_k}, FastBlockFormat{"q5_k", &DequantKernels::q5_k},
-    FastBlockFormat{"q6_k", &DequantKernels::q6_k}};
+constexpr std::array kFastFormats = {FastBlockFormat{"q4_0", &DequantKernels::q4_0},
+                                     FastBlockFormat{"q4_1", &DequantKernels::q4_1},
+                                     FastBlockFormat{"q5_0", &DequantKernels::q5_0},
+                                     FastBlockFormat{"q5_1", &DequantKernels::q5_1},
+                                     FastBlockFormat{"q8_0", &DequantKernels::q8_0},
+                                     FastBlockFormat{"q2_k", &DequantKernels::q2_k},
+                                     FastBlockFormat{"q3_k", &DequantKernels::q3_k},
+                                     FastBlockFormat{"q4_k", &DequantKernels::q4_k},
+                                     FastBlockFormat{"q5_k", &DequantKernels::q5_k},
+                                     FastBlockFormat{"q6_k", &DequantKernels::q6_k},
+                                     FastBlockFormat{"iq4_nl", &DequantKernels::iq4_nl},
+                                     FastBlockFormat{"iq4_xs", &DequantKernels::iq4_xs},
+                                     FastBlockFormat{"tq2_0", &DequantKernels::tq2_0}};
 
 const DequantRow& chosen() {
   static const DequantRow& row = *std::ranges::find_if(

@@ -9,12 +9,18 @@ namespace quantlane::kernels {
 struct DequantKernels {
   // Blocks of any alignment -> float32.
   void (*q4_0)(const std::byte* blocks, int64_t block_count, float* values);
+  void (*q4_1)(const std::byte* blocks, int64_t block_count, float* values);
   void (*q5_0)(const std::byte* blocks, int64_t block_count, float* values);
+  void (*q5_1)(const std::byte* blocks, int64_t block_count, float* values);
   void (*q8_0)(const std::byte* blocks, int64_t block_count, float* values);
   void (*q2_k)(const std::byte* blocks, int64_t block_count, float* values);
+  void (*q3_k)(const std::byte* blocks, int64_t block_count, float* values);
   void (*q4_k)(const std::byte* blocks, int64_t block_count, float* values);
   void (*q5_k)(const std::byte* blocks, int64_t block_count, float* values);
   void (*q6_k)(const std::byte* blocks, int64_t block_count, float* values);
+  void (*iq4_nl)(const std::byte* blocks, int64_t block_count, float* values);
+  void (*iq4_xs)(const std::byte* blocks, int64_t block_count, float* values);
+  void (*tq2_0)(const std::byte* blocks, int64_t block_count, float* values);
   // values = code * scale, codes signed.
   void (*int_symmetric)(const int8_t* codes, int64_t count, float scale, float* values);
   // values = (code - zero) * scale, codes unsigned.

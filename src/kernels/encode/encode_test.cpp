@@ -67,7 +67,7 @@ TEST_P(EncodeRows, MatchesTheScalarFormats) {
 // All finite bf16 values beside a large one: every code, tie and subnormal of the target.
 TEST_P(EncodeRows, MatchesTheScalarFormatsOnAllValues) {
   for (const char* spelling : kSpellings) {
-    for (const unsigned largest : {0x3F80, 0x3FA5, 0x4049, 0x43E0, 0x0080, 0x7F7F, 0x0001}) {
+    for (const unsigned largest : {0x3F80U, 0x3FA5U, 0x4049U, 0x43E0U, 0x0080U, 0x7F7FU, 0x0001U}) {
       std::vector<std::uint16_t> row;
       for (std::uint32_t bits = 0; bits <= largest; ++bits) {
         row.push_back(static_cast<std::uint16_t>(bits));
@@ -86,7 +86,7 @@ TEST_P(EncodeRows, ZeroRowsHaveTheScaleOfTheFormat) {
 }
 
 TEST_P(EncodeRows, ReportsRowsThatAreNotFinite) {
-  for (const unsigned bad : {0x7F80, 0xFF80, 0x7FC0, 0xFFFF, 0x7F81}) {
+  for (const unsigned bad : {0x7F80U, 0xFF80U, 0x7FC0U, 0xFFFFU, 0x7F81U}) {
     for (const std::size_t at : {std::size_t{0}, std::size_t{31}, std::size_t{40}}) {
       auto row = random_row(41, 3);
       row[at] = static_cast<std::uint16_t>(bad);
