@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <limits>
 #include <map>
+#include <utility>
 
 #include "core/check.h"
 
@@ -180,16 +181,15 @@ double loss_above_p(std::int64_t n, std::int64_t lost, std::int64_t gained, doub
 }
 
 std::vector<double> holm_adjusted(std::span<const double> p_values) {
-  std::vector<std::size_t> order(p_values.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return p_values[a] < p_values[b]; });
+  std::vector<std::pair<double, std::size_t>> order(p_values.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = {p_values[i], i};
+  std::sort(order.begin(), order.end());
   std::vector<double> adjusted(p_values.size());
   double largest = 0;
   for (std::size_t rank = 0; rank < order.size(); ++rank) {
-    const double scaled = static_cast<double>(order.size() - rank) * p_values[order[rank]];
-    largest = std::min(1.0, std::max(largest, scaled));
-    adjusted[order[rank]] = largest;
+    const auto [p, index] = order[rank];
+    largest = std::min(1.0, std::max(largest, static_cast<double>(order.size() - rank) * p));
+    adjusted[index] = largest;
   }
   return adjusted;
 }

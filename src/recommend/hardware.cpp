@@ -91,6 +91,16 @@ Result<Device> read_device(const Json& json) {
   return device;
 }
 
+Result<std::vector<Device>> read_devices() {
+  QUANTLANE_TRY(const Json json, embedded_recommend_json(kFile));
+  std::vector<Device> all;
+  for (const Json& row : json["devices"].items()) {
+    QUANTLANE_TRY(Device device, read_device(row));
+    all.push_back(std::move(device));
+  }
+  return all;
+}
+
 // Letters and digits of the name, lower case, without vendor words: those differ between drivers,
 // engines and people, the rest is the product.
 std::string normalized(std::string_view name) {
@@ -148,12 +158,7 @@ double Device::peak(ComputePath path) const {
 }
 
 Result<std::vector<Device>> devices() {
-  QUANTLANE_TRY(const Json json, embedded_recommend_json(kFile));
-  std::vector<Device> all;
-  for (const Json& row : json["devices"].items()) {
-    QUANTLANE_TRY(Device device, read_device(row));
-    all.push_back(std::move(device));
-  }
+  static const Result<std::vector<Device>> all = read_devices();
   return all;
 }
 

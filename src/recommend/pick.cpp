@@ -65,12 +65,12 @@ Reason cost_reason(const Candidate& winner, const Candidate& reference, const Pi
                                   ? fmt::format(", {:.2f} times the speed of the reference",
                                                 reference.seconds / winner.seconds)
                                   : "";
-  return {
-      .code = inputs.measured_here ? "MEASURED_COST" : "PROJECTED_COST",
-      .text = fmt::format("{} for {} request(s) of {} tokens in and {} out: {:.3g} s{}; needs {}",
-                          inputs.measured_here ? "measured" : "projected", workload.concurrency,
-                          workload.prompt_tokens, workload.output_tokens, winner.seconds, against,
-                          gigabytes(winner.memory_bytes))};
+  return {.code = inputs.measured_here ? "MEASURED_COST" : "PROJECTED_COST",
+          .text = fmt::format(
+              "{} for {} request{} of {} tokens in and {} out: {:.3g} s{}; needs {}",
+              inputs.measured_here ? "measured" : "projected", workload.concurrency,
+              workload.concurrency == 1 ? "" : "s", workload.prompt_tokens, workload.output_tokens,
+              winner.seconds, against, gigabytes(winner.memory_bytes))};
 }
 
 void add_rejections(const std::vector<Candidate>& all, const Candidate* winner, Pick& result) {

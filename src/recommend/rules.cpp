@@ -245,10 +245,11 @@ Reason reason_of(const Rule& rule) {
 
 std::vector<RankedLane> rank_lanes(const Situation& situation) {
   std::vector<RankedLane> ranked;
+  ranked.reserve(situation.lanes.size());
   for (const LaneFacts& lane : situation.lanes) ranked.push_back(rank_one(situation, lane));
-  std::stable_sort(ranked.begin(), ranked.end(), [](const RankedLane& a, const RankedLane& b) {
-    return std::tuple(a.excluded, -a.standing, a.seconds, a.projection.memory_bytes) <
-           std::tuple(b.excluded, -b.standing, b.seconds, b.projection.memory_bytes);
+  std::sort(ranked.begin(), ranked.end(), [](const RankedLane& a, const RankedLane& b) {
+    return std::tuple(a.excluded, -a.standing, a.seconds, a.projection.memory_bytes, a.lane) <
+           std::tuple(b.excluded, -b.standing, b.seconds, b.projection.memory_bytes, b.lane);
   });
   return ranked;
 }

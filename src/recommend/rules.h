@@ -54,7 +54,7 @@ struct RankedLane {
   Projection projection;
   std::vector<Reason> reasons;  // never empty
 };
-// Best first: not excluded, higher standing, less time, less memory.
+// Best first: not excluded, higher standing, less time, less memory, name.
 std::vector<RankedLane> rank_lanes(const Situation& situation);
 
 }  // namespace quantlane

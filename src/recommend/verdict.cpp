@@ -21,7 +21,7 @@ constexpr double kAlpha = 0.05;  // one-sided, as in non_inferiority()
 constexpr double kPoints = 100;
 constexpr std::string_view kTaskPrefix = "task:";
 
-Result<Margins> default_margins() {
+Result<Margins> read_default_margins() {
   constexpr std::string_view kFile = "data/gates/default.json";
   QUANTLANE_TRY(const Json json, embedded_recommend_json(kFile));
   Margins margins;
@@ -98,6 +98,7 @@ bool reference_can_do(const TaskScore& score, double floor_points) {
 // asks for no adjustment: an intersection-union test.)
 void adjust_inferior_sets(std::span<AxisVerdict> axes, std::span<const TaskScore> scores) {
   std::vector<double> p_values;
+  p_values.reserve(axes.size());
   for (std::size_t i = 0; i < axes.size(); ++i) {
     p_values.push_back(
         loss_above_p(scores[i].n, scores[i].lost, scores[i].gained, axes[i].margin / kPoints));
@@ -160,7 +161,8 @@ Verdict overall(const std::vector<AxisVerdict>& axes) {
 }  // namespace
 
 Result<Margins> margins_in_force(const Margins& overrides) {
-  QUANTLANE_TRY(Margins margins, default_margins());
+  static const Result<Margins> defaults = read_default_margins();
+  QUANTLANE_TRY(Margins margins, Result<Margins>(defaults));
   std::string known;
   for (const auto& [gate, margin] : margins) known += gate + ", ";
   for (const auto& [gate, margin] : overrides) {
