@@ -32,6 +32,12 @@ std::vector<WorkerScratch>& worker_scratch(int workers) {
   return scratch;
 }
 
+// Rows of one head lie far apart, out of sight of the hardware prefetchers.
+void prefetch(const float* row, std::int64_t count) {
+  constexpr std::int64_t kLine = 16;
+  for (std::int64_t i = 0; i < count; i += kLine) __builtin_prefetch(row + i);
+}
+
 struct Tensors {
   const float* q;
   const float* keys;
@@ -124,7 +130,12 @@ class Panel {
       const std::int64_t dim = piece * kGemmKBlock;
       const std::int64_t dims = std::min(kGemmKBlock, shape_.head_dim - dim);
       for (std::int64_t j = 0; j < count; ++j) {
-        std::copy_n(tensors_.keys + offset + j * stride + dim, dims, keys_ + j * kGemmKStride);
+        const std::int64_t place = offset + j * stride + dim;
+        prefetch(tensors_.values + place, dims);
+        if (key + j + kernels_.key_block < shape_.start + shape_.tokens) {
+          prefetch(tensors_.keys + place + kernels_.key_block * stride, dims);
+        }
+        std::copy_n(tensors_.keys + place, dims, keys_ + j * kGemmKStride);
       }
       product_.tile({.w = keys_,
                      .panel = panel_ + dim * width_,
