@@ -7,11 +7,11 @@
 #include <fmt/format.h>
 
 #include "core/check.h"
+#include "core/regex.h"
 #include "model/tokenizer/added_tokens.h"
 #include "model/tokenizer/byte_alphabet.h"
 #include "model/tokenizer/engines.h"
 #include "model/tokenizer/pretokenizers.h"
-#include "core/regex.h"
 #include "model/tokenizer/unicode.h"
 
 namespace quantlane {

@@ -14,17 +14,18 @@ constexpr std::size_t kMaxTokens = std::size_t{1} << 24;
 
 Result<void> check_ids(const TokenizerSpec& spec) {
   const auto count = static_cast<std::int64_t>(spec.tokens.size());
-  const auto check = [count](const std::string& name, std::int64_t id) -> Result<void> {
-    if (id >= -1 && id < count) return {};
+  const auto check = [count](const std::string& name, std::int64_t id,
+                             std::int64_t least = 0) -> Result<void> {
+    if (id >= least && id < count) return {};
     return fail(corrupt("making a tokenizer")
                     .of(name)
                     .expects(fmt::format("an id below {}, the number of tokens", count))
                     .got(std::to_string(id)));
   };
-  QUANTLANE_TRY_VOID(check("the id of the begin token", spec.bos_id));
-  QUANTLANE_TRY_VOID(check("the id of the end token", spec.eos_id));
-  QUANTLANE_TRY_VOID(check("the id of the unknown token", spec.unknown_id));
-  QUANTLANE_TRY_VOID(check("the id of the padding token", spec.padding_id));
+  QUANTLANE_TRY_VOID(check("the id of the begin token", spec.bos_id, -1));
+  QUANTLANE_TRY_VOID(check("the id of the end token", spec.eos_id, -1));
+  QUANTLANE_TRY_VOID(check("the id of the unknown token", spec.unknown_id, -1));
+  QUANTLANE_TRY_VOID(check("the id of the padding token", spec.padding_id, -1));
   for (const std::int64_t id : spec.stop_ids) QUANTLANE_TRY_VOID(check("a stop id", id));
   for (const std::int32_t id : spec.strip_left) QUANTLANE_TRY_VOID(check("a stripping token", id));
   for (const std::int32_t id : spec.strip_right) QUANTLANE_TRY_VOID(check("a stripping token", id));
