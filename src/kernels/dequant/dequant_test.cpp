@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -99,8 +100,8 @@ TEST_P(DequantRows, CodesOfAnyCountDecodeAsTheFormat) {
   if (GetParam().kernels == nullptr) GTEST_SKIP() << "the scalar code itself";
   const Scheme fp8 = Scheme::parse("fp8_e4m3_channel").value();
   for (const std::int64_t count : {0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 256}) {
-    std::vector<std::int8_t> codes;
-    for (std::int64_t i = 0; i < count; ++i) codes.push_back(static_cast<std::int8_t>(i));
+    std::vector<std::int8_t> codes(static_cast<std::size_t>(count));
+    std::iota(codes.begin(), codes.end(), std::int8_t{-3});
     std::vector<float> expected(codes.size());
     std::vector<float> found(codes.size());
     group_format_for(fp8)->decode(codes.data(), count, {.scale = 0.37F}, fp8, expected.data());

@@ -1,4 +1,4 @@
-#include <cmath>
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -32,8 +32,8 @@ class EncodeRows : public testing::TestWithParam<EncodeRow> {
     const Scheme scheme = Scheme::parse(spelling).value();
     const GroupFormat* format = group_format_for(scheme);
     ASSERT_NE(format, nullptr);
-    std::vector<float> values;
-    for (const std::uint16_t bits : row) values.push_back(bf16_to_f32(bits));
+    std::vector<float> values(row.size());
+    std::ranges::transform(row, values.begin(), bf16_to_f32);
     const GroupParams params = format->fit_absmax(values, scheme);
     std::vector<std::int8_t> expected(row.size());
     format->project(values, params, scheme, expected.data());
