@@ -153,6 +153,7 @@ inline void write_gguf(const Checkpoint& source, const fs::path& path) {
   }
   Metadata metadata;
   row.to_gguf(config, metadata);
+  metadata.set("tokenizer.ggml.model", std::string("none"));  // lets llama.cpp load it too
   auto writer = create_gguf(path, plan, metadata);
   ASSERT_TRUE(writer.has_value()) << writer.error().message();
   for (std::size_t i = 0; i < data.size(); ++i) {

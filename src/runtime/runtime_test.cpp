@@ -32,7 +32,7 @@ std::vector<std::int32_t> some_ids(std::size_t count, std::int32_t vocab) {
 class GoldenFamily : public ::testing::TestWithParam<const char*> {};
 
 // Against transformers 5 in float32 with eager attention (scripts/make_golden_models.py). Measured:
-// at most 6e-7 of the range.
+// at most 1e-6 of the range.
 TEST_P(GoldenFamily, LogitsAgreeWithTransformers) {
   const auto folder = model_data(GetParam());
   const auto runtime = load_model(folder);
