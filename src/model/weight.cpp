@@ -57,6 +57,12 @@ std::string Weight::encoding() const {
   return "f32";
 }
 
+const std::byte* Weight::row_blocks(std::int64_t row) const {
+  QUANTLANE_DCHECK(block_format() != nullptr && row >= 0 && row < rows_);
+  const std::int64_t stored = head_dim_ > 0 ? permuted_qk_row(row, head_dim_) : row;
+  return container_->bytes(*tensor_).data() + stored * tensor_->type.block->row_bytes(cols_);
+}
+
 namespace {
 
 // The tensor's bytes as T, nullptr when it is of another type, permuted or not aligned.

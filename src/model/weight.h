@@ -36,6 +36,13 @@ class Weight {
   // Contiguous unpermuted bf16 / float32 rows for kernels that read them directly, else nullptr.
   [[nodiscard]] const std::uint16_t* bf16_rows() const;
   [[nodiscard]] const float* f32_rows() const;
+  // What fast decoders read. The matrix with scales beside its codes, else nullptr.
+  [[nodiscard]] const QuantTensor* quantized() const { return quantized_.get(); }
+  // The format of rows stored as blocks, else nullptr; and the blocks of logical row `row`.
+  [[nodiscard]] const BlockFormat* block_format() const {
+    return tensor_ == nullptr ? nullptr : tensor_->type.block;
+  }
+  [[nodiscard]] const std::byte* row_blocks(std::int64_t row) const;
 
  private:
   const Container* container_ = nullptr;

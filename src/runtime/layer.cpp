@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
-#include "formats/group_format.h"
+#include "kernels/activation.h"
 #include "kernels/ops.h"
 
 namespace quantlane {
@@ -25,8 +26,8 @@ void over_tokens(std::int64_t tokens, ThreadPool& pool, const Body& body) {
   });
 }
 
-void decode_weight(const void* context, std::int64_t begin, std::int64_t count, float* rows) {
-  static_cast<const Weight*>(context)->decode_rows(begin, count, rows);
+void decode_linear(const void* context, std::int64_t begin, std::int64_t count, float* rows) {
+  static_cast<const BoundLinear*>(context)->decode_rows(begin, count, rows);
 }
 
 bool same_rounding(const ActivationScheme* a, const ActivationScheme* b) {
@@ -131,9 +132,28 @@ void run_feed_forward(const BoundLayer& layer, Pass& pass) {
 
 }  // namespace
 
+void BoundLinear::bind(Weight bound) {
+  weight = std::move(bound);
+  const BlockFormat* format = weight.block_format();
+  decode_blocks = format == nullptr ? nullptr : kernels::block_decode(*format);
+}
+
+void BoundLinear::decode_rows(std::int64_t begin, std::int64_t count, float* values) const {
+  if (weight.quantized() != nullptr) {
+    kernels::decode_rows(*weight.quantized(), begin, count, values);
+  } else if (decode_blocks != nullptr) {
+    const std::int64_t blocks = weight.cols() / weight.block_format()->block_values;
+    for (std::int64_t r = 0; r < count; ++r) {
+      decode_blocks(weight.row_blocks(begin + r), blocks, values + r * weight.cols());
+    }
+  } else {
+    weight.decode_rows(begin, count, values);
+  }
+}
+
 kernels::RowSource BoundLinear::rows() const {
-  return {.decode = decode_weight,
-          .context = &weight,
+  return {.decode = decode_linear,
+          .context = this,
           .bf16 = weight.bf16_rows(),
           .f32 = weight.f32_rows()};
 }
@@ -179,7 +199,7 @@ void multiply(std::span<const Product> products, const float* x, std::int64_t to
       over_tokens(tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
         float* rows = pass.rounded.data() + first * width;
         std::copy_n(x + first * width, count * width, rows);
-        round_activations(*rounding, rows, count, width);
+        kernels::round_activations(*rounding, rows, count, width);
       });
       input = pass.rounded.data();
     }

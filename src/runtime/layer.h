@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/dequant.h"
 #include "kernels/gemm.h"
 #include "runtime/rope.h"
 #include "runtime/runtime.h"
@@ -14,8 +15,13 @@ namespace quantlane {
 struct BoundLinear {
   const Parameter* parameter = nullptr;
   Weight weight;
-  std::vector<float> bias;  // [rows] or empty
+  std::vector<float> bias;                       // [rows] or empty
+  kernels::BlockDecode decode_blocks = nullptr;  // of weight.block_format(), when that is set
 
+  // Takes the weight and picks its decoder.
+  void bind(Weight bound);
+  // Logical rows [begin, begin + count) as float32 [count, cols]; thread-safe.
+  void decode_rows(std::int64_t begin, std::int64_t count, float* values) const;
   // Rows for the kernels; points into this object.
   [[nodiscard]] kernels::RowSource rows() const;
 };

@@ -84,7 +84,8 @@ class Binder {
     BoundLinear bound;
     bound.parameter = checkpoint_.graph()->find(role, layer);
     QUANTLANE_CHECK(bound.parameter != nullptr);
-    QUANTLANE_TRY(bound.weight, checkpoint_.weight(*bound.parameter));
+    QUANTLANE_TRY(Weight weight, checkpoint_.weight(*bound.parameter));
+    bound.bind(std::move(weight));
     if (bias) {
       QUANTLANE_TRY(bound.bias, vector(*bias, layer));
     }
@@ -187,7 +188,7 @@ std::vector<std::int64_t> lay_out(std::span<const Segment> segments, Pass& pass)
   return positions;
 }
 
-void embed(std::span<const Segment> segments, const Weight& embedding, Pass& pass) {
+void embed(std::span<const Segment> segments, const BoundLinear& embedding, Pass& pass) {
   const std::int64_t width = pass.config->hidden_size;
   const auto scale = static_cast<float>(pass.config->embedding_scale);
   float* row = pass.stream.data();
@@ -265,7 +266,7 @@ Result<void> Runtime::forward(std::span<const Segment> segments, ThreadPool& poo
   pass.reserve(static_cast<std::int64_t>(positions.size()));
   state.rope_full.select(positions);
   state.rope_windowed.select(positions);
-  embed(segments, state.embedding.weight, pass);
+  embed(segments, state.embedding, pass);
   for (std::size_t i = 0; i < state.layers.size(); ++i) {
     QUANTLANE_TRY_VOID(check_cancel("running the model"));
     run_layer(state.layers[i], static_cast<std::int64_t>(i), pass);
