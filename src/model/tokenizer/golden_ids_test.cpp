@@ -1,7 +1,10 @@
 // Ids of the Python package tokenizers for every structure of tokenizer.json that is supported
 // (tests/data/tokenizers/golden_ids.json says which version), and round trips.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
+#include "model/tokenizer/pretokenizers.h"
 #include "model/tokenizer/tokenizer_test_files.h"
 
 namespace quantlane {
@@ -24,6 +27,32 @@ void expect_golden(const std::string& name, const fs::path& path) {
 }
 
 TEST(GoldenIds, Canary) { expect_golden("canary", canary() / "tokenizer.json"); }
+
+// Every row of the table of pre-tokenizers, with the vocabulary of the canary.
+TEST(GoldenIds, CutsOfEveryPreTokenizer) {
+  const auto spec = read_tokenizer_folder(canary());
+  ASSERT_TRUE(spec.has_value());
+  const Json golden = json(committed("golden_ids.json"));
+  const auto& texts = golden["texts"].items();
+  for (const PreTokenizerRow& row : pre_tokenizer_table()) {
+    const Json* counts = nullptr;
+    for (const Json& cut : golden["cuts"].items()) {
+      const auto& patterns = cut["patterns"].items();
+      const auto text_of = [](const Json& pattern) { return pattern.string(); };
+      if (std::ranges::equal(patterns, row.patterns, {}, text_of)) counts = &cut["token_counts"];
+    }
+    ASSERT_NE(counts, nullptr) << row.name;
+    TokenizerSpec changed = *spec;
+    changed.pre_tokenizer = row.name;
+    const auto tokenizer = tokenizer_of(changed);
+    ASSERT_NE(tokenizer, nullptr);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      EXPECT_EQ(static_cast<std::int64_t>(tokenizer->encode(texts[i].string(), true).size()),
+                counts->items()[i].integer())
+          << row.name << ": " << texts[i].dump();
+    }
+  }
+}
 
 struct SharedTokenizer {
   std::string name, path;

@@ -164,8 +164,9 @@ std::vector<std::int32_t> SentencePieceBpe<Rule>::encode(std::string_view text,
 template <class Rule>
 void SentencePieceBpe<Rule>::encode_fragment(std::string_view text, bool at_start,
                                              Session& session) const {
+  const bool has_space = text.starts_with(' ') || text.starts_with(kMarker);
   const bool prefix = spec_.add_space_prefix && (at_start || !spec_.prefix_first_only) &&
-                      !(spec_.prefix_unless_space && text.starts_with(' '));
+                      !(spec_.prefix_unless_space && has_space);
   const std::string_view marked =
       session.buffers.emplace_back((prefix ? std::string(kMarker) : "") + with_markers(text));
   for (std::size_t begin = 0; begin < marked.size();) {
@@ -186,11 +187,13 @@ void SentencePieceBpe<Rule>::encode_fragment(std::string_view text, bool at_star
   }
 }
 
-// A word is a run of U+2581 and what follows it up to the next one.
+// A word is a run of U+2581 (with cuts_at_spaces a single one) and what follows it up to the next
+// one.
 template <class Rule>
 std::size_t SentencePieceBpe<Rule>::word_end(std::string_view text, std::size_t begin) const {
-  if (!cuts_words_) return text.size();
   std::size_t at = begin;
+  if (spec_.cuts_at_spaces) return std::min(text.find(kMarker, begin + 1), text.size());
+  if (!cuts_words_) return text.size();
   while (text.substr(at).starts_with(kMarker)) at += kMarker.size();
   return std::min(text.find(kMarker, at), text.size());
 }

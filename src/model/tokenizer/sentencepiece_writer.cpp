@@ -27,6 +27,13 @@ void append_float(std::uint64_t field, float value, std::string& bytes) {
   for (unsigned int shift = 0; shift < 32; shift += 8) bytes += static_cast<char>(bits >> shift);
 }
 
+// SentencePiece wants exactly one unknown piece; converters have marked others so, and that one
+// not.
+TokenKind stored_kind(const TokenizerSpec& spec, std::size_t id) {
+  if (static_cast<std::int64_t>(id) == spec.unknown_id) return TokenKind::kUnknown;
+  return spec.kinds[id] == TokenKind::kUnknown ? TokenKind::kControl : spec.kinds[id];
+}
+
 std::string piece_bytes(const TokenizerSpec& spec, std::size_t id) {
   std::string text;
   for (const char byte : spec.tokens[id]) {
@@ -39,7 +46,7 @@ std::string piece_bytes(const TokenizerSpec& spec, std::size_t id) {
   std::string piece;
   append_bytes(1, text, piece);
   append_float(2, spec.scores.empty() ? 0.0F : spec.scores[id], piece);
-  append_number(3, static_cast<std::int64_t>(spec.kinds[id]), piece);
+  append_number(3, static_cast<std::int64_t>(stored_kind(spec, id)), piece);
   return piece;
 }
 

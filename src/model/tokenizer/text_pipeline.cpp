@@ -82,6 +82,7 @@ void read_metaspace(const Json& json, TextPipeline& pipeline) {
   pipeline.space_prefix = scheme != "never" && json["add_prefix_space"].boolean(true);
   pipeline.prefix_first_only = scheme == "first";
   pipeline.prefix_unless_space = true;
+  pipeline.cuts_at_spaces = json["split"].boolean(true);
 }
 
 Result<void> read_pre_tokenizer(const Json& json, const std::string& origin, int depth,

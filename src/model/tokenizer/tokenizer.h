@@ -48,6 +48,7 @@ struct TokenizerSpec {
   bool nfc = false;                  // text is put into Normalization Form C first
   bool prefix_unless_space = false;  // (HF) the space prefix is left out before a space
   bool prefix_first_only = false;    // (HF) the space prefix is added at the start of the text only
+  bool cuts_at_spaces = false;       // (HF) "llama" only: no merge crosses the start of a U+2581
   // (HF) Regular expressions of a tokenizer.json pre-tokenizer that has no GGUF name; pre_tokenizer
   // is empty then, and such a spec cannot be written as GGUF.
   std::vector<std::string> split_patterns;

@@ -93,6 +93,24 @@ TEST_F(Folder, ErrorsNameTheFile) {
   EXPECT_EQ(nothing.error().code, ErrorCode::kNotFound);
 }
 
+// Beside a tokenizer.json ranked by merges, a tokenizer.model gives the scores that GGUF wants.
+TEST_F(Folder, ScoresOfTokenizerModelBesideTokenizerJson) {
+  put("tokenizer.json", R"({
+    "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+    "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "ba": 3},
+              "merges": ["a b", "b a"]}})");
+  EXPECT_TRUE(read().scores.empty());
+  TokenizerSpec scored;
+  scored.model = "llama";
+  scored.tokens = {"a", "b", "ab", "other"};
+  scored.scores = {-4, -3, -2, -1};
+  scored.kinds.assign(4, TokenKind::kNormal);
+  put("tokenizer.model", sentencepiece_model_bytes(scored));
+  const TokenizerSpec spec = read();
+  EXPECT_EQ(spec.scores, (std::vector<float>{-4, -3, -2, -1000}));
+  EXPECT_EQ(spec.merges.size(), 2U);
+}
+
 // The patterns of a pre-tokenizer: several names stand for the same ones.
 std::vector<std::string_view> patterns_of(const TokenizerSpec& spec) {
   const PreTokenizerRow* row = find_pre_tokenizer(spec.pre_tokenizer);

@@ -161,6 +161,7 @@ Result<void> Reader::read_pipeline() {
   if (pipeline.space_marker && !pipeline.byte_level && pipeline.patterns.empty() && !spec_.nfc &&
       !spec_.ignore_merges) {
     spec_.model = "llama";
+    spec_.cuts_at_spaces = pipeline.cuts_at_spaces;
     return {};
   }
   return fail(unsupported("reading a tokenizer")

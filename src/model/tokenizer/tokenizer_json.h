@@ -20,6 +20,7 @@ struct TextPipeline {
   bool space_marker = false;  // spaces become U+2581
   bool nfc = false;
   bool space_prefix = false, prefix_unless_space = false, prefix_first_only = false;
+  bool cuts_at_spaces = false;
   std::vector<std::string> patterns;  // cuts, one after another
 };
 Result<TextPipeline> parse_text_pipeline(const Json& normalizer, const Json& pre_tokenizer,

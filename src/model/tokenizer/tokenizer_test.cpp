@@ -119,6 +119,12 @@ TEST(Tokenizer, SpacePrefixRules) {
   EXPECT_EQ(tokenizer_of(spec)->encode("a<s>a", true), (Ids{0, 1, 2, 1}));
   spec.add_space_prefix = false;
   EXPECT_EQ(tokenizer_of(spec)->encode("a", true), (Ids{1}));
+  spec.tokens.emplace_back("\u2581\u2581");
+  spec.scores.push_back(1);
+  spec.kinds.push_back(TokenKind::kNormal);
+  EXPECT_EQ(tokenizer_of(spec)->encode("a  a", true), (Ids{1, 3, 1}));
+  spec.cuts_at_spaces = true;
+  EXPECT_EQ(tokenizer_of(spec)->encode("a  a", true), (Ids{1, 0, 0, 1}));
 }
 
 TEST(MakeTokenizer, SaysWhatIsWrong) {

@@ -64,9 +64,14 @@ Json byte_level_cuts(const TokenizerSpec& spec) {
   return sequence("pretokenizers", std::move(parts));
 }
 
+// Metaspace marks the spaces where a normalizer could not say all of it.
+bool uses_metaspace(const TokenizerSpec& spec) {
+  return spec.model == "llama" && (spec.prefix_unless_space || spec.cuts_at_spaces);
+}
+
 Json normalizer(const TokenizerSpec& spec) {
   if (spec.model == "gpt2") return spec.nfc ? Json::object({{"type", "NFC"}}) : Json();
-  if (spec.prefix_unless_space) return {};  // Metaspace marks the spaces
+  if (uses_metaspace(spec)) return {};
   Json::Array parts;
   if (spec.add_space_prefix) {
     parts.push_back(Json::object({{"type", "Prepend"}, {"prepend", kMarker}}));
@@ -77,11 +82,13 @@ Json normalizer(const TokenizerSpec& spec) {
 
 Json pre_tokenizer(const TokenizerSpec& spec) {
   if (spec.model == "gpt2") return byte_level_cuts(spec);
-  if (!spec.prefix_unless_space) return {};
+  if (!uses_metaspace(spec)) return {};
   return Json::object({{"type", "Metaspace"},
                        {"replacement", kMarker},
-                       {"prepend_scheme", spec.prefix_first_only ? "first" : "always"},
-                       {"split", false}});
+                       {"prepend_scheme", !spec.add_space_prefix   ? "never"
+                                          : spec.prefix_first_only ? "first"
+                                                                   : "always"},
+                       {"split", spec.cuts_at_spaces}});
 }
 
 Json decoder(const TokenizerSpec& spec) {
