@@ -4,6 +4,7 @@
 #include <ctime>
 #include <utility>
 
+#include "api/lane_facts_of.h"
 #include "calibrate/collect.h"
 #include "core/check.h"
 #include "core/cpu.h"
@@ -188,6 +189,7 @@ Result<void> Comparison::quantize(LaneWork& work) {
   work.artefact_hash = (*record)["hash"].string();
   work.report.size_bytes = work.checkpoint->size_bytes();
   work.report.bits_per_weight = stored_bits_per_weight(*work.checkpoint);
+  work.facts = lane_facts_of(work.lane, *work.checkpoint);
   return {};
 }
 

@@ -15,6 +15,7 @@
 #include "model/checkpoint.h"
 #include "quantize/lane.h"
 #include "quantlane/compare.h"
+#include "recommend/lane_facts.h"
 #include "runtime/runtime.h"
 
 namespace quantlane {
@@ -25,6 +26,7 @@ struct LaneWork {
   std::string key;            // content that the artefact depends on
   std::string artefact_hash;  // of the bytes on disk
   LaneReport report;
+  LaneFacts facts;                               // of the artefact, for projection and rules
   std::shared_ptr<const Checkpoint> checkpoint;  // the artefact, read back
   TokenScores scores;
   std::vector<std::vector<std::uint8_t>> task_answers;  // per set, per item

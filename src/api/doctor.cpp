@@ -1,62 +1,14 @@
 #include "quantlane/doctor.h"
 
-#include <algorithm>
-#include <chrono>
-
+#include "bench/machine.h"
 #include "core/cpu.h"
 #include "core/json.h"
 #include "core/threads.h"
-#include "kernels/gemm.h"
 #include "model/graph.h"
 #include "quantize/lane.h"
 #include "quantlane/version.h"
 
 namespace quantlane {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// Best of a few passes that sum 256 MiB, beyond any cache of interest.
-double measure_bandwidth(ThreadPool& pool) {
-  constexpr std::size_t kWords = std::size_t{32} << 20;
-  const std::vector<std::uint64_t> data(kWords, 1);
-  const std::int64_t slices = pool.size() * 8;
-  std::vector<std::uint64_t> sums(static_cast<std::size_t>(slices) * 8);
-  double best = 0;
-  for (int pass = 0; pass < 4; ++pass) {
-    const auto start = Clock::now();
-    pool.parallel_for(slices, [&](std::int64_t slice, int) {
-      const auto s = static_cast<std::size_t>(slice);
-      const std::size_t begin = kWords / static_cast<std::size_t>(slices) * s;
-      const std::size_t end = kWords / static_cast<std::size_t>(slices) * (s + 1);
-      std::uint64_t sum = 0;
-      for (std::size_t i = begin; i < end; ++i) sum += data[i];
-      sums[s * 8] = sum;  // a cache line apart
-    });
-    best = std::max(best, static_cast<double>(kWords * 8) / seconds_since(start) / 1e9);
-  }
-  return sums[0] == 0 ? 0 : best;
-}
-
-double measure_product(ThreadPool& pool) {
-  constexpr std::int64_t kSize = 1024;
-  const std::vector<float> x(kSize * kSize, 0.5F);
-  const std::vector<float> w(kSize * kSize, 0.25F);
-  std::vector<float> y(kSize * kSize);
-  double best = 0;
-  for (int pass = 0; pass < 4; ++pass) {
-    const auto start = Clock::now();
-    kernels::gemm(x.data(), kSize, kSize, {.f32 = w.data()}, kSize, y.data(), pool);
-    best = std::max(best, 2.0 * kSize * kSize * kSize / seconds_since(start) / 1e9);
-  }
-  return best;
-}
-
-}  // namespace
-
 std::string environment_error() { return isa_override_error(); }
 
 DoctorResult examine_machine(int threads) {
@@ -77,8 +29,9 @@ DoctorResult examine_machine(int threads) {
                      {"avx512_vbmi", info.avx512_vbmi},
                      {"amx_int8", info.amx_int8},
                      {"amx_bf16", info.amx_bf16}};
-  result.bandwidth_gb_s = measure_bandwidth(pool);
-  result.f32_gflops = measure_product(pool);
+  const MachineRates rates = measure_machine(pool);
+  result.bandwidth_gb_s = rates.bandwidth / 1e9;
+  result.f32_gflops = rates.f32_flops / 1e9;
   for (const Architecture* architecture : architectures())
     result.architectures.emplace_back(architecture->name);
   result.lanes = lane_names();

@@ -1,0 +1,58 @@
+// The judging stage of compare(): gates, projection to the target, the pick.
+#include <utility>
+
+#include "api/comparison.h"
+#include "api/lane_facts_of.h"
+#include "bench/machine.h"
+#include "core/check.h"
+#include "core/cpu.h"
+#include "recommend/pick.h"
+#include "recommend/throughput_model.h"
+#include "recommend/verdict.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::string_view kThisMachine = "this-machine";
+
+Result<Device> target_device(const std::string& name, ThreadPool& pool) {
+  if (name != kThisMachine) return find_device(name);
+  const MachineRates rates = measure_machine(pool);
+  return this_machine(cpu_info(),
+                      {.bandwidth = rates.bandwidth, .flops = rates.f32_flops, .int8_ops = 0});
+}
+
+}  // namespace
+
+Result<void> Comparison::judge() {
+  QUANTLANE_TRY(const Margins margins, margins_in_force(options_.margins));
+  report_.margins = margins;
+  QUANTLANE_TRY(Device device, target_device(options_.target, pool_));
+  PickInputs inputs{.situation = {.device = std::move(device),
+                                  .model = model_facts_of(*reference_),
+                                  .workload = workload_of(options_.context, options_.concurrency),
+                                  .reference = reference_facts_of(*reference_),
+                                  .lanes = {}},
+                    .measured_here = options_.target == kThisMachine};
+  const Situation& situation = inputs.situation;
+  for (LaneWork& work : lanes_) {
+    inputs.situation.lanes.push_back(work.facts);
+    const Judgement judgement =
+        quantlane::judge(work.report.quality, report_.tokens_scored, margins);
+    work.report.verdict = judgement.verdict;
+    work.report.axes = judgement.axes;
+    if (!inputs.measured_here) {
+      work.report.projection =
+          project(situation.model, work.facts, situation.device, situation.workload);
+    }
+    report_.lanes.push_back(work.report);
+  }
+  if (!inputs.measured_here) {
+    report_.reference.projection =
+        project(situation.model, situation.reference, situation.device, situation.workload);
+  }
+  report_.pick = pick(report_, inputs);
+  return {};
+}
+
+}  // namespace quantlane
