@@ -46,8 +46,8 @@ constexpr std::string_view kDeepSeekLetters =
 constexpr std::string_view kDeepSeekPunctuation = "\\s?[!-/:-~！-／：-～‘-‟　-。]+";
 constexpr std::string_view kDeepSeekScripts = "[一-龥ࠀ-一가-퟿]+";
 
-const std::vector<PreTokenizerRow>& rows() {
-  static const std::vector<PreTokenizerRow> table = {
+std::vector<PreTokenizerRow> families() {
+  return {
       // Most used first: recognition takes the first row that fits.
       {.name = "gpt-2", .patterns = {kByteLevelPattern}},
       {.name = "smollm", .patterns = {kDigitPattern, kByteLevelPattern}},
@@ -73,53 +73,73 @@ const std::vector<PreTokenizerRow>& rows() {
       {.name = "seed-coder", .patterns = {kSeedCoder}},
       {.name = "bloom", .patterns = {kBloom}},
       {.name = "bloom", .patterns = {kBloomNested}},
-      // Other names for patterns above.
       {.name = "default",
        .patterns = {R"([\p{P}\$\+<=>\^~\|]+)", kByteLevelPattern, kDigitsPattern, kThreeDigits}},
-      {.name = "mpt", .patterns = {kByteLevelPattern}, .nfc = true},
-      {.name = "olmo", .patterns = {kByteLevelPattern}, .nfc = true},
-      {.name = "phi-2", .patterns = {kByteLevelPattern}},
-      {.name = "gigachat", .patterns = {kByteLevelPattern}},
-      {.name = "a.x-4.0", .patterns = {kByteLevelPattern}},
-      {.name = "mellum", .patterns = {kByteLevelPattern}},
-      {.name = "jais", .patterns = {kByteLevelPattern}},
-      {.name = "trillion", .patterns = {kByteLevelPattern}},
-      {.name = "granite-docling", .patterns = {kByteLevelPattern}},
-      {.name = "exaone4", .patterns = {kByteLevelPattern}, .nfc = true},
-      {.name = "starcoder", .patterns = {kDigitPattern, kByteLevelPattern}},
-      {.name = "refact", .patterns = {kDigitPattern, kByteLevelPattern}},
-      {.name = "command-r", .patterns = {kDigitPattern, kByteLevelPattern}, .nfc = true},
-      {.name = "codeshell", .patterns = {kDigitPattern, kByteLevelPattern}},
-      {.name = "exaone", .patterns = {kDigitPattern, kByteLevelPattern}, .nfc = true},
-      {.name = "minerva-7b", .patterns = {kDigitPattern, kByteLevelPattern}},
-      {.name = "mellum2", .patterns = {kDigitPattern, kByteLevelPattern}},
-      {.name = "llama3", .patterns = {kLlama3}, .ignore_merges = true, .add_bos = true},
-      {.name = "llama-v3", .patterns = {kLlama3}, .ignore_merges = true, .add_bos = true},
-      {.name = "falcon3", .patterns = {kLlama3}, .ignore_merges = true, .add_bos = true},
-      {.name = "falcon-h1", .patterns = {kLlama3}, .ignore_merges = true, .add_bos = true},
-      {.name = "pixtral", .patterns = {kLlama3}, .ignore_merges = true, .add_bos = true},
-      {.name = "midm-2.0", .patterns = {kLlama3}, .ignore_merges = true, .add_bos = true},
-      {.name = "lfm2", .patterns = {kLlama3}, .ignore_merges = true, .add_bos = true},
-      {.name = "smaug-bpe", .patterns = {kLlama3}},
-      {.name = "chatglm-bpe", .patterns = {kLlama3}},
-      {.name = "glm4", .patterns = {kLlama3}},
-      {.name = "stablelm2", .patterns = {kQwen2}, .nfc = true},
-      {.name = "deepseek-r1-qwen", .patterns = {kQwen2}, .nfc = true},
-      {.name = "megrez", .patterns = {kQwen2}, .nfc = true},
-      {.name = "hunyuan", .patterns = {kQwen2}},
-      {.name = "grok-2", .patterns = {kQwen2}},
-      {.name = "solar-open", .patterns = {kQwen2}},
-      {.name = "llama4", .patterns = {kGpt4o}},
-      {.name = "kanana2", .patterns = {kGpt4o}},
-      {.name = "minimax-m2", .patterns = {kGpt4o}},
-      {.name = "hunyuan-dense", .patterns = {"\\p{N}{1,3}", kDeepSeekCjk, kDeepSeek3}},
-      {.name = "joyai-llm", .patterns = {"\\p{N}{1,3}", kDeepSeekCjk, kDeepSeek3}},
-      {.name = "bailingmoe2", .patterns = {kBailing}},
-      {.name = "llada-moe", .patterns = {kBailing}},
-      {.name = "poro-chat", .patterns = {kBloom}},
-      {.name = "gpt3-finnish", .patterns = {kBloom}},
       {.name = "viking", .patterns = {kBloom, kDigitPattern}},
   };
+}
+
+// Other names of llama.cpp for the cuts of a family above; nfc is the name's own.
+struct Alias {
+  std::string_view name, family;
+  bool nfc = false;
+};
+constexpr Alias kAliases[] = {
+    {"mpt", "gpt-2", true},
+    {"olmo", "gpt-2", true},
+    {"phi-2", "gpt-2"},
+    {"gigachat", "gpt-2"},
+    {"a.x-4.0", "gpt-2"},
+    {"mellum", "gpt-2"},
+    {"jais", "gpt-2"},
+    {"trillion", "gpt-2"},
+    {"granite-docling", "gpt-2"},
+    {"exaone4", "gpt-2", true},
+    {"starcoder", "smollm"},
+    {"refact", "smollm"},
+    {"command-r", "smollm", true},
+    {"codeshell", "smollm"},
+    {"exaone", "smollm", true},
+    {"minerva-7b", "smollm"},
+    {"mellum2", "smollm"},
+    {"llama3", "llama-bpe"},
+    {"llama-v3", "llama-bpe"},
+    {"falcon3", "llama-bpe"},
+    {"falcon-h1", "llama-bpe"},
+    {"pixtral", "llama-bpe"},
+    {"midm-2.0", "llama-bpe"},
+    {"lfm2", "llama-bpe"},
+    {"smaug-bpe", "dbrx"},
+    {"chatglm-bpe", "dbrx"},
+    {"glm4", "dbrx"},
+    {"stablelm2", "qwen2", true},
+    {"deepseek-r1-qwen", "qwen2", true},
+    {"megrez", "qwen2", true},
+    {"hunyuan", "qwen2"},
+    {"grok-2", "qwen2"},
+    {"solar-open", "qwen2"},
+    {"llama4", "gpt-4o"},
+    {"kanana2", "gpt-4o"},
+    {"minimax-m2", "gpt-4o"},
+    {"hunyuan-dense", "deepseek-v3"},
+    {"joyai-llm", "deepseek-v3"},
+    {"bailingmoe2", "bailingmoe"},
+    {"llada-moe", "bailingmoe"},
+    {"poro-chat", "bloom"},
+    {"gpt3-finnish", "bloom"},
+};
+
+const std::vector<PreTokenizerRow>& rows() {
+  static const std::vector<PreTokenizerRow> table = [] {
+    std::vector<PreTokenizerRow> all = families();
+    for (const Alias& alias : kAliases) {
+      PreTokenizerRow row = *std::ranges::find(all, alias.family, &PreTokenizerRow::name);
+      row.name = alias.name;
+      row.nfc = alias.nfc;
+      all.push_back(std::move(row));
+    }
+    return all;
+  }();
   return table;
 }
 
@@ -133,14 +153,15 @@ const PreTokenizerRow* find_pre_tokenizer(std::string_view name) {
 }
 
 const PreTokenizerRow* recognise_pre_tokenizer(const std::vector<std::string>& patterns,
-                                               bool ignore_merges) {
-  const PreTokenizerRow* found = nullptr;
+                                               bool ignore_merges, bool nfc) {
+  const PreTokenizerRow* best = nullptr;
+  int most = -1;
   for (const PreTokenizerRow& row : rows()) {
     if (!std::ranges::equal(row.patterns, patterns)) continue;
-    if (row.ignore_merges == ignore_merges) return &row;
-    if (found == nullptr) found = &row;
+    const int agreement = (row.ignore_merges == ignore_merges ? 2 : 0) + (row.nfc == nfc ? 1 : 0);
+    if (agreement > most) best = &row, most = agreement;
   }
-  return found;
+  return best;
 }
 
 std::string pre_tokenizer_names() {

@@ -24,10 +24,10 @@ struct PreTokenizerRow {
 std::span<const PreTokenizerRow> pre_tokenizer_table();
 // The first row of that name, or nullptr.
 const PreTokenizerRow* find_pre_tokenizer(std::string_view name);
-// The first row with exactly these patterns, if possible one with the same ignore_merges; nullptr
-// when no row has the patterns.
+// Of the rows with exactly these patterns, the first that agrees best: in ignore_merges, then in
+// nfc. nullptr when no row has the patterns.
 const PreTokenizerRow* recognise_pre_tokenizer(const std::vector<std::string>& patterns,
-                                               bool ignore_merges);
+                                               bool ignore_merges, bool nfc);
 // "default, deepseek-coder, …" for error messages.
 std::string pre_tokenizer_names();
 

@@ -151,7 +151,8 @@ Result<void> Reader::read_pipeline() {
   spec_.ignore_merges = model["ignore_merges"].boolean();
   if (pipeline.byte_level && !pipeline.space_marker) {
     spec_.model = "gpt2";
-    if (const auto* row = recognise_pre_tokenizer(pipeline.patterns, spec_.ignore_merges)) {
+    if (const auto* row =
+            recognise_pre_tokenizer(pipeline.patterns, spec_.ignore_merges, spec_.nfc)) {
       spec_.pre_tokenizer = row->name;
     } else {
       spec_.split_patterns = pipeline.patterns;

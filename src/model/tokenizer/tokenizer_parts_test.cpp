@@ -114,12 +114,15 @@ TEST(PreTokenizers, EveryRowCompilesAndIsFoundByName) {
   EXPECT_EQ(find_pre_tokenizer("no such name"), nullptr);
 }
 
-TEST(PreTokenizers, IgnoreMergesChoosesBetweenEqualPatterns) {
+TEST(PreTokenizers, FlagsChooseBetweenEqualPatterns) {
+  EXPECT_EQ(recognise_pre_tokenizer({std::string(kByteLevelPattern)}, false, false)->name, "gpt-2");
+  EXPECT_TRUE(recognise_pre_tokenizer({std::string(kByteLevelPattern)}, false, true)->nfc);
+  EXPECT_EQ(recognise_pre_tokenizer({std::string(kByteLevelPattern)}, true, false)->name, "gpt-2");
   const PreTokenizerRow* llama = find_pre_tokenizer("llama-bpe");
   const Strings patterns(llama->patterns.begin(), llama->patterns.end());
-  EXPECT_EQ(recognise_pre_tokenizer(patterns, true)->name, "llama-bpe");
-  EXPECT_FALSE(recognise_pre_tokenizer(patterns, false)->ignore_merges);
-  EXPECT_EQ(recognise_pre_tokenizer({"unheard of"}, false), nullptr);
+  EXPECT_EQ(recognise_pre_tokenizer(patterns, true, false)->name, "llama-bpe");
+  EXPECT_FALSE(recognise_pre_tokenizer(patterns, false, false)->ignore_merges);
+  EXPECT_EQ(recognise_pre_tokenizer({"unheard of"}, false, false), nullptr);
 }
 
 TokenizerSpec added_spec() {
