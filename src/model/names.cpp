@@ -44,7 +44,7 @@ std::string gguf_name(Role role, std::int64_t layer, const ModelConfig& /*config
     if (row.role != role) continue;
     return layer < 0 ? std::string(row.name) : fmt::format("blk.{}.{}", layer, row.name);
   }
-  QUANTLANE_CHECK(!"a role without a GGUF name");
+  QUANTLANE_CHECK(false && "every role has a GGUF name");
   return {};
 }
 
