@@ -55,12 +55,16 @@ class Comparison {
       const std::string& name, const std::string& hash,
       const std::shared_ptr<const Checkpoint>& checkpoint);
   Result<void> evaluate_group(std::span<LaneWork*> group, Runtime& reference);
-  struct SpeedRecord {
-    Speed speed;
+  struct SpeedTarget {
+    std::string name;
+    std::string hash;
+    std::filesystem::path path;
+    Speed speed = {};
     std::uint64_t peak_rss_bytes = 0;
+    bool known = false;  // from an earlier run
   };
-  Result<SpeedRecord> speed_of(const std::string& name, const std::string& hash,
-                               const std::filesystem::path& path);
+  // Adds the best of a few runs to what is already there.
+  Result<void> measure_once(SpeedTarget& target);
 
   const CompareOptions& options_;
   Progress& progress_;
