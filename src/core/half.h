@@ -20,15 +20,14 @@ namespace quantlane {
 }
 
 // IEEE binary16, subnormals included.
+// Branch-free, so loops over it vectorise: the exponent is rebased by an exact product.
 [[nodiscard]] constexpr float f16_to_f32(std::uint16_t half) {
   const std::uint32_t sign = (half & 0x8000U) << 16;
-  const std::uint32_t exponent = (half >> 10) & 0x1FU;
-  const std::uint32_t mantissa = half & 0x3FFU;
-  if (exponent == 0x1F) return std::bit_cast<float>(sign | 0x7F800000U | (mantissa << 13));
-  if (exponent != 0)
-    return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
-  const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
-  return sign != 0 ? -magnitude : magnitude;
+  const std::uint32_t magnitude = half & 0x7FFFU;
+  const auto finite =
+      std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude << 13) * 0x1p112F);
+  const std::uint32_t special = 0x7F800000U | (magnitude << 13);
+  return std::bit_cast<float>(sign | (magnitude >= 0x7C00U ? special : finite));
 }
 // Values beyond 65504 (after rounding) become infinity.
 [[nodiscard]] constexpr std::uint16_t f32_to_f16(float value) {

@@ -348,6 +348,13 @@ Result<QuantTensor> unpack(const Container& container, std::string_view module,
   tensor.codes.resize(static_cast<std::size_t>(rows * cols));
   QUANTLANE_TRY_VOID(read_scales(container, module, tensor));
   const Layout layout = layout_of(scheme);
+  if (layout != Layout::kPacked && !scheme.weight.symmetric) {
+    return fail(unsupported("reading a compressed-tensors weight")
+                    .in(container.files()[0])
+                    .of(std::string(module))
+                    .expects("symmetric 8-bit weights")
+                    .got("\"symmetric\": false"));
+  }
   if (layout == Layout::kPacked) {
     QUANTLANE_TRY_VOID(read_packed(container, module, tensor));
     return tensor;
