@@ -50,7 +50,7 @@ Result<NamedText> named_text(const std::optional<fs::path>& file, std::string_vi
 }  // namespace
 
 Result<fs::path> canary_folder() {
-  const fs::path folder = cache_root() / "quantlane" / ("canary-" + canary_hash());
+  fs::path folder = cache_root() / "quantlane" / ("canary-" + canary_hash());
   std::error_code code;
   if (fs::exists(folder / "config.json", code)) return folder;
   QUANTLANE_TRY(AtomicDirectory directory, AtomicDirectory::create(folder));

@@ -55,7 +55,7 @@ Result<BenchResult> measure_throughput(Runtime& runtime, std::int64_t prefill, s
       QUANTLANE_TRY_VOID(runtime.forward(std::span(&step, 1), pool, logits));
     }
     result.decode_tok_s = std::max(result.decode_tok_s, rate(decode, decode_start));
-    progress.update(static_cast<std::uint64_t>(repeat + 1));
+    progress.update(static_cast<std::uint64_t>(repeat) + 1);
   }
   progress.end();
   return result;

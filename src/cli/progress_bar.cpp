@@ -1,6 +1,7 @@
 #include "cli/progress_bar.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include <fmt/format.h>
@@ -98,7 +99,7 @@ void ProgressBar::draw(bool final_state) {
                remaining);
     return;
   }
-  const int filled = static_cast<int>(share * kBarCells + 0.5);
+  const auto filled = std::lround(share * kBarCells);
   std::string bar;
   for (int i = 0; i < kBarCells; ++i) bar += i < filled ? "█" : "░";
   clear_line();

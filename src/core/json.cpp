@@ -139,7 +139,7 @@ void dump_double(double value, std::string& out) {
 void new_line(int indent, int depth, std::string& out) {
   if (indent < 0) return;
   out += '\n';
-  out.append(static_cast<std::size_t>(indent * depth), ' ');
+  out.append(static_cast<std::size_t>(indent) * static_cast<std::size_t>(depth), ' ');
 }
 
 void dump_value(const Json& json, int indent, int depth, std::string& out) {

@@ -20,7 +20,7 @@ class Json {
   using Member = std::pair<std::string, Json>;
   using Object = std::vector<Member>;
 
-  Json() = default;  // null
+  Json() = default;  // null; the others convert: NOLINTBEGIN(google-explicit-constructor)
   Json(std::nullptr_t) {}
   Json(bool value) : value_(value) {}
   template <std::integral T>
@@ -32,7 +32,7 @@ class Json {
   Json(std::string_view value) : value_(std::string(value)) {}
   Json(std::string value) : value_(std::move(value)) {}
   Json(Array value) : value_(std::move(value)) {}
-  Json(Object value) : value_(std::move(value)) {}
+  Json(Object value) : value_(std::move(value)) {}  // NOLINTEND(google-explicit-constructor)
   static Json object(std::initializer_list<Member> members) { return Json(Object(members)); }
   static Json array() { return Json(Array{}); }
 
