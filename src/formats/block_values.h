@@ -56,17 +56,29 @@ inline float inverse_power_of_two(float power) {
   return float_of_bits((254U << 23) - bits_of_float(power));
 }
 
-// Weights of the squared errors, brought to the range of 1 (their common factor does not matter).
-// THE place that says what the block encoders minimise: the importance itself where there is one,
-// else plain squared error. llama.cpp multiplies by sqrt(sigma^2 + x^2) here.
-inline void block_weights(const float* importance, int count, float* w) {
+// Importance brought to the range of 1 (a common factor does not matter), or ones where it is null
+// or all zero; returns whether there was any.
+inline bool importance_weights(const float* importance, int count, float* w) {
   const float largest = importance == nullptr ? 0.0F : largest_magnitude(importance, count);
-  if (!(largest > 0)) {  // no importance, or a column block that was never active
+  if (!(largest > 0)) {
     for (int i = 0; i < count; ++i) w[i] = 1.0F;
-    return;
+    return false;
   }
   const float inverse = inverse_power_of_two(power_of_two_below(largest));
   for (int i = 0; i < count; ++i) w[i] = importance[i] * inverse;
+  return true;
+}
+
+// THE place that says what the block encoders minimise: sum w (decoded - x)^2 with w = importance,
+// or, without importance, w = sqrt(mean x^2 + x^2). llama.cpp multiplies importance by such a root
+// too. Why not here: docs/measurements/encoder-weights.md.
+inline void block_weights(const float* x, const float* importance, int count, float* w) {
+  if (importance_weights(importance, count, w)) return;
+  float sum;
+  float sum_of_squares;
+  weighted_sums(x, x, count, sum, sum_of_squares);
+  const float mean_square = sum_of_squares / static_cast<float>(count);
+  for (int i = 0; i < count; ++i) w[i] = __builtin_sqrtf(mean_square + x[i] * x[i]);
 }
 
 // x = values / unit, w = weights; returns the unit (a power of two, exact both ways), or 0 where
@@ -78,7 +90,7 @@ inline float prepare_block(const float* values, const float* importance, int cou
   const float unit = power_of_two_below(largest);
   const float inverse = inverse_power_of_two(unit);
   for (int i = 0; i < count; ++i) x[i] = values[i] * inverse;
-  block_weights(importance, count, w);
+  block_weights(x, importance, count, w);
   return unit;
 }
 

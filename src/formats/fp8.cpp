@@ -35,7 +35,7 @@ GroupParams fit_weighted(std::span<const float> values, std::span<const float> i
   std::vector<float> x(values.size());
   std::vector<float> w(values.size());
   for (std::size_t i = 0; i < values.size(); ++i) x[i] = values[i] * inverse_power_of_two(unit);
-  block_weights(importance.empty() ? nullptr : importance.data(), count, w.data());
+  importance_weights(importance.empty() ? nullptr : importance.data(), count, w.data());
   // One octave above the smallest scale that clips nothing: a factor of 2 changes the subnormals
   // only. The lanes below 1 clip the largest value a little.
   Lanes scale;

@@ -71,7 +71,7 @@ PreparedGroup prepare(std::span<const float> values, std::span<const float> impo
   group.unit = power_of_two_below(largest);
   const float inverse = inverse_power_of_two(group.unit);
   for (std::size_t i = 0; i < values.size(); ++i) group.x[i] = values[i] * inverse;
-  block_weights(importance.empty() ? nullptr : importance.data(), count, group.w.data());
+  importance_weights(importance.empty() ? nullptr : importance.data(), count, group.w.data());
   return group;
 }
 
