@@ -107,7 +107,7 @@ Result<void> Statistics::save(const std::filesystem::path& path) const {
     plan.push_back(
         {.name = module + std::string(kCount), .type = {.plain = DType::kI64}, .shape = {1}});
   }
-  QUANTLANE_TRY(const auto writer, create_safetensors(path, std::move(plan), {}));
+  QUANTLANE_TRY(const auto writer, create_safetensors(path, plan, {}));
   std::size_t index = 0;
   for (const auto& [module, statistics] : modules_) {
     QUANTLANE_TRY_VOID(writer->write(index++, bytes_of(statistics.sum_squares)));

@@ -95,13 +95,13 @@ class ContainerWriter {
 // Data lies in plan order, or wider types first where plan order would misalign a tensor.
 // kInvalidArgument for a plan that the format cannot hold.
 Result<std::unique_ptr<ContainerWriter>> create_safetensors(const std::filesystem::path& path,
-                                                            std::vector<PlannedTensor> plan,
+                                                            const std::vector<PlannedTensor>& plan,
                                                             const Metadata& metadata);
 // GGUF version 3; alignment from general.alignment (default 32). kInvalidArgument for a plan that
 // the format cannot hold (more than 4 dimensions, names above 63 bytes, types without a ggml id,
 // …).
 Result<std::unique_ptr<ContainerWriter>> create_gguf(const std::filesystem::path& path,
-                                                     std::vector<PlannedTensor> plan,
+                                                     const std::vector<PlannedTensor>& plan,
                                                      const Metadata& metadata);
 
 }  // namespace quantlane

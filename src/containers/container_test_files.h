@@ -111,8 +111,8 @@ class GgufBytes {
     return number(name + " type", kString).string(name + " value", value);
   }
   // `extents` innermost first, as stored.
-  GgufBytes& info(const std::string& name, std::vector<std::int64_t> extents, std::uint32_t type,
-                  std::uint64_t offset) {
+  GgufBytes& info(const std::string& name, const std::vector<std::int64_t>& extents,
+                  std::uint32_t type, std::uint64_t offset) {
     string(name + " length", name);
     number(name + " dims", static_cast<std::uint32_t>(extents.size()));
     for (const std::int64_t extent : extents) number(name + " extent", extent);

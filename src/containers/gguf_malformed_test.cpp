@@ -41,10 +41,10 @@ void expect_sound(const GgufFile& file, std::size_t size) {
   }
 }
 
-GgufBytes one_tensor(std::vector<std::int64_t> extents, std::uint32_t type, std::uint64_t offset,
-                     const std::string& name = "w") {
+GgufBytes one_tensor(const std::vector<std::int64_t>& extents, std::uint32_t type,
+                     std::uint64_t offset, const std::string& name = "w") {
   GgufBytes file(1, 0);
-  file.info(name, std::move(extents), type, offset).pad().text(std::string(64, '\0'));
+  file.info(name, extents, type, offset).pad().text(std::string(64, '\0'));
   return file;
 }
 

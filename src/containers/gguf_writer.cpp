@@ -114,7 +114,7 @@ std::string header_text(const std::vector<PlannedTensor>& plan,
 }  // namespace
 
 Result<std::unique_ptr<ContainerWriter>> create_gguf(const std::filesystem::path& path,
-                                                     std::vector<PlannedTensor> plan,
+                                                     const std::vector<PlannedTensor>& plan,
                                                      const Metadata& metadata) {
   QUANTLANE_TRY(const std::uint64_t alignment, planned_alignment(path, metadata));
   QUANTLANE_TRY_VOID(check_keys(path, metadata));

@@ -86,7 +86,7 @@ std::vector<std::size_t> data_order(const std::vector<PlannedTensor>& plan,
 }  // namespace
 
 Result<std::unique_ptr<ContainerWriter>> create_safetensors(const std::filesystem::path& path,
-                                                            std::vector<PlannedTensor> plan,
+                                                            const std::vector<PlannedTensor>& plan,
                                                             const Metadata& metadata) {
   QUANTLANE_TRY(const std::vector<std::uint64_t> sizes, checked_sizes(path, plan));
   QUANTLANE_TRY(Json text_pairs, metadata_json(path, metadata));
