@@ -321,6 +321,7 @@ Result<void> read_packed(const Container& container, std::string_view module, Qu
   const auto bytes = container.bytes(*packed);
   const std::uint32_t mask = (1U << bits) - 1;
   const int offset = tensor.scheme.symmetric ? 1 << (bits - 1) : 0;
+  tensor.codes.resize(static_cast<std::size_t>(tensor.rows * tensor.cols));
   for (std::int64_t r = 0; r < tensor.rows; ++r) {
     for (std::int64_t c = 0; c < tensor.cols; ++c) {
       const std::uint32_t word = word_at(bytes, r * words + c / per_word);
@@ -345,7 +346,6 @@ Result<QuantTensor> unpack(const Container& container, std::string_view module,
                              std::to_string(scheme.weight.group_size) + " divides")
                     .got(std::to_string(cols) + " columns"));
   }
-  tensor.codes.resize(static_cast<std::size_t>(rows * cols));
   QUANTLANE_TRY_VOID(read_scales(container, module, tensor));
   const Layout layout = layout_of(scheme);
   if (layout != Layout::kPacked && !scheme.weight.symmetric) {
@@ -366,6 +366,7 @@ Result<QuantTensor> unpack(const Container& container, std::string_view module,
                         layout == Layout::kFloat ? std::span<const DType>(kFloat)
                                                  : std::span<const DType>(kInt),
                         {rows, cols}));
+  tensor.codes.resize(static_cast<std::size_t>(rows * cols));  // bounded by the stored tensor
   std::memcpy(tensor.codes.data(), container.bytes(*weight).data(), tensor.codes.size());
   return tensor;
 }
