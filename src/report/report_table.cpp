@@ -201,7 +201,7 @@ void add_pick(Page& page, const Pick& pick) {
     page.paragraph("  - ", reason.text + " [" + reason.code + "]");
   }
   if (pick.flips_if.empty()) return;
-  page.paragraph("", "It would change if");
+  page.paragraph("", "What would change it");
   for (const std::string& condition : pick.flips_if) page.paragraph("  - ", condition);
 }
 

@@ -67,7 +67,7 @@ TEST(ReportTable, HasTheReferenceTheNoiseFloorTheVerdictAndWhatWouldFlipIt) {
   EXPECT_THAT(line_with(text, "noise floor"), HasSubstr("3.1e-09±5e-10"));
   EXPECT_THAT(text, HasSubstr("VERDICT  ship fp8 (target: l40s)"));
   for (const Reason& reason : report.pick.reasons) EXPECT_THAT(text, HasSubstr(reason.code));
-  EXPECT_THAT(text, HasSubstr("  - memory for weights is below 0.15 GB"));
+  EXPECT_THAT(text, HasSubstr("  - if the ppl margin were 1.03 ratio"));
   EXPECT_THAT(line_with(text, "w4a16 "), HasSubstr("✗ do not ship"));
   EXPECT_THAT(text, HasSubstr("about 41 000 more tokens"));
 }

@@ -1,0 +1,162 @@
+// Divergence against size on disk: which lanes are worth their bytes.
+const errorSize = (() => {
+  const {svg, el} = dom;
+  const CHARACTER = 7.3;  // width of one character of a label, in pixels
+  const LINE = 16;
+
+  function domains(points, margin) {
+    const sizes = points.map((p) => p.size);
+    const pad = Math.max((Math.max(...sizes) - Math.min(...sizes)) * 0.12, Math.max(...sizes) * 0.02);
+    const values = points.flatMap((p) => [p.kld, p.low, p.high]).filter((v) => v > 0);
+    if (margin > 0) values.push(margin);
+    return {
+      x: [Math.max(0, Math.min(...sizes) - pad), Math.max(...sizes) + pad],
+      y: [Math.min(...values) / 1.9, Math.max(...values) * 1.7],
+    };
+  }
+
+  function pointsOf(report) {
+    const best = new Set(model.frontier(report.lanes));
+    return report.lanes.filter((lane) => lane.quality.kld_mean.value > 0).map((lane) => ({
+      lane,
+      name: lane.name,
+      size: lane.size_bytes,
+      kld: lane.quality.kld_mean.value,
+      low: lane.quality.kld_mean.low ?? lane.quality.kld_mean.value,
+      high: lane.quality.kld_mean.high ?? lane.quality.kld_mean.value,
+      onFrontier: best.has(lane.name),
+      family: model.family(lane),
+    }));
+  }
+
+  function axes(frame, x, y, domain) {
+    const group = svg('g', {class: 'axis', 'aria-hidden': 'true'});
+    for (const tick of scale.logTicks(...domain.y)) {
+      group.append(
+          svg('line', {class: 'grid', x1: frame.left, x2: frame.right, y1: y(tick), y2: y(tick)}),
+          svg('text', {x: frame.left - 8, y: y(tick) + 4, 'text-anchor': 'end'},
+              format.significant(tick, 1)));
+    }
+    const count = Math.max(2, Math.round((frame.right - frame.left) / 110));
+    for (const tick of scale.linearTicks(...domain.x, count)) {
+      group.append(
+          svg('line', {class: 'tick', x1: x(tick), x2: x(tick), y1: frame.bottom,
+                       y2: frame.bottom + 5}),
+          svg('text', {x: x(tick), y: frame.bottom + 20, 'text-anchor': 'middle'},
+              format.size(tick)));
+    }
+    group.append(
+        svg('line', {class: 'base', x1: frame.left, x2: frame.right, y1: frame.bottom,
+                     y2: frame.bottom}),
+        svg('text', {class: 'title', x: frame.right, y: frame.bottom + 40, 'text-anchor': 'end'},
+            'size on disk'),
+        svg('text', {class: 'title', x: 0, y: 12}, 'divergence from the reference, nats per token'));
+    return group;
+  }
+
+  // A labelled horizontal rule; below the axis it sits on the frame's edge and says so.
+  function rule(frame, y, domain, value, name, kind) {
+    const inside = value >= domain.y[0] && value <= domain.y[1];
+    const at = inside ? y(value) : frame.bottom - 1;
+    const text = `${name} ${format.significant(value, 2)}${inside ? '' : ' (far below)'}`;
+    const width = text.length * CHARACTER * 0.92;
+    return {
+      node: svg('g', {class: `rule ${kind}`},
+                svg('line', {x1: frame.left, x2: frame.right, y1: at, y2: at}),
+                svg('text', {x: frame.left + 6, y: at - 6}, text)),
+      box: {left: frame.left, right: frame.left + width, top: at - LINE - 4, bottom: at + 1},
+    };
+  }
+
+  // The frontier as steps: what the smallest file up to this size reaches.
+  function frontierPath(points, x, y, frame) {
+    const sorted = points.filter((p) => p.onFrontier).sort((a, b) => a.size - b.size);
+    if (sorted.length < 2) return {d: '', boxes: []};
+    const boxes = [];
+    let d = `M${x(sorted[0].size)},${y(sorted[0].kld)}`;
+    for (let i = 1; i < sorted.length; i += 1) {
+      const [from, to] = [sorted[i - 1], sorted[i]];
+      d += `H${x(to.size)}V${y(to.kld)}`;
+      boxes.push({left: x(from.size), right: x(to.size), top: y(from.kld) - 1,
+                  bottom: y(from.kld) + 1},
+                 {left: x(to.size) - 1, right: x(to.size) + 1, top: y(from.kld),
+                  bottom: y(to.kld)});
+    }
+    d += `H${frame.right}`;
+    return {d, boxes};
+  }
+
+  function describe(p) {
+    return `${p.name}: ${format.size(p.size)}, divergence ${format.significant(p.kld)} nats ` +
+        `(${format.significant(p.low)} to ${format.significant(p.high)}), ` +
+        `${p.lane.verdict}, ${p.onFrontier ? 'on the frontier' : 'dominated by another lane'}`;
+  }
+
+  function pointNode(p, x, y, frame, isPick, tip) {
+    const cap = (v) => Math.min(frame.bottom, Math.max(frame.top, y(Math.max(v, 1e-300))));
+    const whisker = svg('path', {
+      class: `whisker family-${p.family}`,
+      d: `M${x(p.size)},${cap(p.low)}V${cap(p.high)}M${x(p.size) - 4},${cap(p.low)}h8` +
+          `M${x(p.size) - 4},${cap(p.high)}h8`,
+    });
+    const mark = svg('g', {transform: `translate(${x(p.size)},${y(p.kld)})`},
+                     isPick ? svg('circle', {class: 'halo', r: 12}) : null,
+                     marks.path(p.family, !p.onFrontier),
+                     svg('circle', {class: 'target', r: 16}));
+    const node = svg('g', {class: 'point', tabindex: '0', role: 'img', 'aria-label': describe(p)},
+                     whisker, mark);
+    tip.attach(node, () => ({x: x(p.size), y: y(p.kld), lines: describe(p).split(/: |, /)}));
+    return node;
+  }
+
+  function draw(report, width, tip) {
+    const points = pointsOf(report);
+    if (points.length === 0) return el('p', {class: 'note'}, 'No lane has a measured divergence.');
+    const height = width < 520 ? 380 : 440;
+    const frame = {left: 52, right: width - 14, top: 30, bottom: height - 46};
+    const gate = report.margins.kld;
+    const domain = domains(points, gate);
+    const x = scale.linear(domain.x, [frame.left, frame.right]);
+    const y = scale.log(domain.y, [frame.bottom, frame.top]);
+    const floor = report.noise_floor.kld_mean.value;
+    const rules = [];
+    if (floor > 0) rules.push(rule(frame, y, domain, floor, 'noise floor', 'noise'));
+    if (gate > 0) rules.push(rule(frame, y, domain, gate, 'margin', 'margin'));
+    const front = frontierPath(points, x, y, frame);
+    const obstacles = [...rules.map((r) => r.box), ...front.boxes];
+    for (const p of points) {
+      obstacles.push({left: x(p.size) - 5, right: x(p.size) + 5, top: y(p.high),
+                      bottom: y(Math.max(p.low, domain.y[0]))});
+    }
+    const boxes = labels.place(
+        points.map((p) => ({x: x(p.size), y: y(p.kld), width: p.name.length * CHARACTER,
+                            height: LINE})),
+        obstacles, {...frame});
+    const root = svg('svg', {class: 'chart', viewBox: `0 0 ${width} ${height}`, width, height,
+                             role: 'group', 'aria-label': 'Divergence against size on disk'},
+                     axes(frame, x, y, domain), svg('path', {class: 'frontier', d: front.d}),
+                     rules.map((r) => r.node));
+    points.forEach((p, i) => {
+      root.append(svg('text', {class: p.name === report.pick.lane ? 'label pick' : 'label',
+                               x: boxes[i].left, y: boxes[i].bottom - 4}, p.name));
+    });
+    for (const p of points) {
+      root.append(pointNode(p, x, y, frame, p.name === report.pick.lane, tip));
+    }
+    return root;
+  }
+
+  function twin(report) {
+    return dom.table(
+        [
+          {label: 'lane', cell: (p) => p.name, sort: (p) => p.name},
+          {label: 'size', cell: (p) => format.size(p.size), sort: (p) => p.size},
+          {label: 'KLD mean', cell: (p) => format.significant(p.kld), sort: (p) => p.kld},
+          {label: '95 % interval', cell: (p) => format.range(p)},
+          {label: 'frontier', left: true, cell: (p) => (p.onFrontier ? 'on it' : 'dominated')},
+        ],
+        pointsOf(report), {caption: 'Divergence (nats per token) and size on disk'});
+  }
+
+  return {draw, twin, domains};
+})();

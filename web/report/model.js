@@ -1,0 +1,131 @@
+// What the page says about a report beyond its figures. No document needed.
+const model = (() => {
+  // One shape and one colour (report.css) for each family of formats.
+  const FAMILIES = {
+    gguf: {label: 'GGUF blocks', shape: 'circle'},
+    float: {label: 'floating point', shape: 'square'},
+    int8: {label: '8-bit integers', shape: 'triangle'},
+    int4: {label: '4-bit integers', shape: 'diamond'},
+    other: {label: 'other', shape: 'nabla'},
+  };
+  const VERDICTS = {
+    'ship': {mark: '✓', kind: 'good'},
+    'do not ship': {mark: '✗', kind: 'bad'},
+    'inconclusive': {mark: '?', kind: 'open'},
+  };
+  const AXES = {
+    ppl: 'perplexity ratio',
+    kld: 'divergence (KLD)',
+    top1: 'top token changed',
+    tasks: 'tasks, pooled',
+  };
+
+  function family(lane) {
+    if (/gguf|ggml/.test(lane.dialect)) return 'gguf';
+    if (/fp8|fp4|f16|bf16|f32|float/.test(lane.format)) return 'float';
+    if (/int8/.test(lane.format)) return 'int8';
+    if (/int4/.test(lane.format)) return 'int4';
+    return 'other';
+  }
+
+  const axisName = (axis) =>
+      AXES[axis] || (axis.startsWith('task:') ? `task: ${axis.slice(5)}` : axis);
+
+  // Names of the lanes that no other lane beats in both size and divergence.
+  function frontier(lanes) {
+    const point = (lane) => [lane.size_bytes, lane.quality.kld_mean.value];
+    return lanes.filter((lane) => {
+      const [size, kld] = point(lane);
+      if (kld === null) return false;
+      return !lanes.some((other) => {
+        const [otherSize, otherKld] = point(other);
+        return otherKld !== null && otherSize <= size && otherKld <= kld &&
+            (otherSize < size || otherKld < kld);
+      });
+    }).map((lane) => lane.name);
+  }
+
+  function totals(tasks) {
+    const sum = {n: 0, reference: 0, lane: 0, lost: 0, gained: 0};
+    for (const task of Object.values(tasks)) {
+      for (const key of Object.keys(sum)) sum[key] += task[key];
+    }
+    return sum;
+  }
+
+  const picked = (report) => report.lanes.find((lane) => lane.name === report.pick.lane) || null;
+
+  // The next lane that ships, by decode speed: projected where the target is projected.
+  function runnerUp(report) {
+    const others = report.lanes.filter(
+        (lane) => lane.verdict === 'ship' && lane.name !== report.pick.lane &&
+            (!lane.projection || lane.projection.fits));
+    const projected = others.length > 0 && others.every((lane) => lane.projection);
+    const speed = (lane) => (projected ? lane.projection : lane.speed).decode_tok_s || 0;
+    const best = others.reduce((a, b) => (a === null || speed(b) > speed(a) ? b : a), null);
+    return best && {lane: best, projected, decode: speed(best)};
+  }
+
+  function headline(report) {
+    if (report.pick.lane === '') return ['Ship none of these lanes'];
+    if (report.pick.lane === 'reference') return ['Keep the unquantized reference'];
+    return ['Ship ', report.pick.lane];
+  }
+
+  // Why, in one sentence.
+  function sentence(report) {
+    const lane = picked(report);
+    if (!lane) {
+      const first = report.pick.reasons[0];
+      return first ? capital(first.text) : 'No lane passed its gates.';
+    }
+    const saved = 1 - lane.size_bytes / report.reference.size_bytes;
+    const size = `${format.size(lane.size_bytes)} instead of ` +
+        `${format.size(report.reference.size_bytes)}` +
+        (Number.isFinite(saved) ? ` (${format.percent(Math.abs(saved), 0)} ` +
+             `${saved >= 0 ? 'smaller' : 'larger'})` : '');
+    const gates = lane.axes.filter((axis) => axis.gates).length;
+    return lane.verdict === 'ship' ?
+        `${size}, and ${gates === 1 ? 'the gate is' : `all ${gates} gates are`} proven ` +
+            'within the margin.' :
+        `${size}; its verdict is ${lane.verdict}.`;
+  }
+
+  function capital(text) {
+    const sentenceText = text.charAt(0).toUpperCase() + text.slice(1);
+    return /[.!?]$/.test(sentenceText) ? sentenceText : `${sentenceText}.`;
+  }
+
+  // Share of the margin that a loss uses: 0 = as good as the reference, 1 = at the margin.
+  function ofMargin(axis, value) {
+    const zero = axis.unit === 'ratio' ? 1 : 0;
+    const room = axis.margin - zero;
+    return value === null || room <= 0 ? null : (value - zero) / room;
+  }
+
+  // {roles, layers, cell(layer, role) -> {format, value} or undefined, low, high} of the packed map.
+  function layerMap(packed) {
+    const cells = new Map();
+    const layers = new Set();
+    let low = Infinity;
+    let high = -Infinity;
+    for (const [layer, role, spelling, value] of packed.cells) {
+      cells.set(`${layer} ${packed.roles[role]}`, {format: packed.formats[spelling], value});
+      layers.add(layer);
+      if (value > 0) {
+        low = Math.min(low, value);
+        high = Math.max(high, value);
+      }
+    }
+    return {
+      roles: packed.roles,
+      layers: [...layers].sort((a, b) => a - b),
+      cell: (layer, role) => cells.get(`${layer} ${role}`),
+      low,
+      high,
+    };
+  }
+
+  return {FAMILIES, VERDICTS, family, axisName, frontier, totals, picked, runnerUp, headline,
+          sentence, capital, ofMargin, layerMap};
+})();
