@@ -123,6 +123,15 @@ bool row_fits(const ElementType& type, std::int64_t cols) {
   return type.block == nullptr || cols % type.block->block_values == 0;
 }
 
+// llama.cpp's LLM_TYPE_70B: 80 layers whose query heads share keys and values
+// (src/llama-model.cpp). Their small value matrices get more bits.
+bool is_70b(const ModelConfig& config) {
+  const Architecture* architecture = architecture_by_name(config.architecture);
+  return architecture != nullptr && config.layer_count == 80 &&
+         config.kv_head_count != config.head_count &&
+         (architecture->gguf_name == "llama" || architecture->gguf_name == "qwen2");
+}
+
 }  // namespace
 
 bool takes_more_bits(std::int64_t layer, std::int64_t layers) {
@@ -148,6 +157,9 @@ ElementType GgufRecipe::assign(const Parameter& parameter, const ModelConfig& co
           layer_matches(rule.layers, parameter.layer, config.layer_count)) {
         type = rule.type;
       }
+    }
+    if (parameter.role == Role::kValue && type.name() == "q4_k" && is_70b(config)) {
+      type = ElementType{.block = block_format_by_name("q5_k")};
     }
   }
   const ElementType wanted = type;
