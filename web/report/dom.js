@@ -44,9 +44,11 @@ const dom = (() => {
       });
     });
     draw(rows);
-    return el('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption},
-              el('table', {}, el('caption', {}, caption), el('thead', {}, el('tr', {}, heads)),
-                 body));
+    // The visible caption stays in place when a wide table is scrolled.
+    return el('div', {class: 'box'}, el('div', {class: 'title', 'aria-hidden': 'true'}, caption),
+              el('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption},
+                 el('table', {}, el('caption', {class: 'unseen'}, caption),
+                    el('thead', {}, el('tr', {}, heads)), body)));
   }
 
   // A sorted copy; what is not known comes last in either direction; equal rows keep their order.

@@ -11,10 +11,10 @@ const format = (() => {
     return (exponent < 0 ? '⁻' : '') + digits;
   }
 
-  // "3.1 × 10⁻⁹"
-  function scientific(value) {
-    const [digits, exponent] = value.toExponential(1).split('e');
-    return `${digits}${THIN}×${THIN}10${superscript(Number(exponent))}`;
+  // "3.1 × 10⁻⁹", with at most two digits
+  function scientific(value, digits = 2) {
+    const [front, exponent] = value.toExponential(Math.min(digits, 2) - 1).split('e');
+    return `${front}${THIN}×${THIN}10${superscript(Number(exponent))}`;
   }
 
   // Groups of three digits: "10 240".
@@ -26,12 +26,12 @@ const format = (() => {
   // `digits` significant digits, with an exponent only below 0.0001 and from 1e15.
   function significant(value, digits = 3) {
     if (!known(value)) return NONE;
-    const size = Math.abs(value);
+    const size = Math.abs(Number(value.toPrecision(digits)));
     if (size === 0) return '0';
-    if (size < 1e-4 || size >= 1e15) return scientific(value);
+    if (size < 1e-4 || size >= 1e15) return scientific(value, digits);
     const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
     const text = value.toFixed(Math.min(decimals, 20));
-    return size >= 9999.5 ? count(value) : text;
+    return size >= 9999.5 ? count(Number(value.toPrecision(digits))) : text;
   }
 
   function fixed(value, decimals) {

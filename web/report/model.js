@@ -91,9 +91,11 @@ const model = (() => {
         `${size}; its verdict is ${lane.verdict}.`;
   }
 
+  // With a capital, unless it starts with a name ("w4a16 does not ship"), and a full stop.
   function capital(text) {
-    const sentenceText = text.charAt(0).toUpperCase() + text.slice(1);
-    return /[.!?]$/.test(sentenceText) ? sentenceText : `${sentenceText}.`;
+    const plain = /^(a|an|all|at|computes?|every|from|if|it|its|measured|no|nothing|only|projected|the|with)\b/;
+    const start = plain.test(text) ? text.charAt(0).toUpperCase() : text.charAt(0);
+    return start + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
   }
 
   // Share of the margin that a loss uses: 0 = as good as the reference, 1 = at the margin.

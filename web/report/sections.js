@@ -12,7 +12,7 @@ const sections = (() => {
 
   function statistic(label, value, range, axis) {
     return el('div', {class: 'statistic'}, el('div', {class: 'label'}, label),
-              el('div', {class: 'value'}, value), el('div', {class: 'range'}, range),
+              el('div', {class: 'value'}, value), el('div', {class: 'range'}, `95 %: ${range}`),
               axis ? [gauge.draw(axis),
                       el('div', {class: 'range'},
                          `margin ${format.inUnit(axis.margin, axis.unit)} ${axis.unit}`)] :
@@ -69,6 +69,29 @@ const sections = (() => {
   const withInterval = (interval, show) =>
       [show(interval.value), el('span', {class: 'ci'}, format.range(interval, show))];
 
+  // What the main table has no room for.
+  function artefacts(report) {
+    const q = (lane) => lane.quality;
+    const columns = [
+      {label: 'lane', sort: (l) => l.name, cell: (l) => l.name},
+      {label: 'format', left: true, cell: (l) => l.format},
+      {label: 'algorithm', left: true, cell: (l) => l.algorithm},
+      {label: 'dialect', left: true, cell: (l) => l.dialect},
+      {label: 'made in', sort: (l) => l.quantize_seconds,
+       cell: (l) => `${format.significant(l.quantize_seconds, 2)} s`},
+      {label: 'ppl', sort: (l) => q(l).ppl, cell: (l) => format.fixed(q(l).ppl, 3)},
+      {label: 'KLD p99', sort: (l) => q(l).kld_p99, cell: (l) => format.significant(q(l).kld_p99)},
+      {label: 'KLD max', sort: (l) => q(l).kld_max, cell: (l) => format.significant(q(l).kld_max)},
+      {label: 'flips', title: 'tokens with another top token', sort: (l) => q(l).flips,
+       cell: (l) => format.count(q(l).flips)},
+      {label: 'RMS Δp', title: 'of the true token', sort: (l) => q(l).rms_delta_p.value,
+       cell: (l) => format.percent(q(l).rms_delta_p.value, 2)},
+      {label: 'engines', left: true, cell: (l) => l.engines},
+      {label: 'artefact', left: true, cell: (l) => l.artifact},
+    ];
+    return dom.table(columns, report.lanes, {caption: 'Artefacts and tails of the divergence'});
+  }
+
   function lanes(report) {
     const q = (lane) => lane.quality;
     const loss = (lane) => model.totals(q(lane).tasks);
@@ -83,7 +106,6 @@ const sections = (() => {
        cell: (l) => withInterval(q(l).ppl_ratio, (v) => format.fixed(v, 4))},
       {label: 'KLD mean', title: 'nats per token', sort: (l) => q(l).kld_mean.value,
        cell: (l) => withInterval(q(l).kld_mean, format.significant)},
-      {label: 'KLD p99', sort: (l) => q(l).kld_p99, cell: (l) => format.significant(q(l).kld_p99)},
       {label: 'top-1', title: 'same most likely token', sort: (l) => q(l).top1_agreement.value,
        cell: (l) => withInterval(q(l).top1_agreement, format.percent)},
       {label: 'tasks', title: 'answers lost / gained', sort: (l) => loss(l).lost - loss(l).gained,
@@ -92,11 +114,6 @@ const sections = (() => {
        cell: (l) => format.significant(l.speed.prefill_tok_s)},
       {label: 'decode tok/s', sort: (l) => l.speed.decode_tok_s,
        cell: (l) => format.significant(l.speed.decode_tok_s)},
-      {label: 'peak memory', sort: (l) => l.peak_rss_bytes, cell: (l) => format.size(l.peak_rss_bytes)},
-      {label: 'made in', sort: (l) => l.quantize_seconds,
-       cell: (l) => `${format.significant(l.quantize_seconds, 2)} s`},
-      {label: 'format', left: true, sort: (l) => l.format,
-       cell: (l) => `${l.format}, ${l.algorithm}, ${l.dialect}`},
     ];
     const notices = report.lanes.flatMap((l) => l.notices.map((n) => `${l.name}: ${n}`));
     const reused = report.lanes.filter((l) => l.reused).map((l) => l.name);
@@ -109,6 +126,8 @@ const sections = (() => {
         dom.table(columns, report.lanes,
                   {caption: 'All lanes',
                    rowClass: (l) => (l.name === report.pick.lane ? 'picked' : null)}),
+        el('details', {class: 'twin'}, el('summary', {}, 'Formats, engines, tails'),
+           artefacts(report)),
         paragraphs('To know', notices));
   }
 
@@ -123,10 +142,13 @@ const sections = (() => {
       host.prepend(drawn);
     };
     const families = [...new Set(report.lanes.map(model.family))];
+    const exact = report.lanes.filter((lane) => !(lane.quality.kld_mean.value > 0));
     const node = section(
         'error-size', 'Error against size', 'Lower left is better. Filled: on the frontier; ' +
             'hollow: another lane is both smaller and closer. Bars are 95 % intervals.',
-        marks.legend(families), dom.withTable(host, errorSize.twin(report)));
+        marks.legend(families), dom.withTable(host, errorSize.twin(report)),
+        exact.length === 0 ? null : el('p', {class: 'note'}, 'Not drawn, because nothing diverges ' +
+            `or nothing was measured: ${exact.map((lane) => lane.name).join(', ')}.`));
     return {node, draw};
   }
 
@@ -210,7 +232,7 @@ const sections = (() => {
     const floor = report.noise_floor;
     const least = report.lanes.map((l) => l.quality.kld_mean.value).filter((v) => v > 0);
     const times = floor.kld_mean.value > 0 && least.length > 0 ?
-        ` The closest lane diverges ${format.significant(Math.min(...least) / floor.kld_mean.value, 2)}` +
+        ` The closest lane diverges about ${format.significant(Math.min(...least) / floor.kld_mean.value, 2)}` +
             ' times as much.' : '';
     const rows = [
       ['KLD mean, nats per token', format.significant(floor.kld_mean.value),

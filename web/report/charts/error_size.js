@@ -1,8 +1,14 @@
 // Divergence against size on disk: which lanes are worth their bytes.
 const errorSize = (() => {
   const {svg, el} = dom;
-  const CHARACTER = 7.3;  // width of one character of a label, in pixels
-  const LINE = 16;
+  const LINE = 16;  // height of a label, in pixels
+
+  // Width of a bold label in the font of the page.
+  function textWidth(text) {
+    const context = document.createElement('canvas').getContext('2d');
+    context.font = `680 13px ${getComputedStyle(document.body).fontFamily}`;
+    return context.measureText(text).width;
+  }
 
   function domains(points, margin) {
     const sizes = points.map((p) => p.size);
@@ -59,7 +65,7 @@ const errorSize = (() => {
     const inside = value >= domain.y[0] && value <= domain.y[1];
     const at = inside ? y(value) : frame.bottom - 1;
     const text = `${name} ${format.significant(value, 2)}${inside ? '' : ' (far below)'}`;
-    const width = text.length * CHARACTER * 0.92;
+    const width = textWidth(text);
     return {
       node: svg('g', {class: `rule ${kind}`},
                 svg('line', {x1: frame.left, x2: frame.right, y1: at, y2: at}),
@@ -83,6 +89,9 @@ const errorSize = (() => {
                   bottom: y(to.kld)});
     }
     d += `H${frame.right}`;
+    const last = sorted[sorted.length - 1];
+    boxes.push({left: x(last.size), right: frame.right, top: y(last.kld) - 1,
+                bottom: y(last.kld) + 1});
     return {d, boxes};
   }
 
@@ -113,9 +122,11 @@ const errorSize = (() => {
     const points = pointsOf(report);
     if (points.length === 0) return el('p', {class: 'note'}, 'No lane has a measured divergence.');
     const height = width < 520 ? 380 : 440;
-    const frame = {left: 52, right: width - 14, top: 30, bottom: height - 46};
     const gate = report.margins.kld;
     const domain = domains(points, gate);
+    const ticks = scale.logTicks(...domain.y).map((tick) => textWidth(format.significant(tick, 1)));
+    const frame = {left: 16 + Math.max(24, ...ticks), right: width - 26, top: 30,
+                   bottom: height - 46};
     const x = scale.linear(domain.x, [frame.left, frame.right]);
     const y = scale.log(domain.y, [frame.bottom, frame.top]);
     const floor = report.noise_floor.kld_mean.value;
@@ -129,8 +140,8 @@ const errorSize = (() => {
                       bottom: y(Math.max(p.low, domain.y[0]))});
     }
     const boxes = labels.place(
-        points.map((p) => ({x: x(p.size), y: y(p.kld), width: p.name.length * CHARACTER,
-                            height: LINE})),
+        points.map((p) => ({x: x(p.size), y: y(p.kld),
+                            radius: p.name === report.pick.lane ? 12 : 7, width: textWidth(p.name), height: LINE})),
         obstacles, {...frame});
     const root = svg('svg', {class: 'chart', viewBox: `0 0 ${width} ${height}`, width, height,
                              role: 'group', 'aria-label': 'Divergence against size on disk'},

@@ -17,17 +17,18 @@ const labels = (() => {
     return list;
   }
 
-  // points: {x, y, width, height} of label sizes; obstacles: boxes; bounds: a box.
+  // points: {x, y, radius, width, height}, the last two of the label; obstacles: boxes; bounds: a
+  // box.
   // Returns one box for each point: the first that is free, else the one that covers least.
-  function place(points, obstacles, bounds, gap = 10) {
+  function place(points, obstacles, bounds) {
     const taken = [...obstacles];
-    for (const {x, y} of points) {
-      taken.push({left: x - 7, right: x + 7, top: y - 7, bottom: y + 7});
+    for (const {x, y, radius} of points) {
+      taken.push({left: x - radius, right: x + radius, top: y - radius, bottom: y + radius});
     }
     return points.map((point) => {
       let best = null;
       let least = Infinity;
-      for (const box of candidates(point, gap)) {
+      for (const box of candidates(point, point.radius + 4)) {
         const size = point.width * point.height;
         const outside = size - area(box, bounds);
         const cost = outside * 4 + taken.reduce((sum, other) => sum + area(box, other), 0);
