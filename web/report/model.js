@@ -57,6 +57,7 @@ const model = (() => {
 
   // The next lane that ships, by decode speed: projected where the target is projected.
   function runnerUp(report) {
+    if (report.pick.lane === '') return null;
     const others = report.lanes.filter(
         (lane) => lane.verdict === 'ship' && lane.name !== report.pick.lane &&
             (!lane.projection || lane.projection.fits));

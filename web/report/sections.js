@@ -37,7 +37,7 @@ const sections = (() => {
 
   function runnerUpLine(report) {
     const second = model.runnerUp(report);
-    if (!second) return 'No other lane ships.';
+    if (!second) return report.pick.lane === '' ? 'None.' : 'No other lane ships.';
     return [el('strong', {}, second.lane.name),
             `: the fastest decode of the other lanes that ship, ` +
                 `${format.significant(second.decode)} tok/s ` +
@@ -97,7 +97,7 @@ const sections = (() => {
     const loss = (lane) => model.totals(q(lane).tasks);
     const columns = [
       {label: 'lane', sort: (l) => l.name,
-       cell: (l) => [marks.icon(model.family(l)), ' ', l.name]},
+       cell: (l) => marks.named(model.family(l), l.name)},
       {label: 'verdict', left: true, sort: (l) => l.verdict, cell: (l) => verdictBadge(l.verdict)},
       {label: 'size', sort: (l) => l.size_bytes, cell: (l) => format.size(l.size_bytes)},
       {label: 'bits/w', title: 'bits per weight, scales included', sort: (l) => l.bits_per_weight,

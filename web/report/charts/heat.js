@@ -22,7 +22,7 @@ const heat = (() => {
     };
     const columns = [{
       label: 'lane',
-      cell: (lane) => [marks.icon(model.family(lane)), ' ', lane.name],
+      cell: (lane) => marks.named(model.family(lane), lane.name),
       sort: (lane) => lane.name,
     }];
     for (const name of names) {

@@ -19,11 +19,17 @@ const marks = (() => {
               'aria-hidden': 'true', focusable: 'false'},
       path(family, false));
 
+  // A name after its mark; only very long names are broken into lines.
+  const named = (family, name) => [
+    family ? icon(family) : '', '\u00a0',
+    dom.el('span', {class: name.length > 24 ? 'long' : null}, name),
+  ];
+
   // The families that occur, with their names.
   function legend(families) {
     return dom.el('ul', {class: 'legend', 'aria-label': 'families of formats'},
                   families.map((f) => dom.el('li', {}, icon(f), model.FAMILIES[f].label)));
   }
 
-  return {path, icon, legend};
+  return {path, icon, named, legend};
 })();

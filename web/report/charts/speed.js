@@ -13,7 +13,7 @@ const speed = (() => {
   function table(rows, quantities, kind, caption, extra = []) {
     const columns = [{
       label: 'lane',
-      cell: (row) => [row.family ? marks.icon(row.family) : '', ' ', row.name],
+      cell: (row) => marks.named(row.family, row.name),
       sort: (row) => row.name,
     }];
     for (const {key, label, show} of quantities) {
