@@ -78,8 +78,16 @@ double stored_bits_per_weight(const Checkpoint& artefact) {
 Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
   QUANTLANE_TRY_VOID(check_source(job));
   const auto start = std::chrono::steady_clock::now();
-  QUANTLANE_TRY(QuantizeSummary summary, job.lane.is_gguf() ? write_gguf(job, pool, progress)
-                                                            : write_folder(job, pool, progress));
+  auto written =
+      job.lane.is_gguf() ? write_gguf(job, pool, progress) : write_folder(job, pool, progress);
+  if (!written) {
+    Error error = std::move(written).error();
+    // Slices know their tensor, not the checkpoint.
+    if (error.code == ErrorCode::kCorrupt && error.file.empty())
+      error.file = job.source.path().string();
+    return fail(std::move(error));
+  }
+  QuantizeSummary summary = std::move(*written);
   summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   summary.size_bytes = size_on_disk(job.out);
   summary.format = main_formats(summary.tensor_types);

@@ -126,6 +126,13 @@ SliceEncoder typed_encoder(const Weight& weight, const std::string& name, Elemen
       }
     }
     QUANTLANE_TRY_VOID(check_finite(values.data(), count, cols, begin, name));
+    if (!map.source_column.empty()) {
+      const std::vector<float> logical = values;
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        const std::size_t c = i % map.source_column.size();
+        values[i] = logical[i - c + static_cast<std::size_t>(map.source_column[c])];
+      }
+    }
     if (map.shift != 0) {
       for (float& value : values) value += map.shift;
     }

@@ -33,10 +33,12 @@ SliceEncoder linear_encoder(const Weight& weight, const std::string& name, const
                             const LinearScheme& scheme, const Algorithm& algorithm,
                             std::vector<float> importance);
 
-// Where output row r of a plain or block tensor comes from, and what is added to every value
+// Where output row r of a plain or block tensor comes from (and its column c, for biases), and what
+// is added to every value
 // (Gemma's norms are stored minus one in one container and whole in the other).
 struct RowMap {
   std::function<std::int64_t(std::int64_t)> source_row;  // empty = the same row
+  std::vector<std::int64_t> source_column;               // empty = the same column
   float shift = 0;
 };
 // Encodes rows of `weight` as `type` (f32, f16, bf16 or blocks), one part.

@@ -17,22 +17,30 @@ struct GgufTensor {
 
 bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
 
-bool is_permuted(const Checkpoint& source, Role role) {
-  return source.architecture()->permutes_qk && (role == Role::kQuery || role == Role::kKey);
+bool is_query_or_key(Role role) {
+  return role == Role::kQuery || role == Role::kKey || role == Role::kQueryBias ||
+         role == Role::kKeyBias;
 }
 
-// stored row -> logical row, the inverse of permuted_qk_row().
+// stored row -> logical row, the inverse of permuted_qk_row(); biases lie along the columns.
 RowMap row_map(const Checkpoint& source, const Parameter& parameter) {
   RowMap map;
   const ModelConfig& config = source.graph()->config;
-  if (is_permuted(source, parameter.role)) {
-    std::vector<std::int64_t> logical(static_cast<std::size_t>(parameter.rows));
-    for (std::int64_t r = 0; r < parameter.rows; ++r) {
-      logical[static_cast<std::size_t>(permuted_qk_row(r, config.head_dim))] = r;
+  if (source.architecture()->permutes_qk && is_query_or_key(parameter.role)) {
+    const bool bias = !is_linear(parameter.role);
+    std::vector<std::int64_t> logical(
+        static_cast<std::size_t>(bias ? parameter.cols : parameter.rows));
+    for (std::size_t i = 0; i < logical.size(); ++i) {
+      const auto row = static_cast<std::int64_t>(i);
+      logical[static_cast<std::size_t>(permuted_qk_row(row, config.head_dim))] = row;
     }
-    map.source_row = [logical = std::move(logical)](std::int64_t r) {
-      return logical[static_cast<std::size_t>(r)];
-    };
+    if (bias) {
+      map.source_column = std::move(logical);
+    } else {
+      map.source_row = [logical = std::move(logical)](std::int64_t r) {
+        return logical[static_cast<std::size_t>(r)];
+      };
+    }
   }
   if (config.norm_plus_one && is_norm(parameter.role)) map.shift = 1;
   return map;
