@@ -132,7 +132,8 @@ Result<Statistics> Statistics::load(const std::filesystem::path& path) {
                   read_vector<std::int64_t>(*container, tensor.name, DType::kI64));
     if (read.absmax.size() != read.sum_squares.size() || count.size() != 1 || count[0] < 1 ||
         !std::ranges::all_of(
-            read.sum_squares, [](double v) { return std::isfinite(v) && v >= 0; })) {
+            read.sum_squares, [](double v) { return std::isfinite(v) && v >= 0; }) ||
+        !std::ranges::all_of(read.absmax, [](float v) { return std::isfinite(v) && v >= 0; })) {
       return fail(corrupt("reading calibration statistics")
                       .in(path.string())
                       .of(module)
