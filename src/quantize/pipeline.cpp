@@ -91,7 +91,7 @@ Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, P
   summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   summary.size_bytes = size_on_disk(job.out);
   summary.format = main_formats(summary.tensor_types);
-  for (const std::string& notice : summary.notices) progress.notice(notice);
+  for (const std::string& notice : summary.notices) progress.notice(job.lane.name + ": " + notice);
   return summary;
 }
 

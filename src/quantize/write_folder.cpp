@@ -103,9 +103,8 @@ Result<LinearScheme> fit_group_size(const QuantizeJob& job, const std::vector<It
       scheme.weight.group_size = group;
       return scheme;
     }
-    notices.push_back(job.lane.name + ": group size " + std::to_string(group) +
-                      " does not divide the " + std::to_string(misfit->weight.cols()) +
-                      " columns of " + misfit->name);
+    notices.push_back("group size " + std::to_string(group) + " does not divide the " +
+                      std::to_string(misfit->weight.cols()) + " columns of " + misfit->name);
   }
   return fail(unsupported("choosing a group size for " + job.lane.name)
                   .in(job.source.path().string())
@@ -311,7 +310,7 @@ Result<QuantizeSummary> write_folder(const QuantizeJob& job, ThreadPool& pool, P
   if (job.lane.dialect != nullptr) {
     QUANTLANE_TRY(scheme, fit_group_size(job, items, notices));
     QUANTLANE_TRY_VOID(check_dialect(job, items, scheme));
-    if (!notices.empty()) notices.push_back(job.lane.name + ": using " + scheme.weight.spelling());
+    if (!notices.empty()) notices.push_back("using " + scheme.weight.spelling());
   }
   FolderWriter writer(job, std::move(items), scheme, pool, progress);
   QUANTLANE_TRY(QuantizeSummary summary, writer.run());

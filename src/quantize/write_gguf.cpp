@@ -76,7 +76,7 @@ std::vector<GgufTensor> assign_types(const QuantizeJob& job, std::vector<std::st
     if (!notice.empty()) ++fallbacks[notice];
   }
   for (const auto& [notice, count] : fallbacks) {
-    notices.push_back(job.lane.name + ": " + notice + " (" + std::to_string(count) + " tensors)");
+    notices.push_back(notice + " (" + std::to_string(count) + " tensors)");
   }
   return tensors;
 }

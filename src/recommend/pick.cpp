@@ -111,7 +111,11 @@ Pick pick(const CompareReport& report, const PickInputs& inputs) {
                                         "unquantized checkpoint"});
     }
     result.reasons.push_back(cost_reason(*winner, reference, inputs));
-    for (const Rule* rule : winner->rules) result.reasons.push_back(reason_of(*rule));
+    for (const Rule* rule : winner->rules) {
+      // What was measured replaces the expectations of rules.
+      if (rule->prior && inputs.measured_here) continue;
+      result.reasons.push_back(reason_of(*rule));
+    }
   }
   add_rejections(all, winner, result);
   result.flips_if = flips(report, inputs, all, winner);
