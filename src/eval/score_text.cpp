@@ -177,8 +177,11 @@ Result<void> score_text(Runtime* reference, std::span<Candidate> candidates,
             half_logits(*candidate.runtime, chunks, first, last, candidate.shape, pool, logits));
         const std::vector<Row> rows = score_rows(logits, target, vocab, pool);
         QUANTLANE_TRY_VOID(check_logits(rows, *candidate.runtime));
-        candidate.scores.append(compare_rows(reference != nullptr ? &base : nullptr, logits, rows,
-                                             vocab, first, per_chunk, pool));
+        TokenScores added = compare_rows(reference != nullptr ? &base : nullptr, logits, rows,
+                                         vocab, first, per_chunk, pool);
+        // An earlier run may have stopped inside this pass (it had fewer chunks).
+        added.drop_first(candidate.scores.count() - first * per_chunk);
+        candidate.scores.append(added);
       }
       if (after_pass) QUANTLANE_TRY_VOID(after_pass());
     }

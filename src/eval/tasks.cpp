@@ -117,7 +117,8 @@ class TaskRunner {
   }
   [[nodiscard]] bool fits(std::size_t i) const {
     const std::int64_t context = runtime_.config().context_length;
-    return !attempts_[i].prompt.empty() && (context <= 0 || length(i) <= context);
+    return !attempts_[i].prompt.empty() && !attempts_[i].answer.empty() &&
+           (context <= 0 || length(i) <= context);
   }
   [[nodiscard]] std::size_t batch_end(std::size_t first) const {
     std::int64_t tokens = 0;
@@ -133,8 +134,9 @@ class TaskRunner {
     std::vector<KvCache> caches;
     for (std::size_t i = first; i < last; ++i) {
       inputs.push_back(attempts_[i].prompt);
-      inputs.back().insert(inputs.back().end(), attempts_[i].answer.begin(),
-                           attempts_[i].answer.end() - 1);
+      const std::span answer(attempts_[i].answer);
+      const auto fed = answer.first(answer.empty() ? 0 : answer.size() - 1);
+      inputs.back().insert(inputs.back().end(), fed.begin(), fed.end());
       caches.emplace_back(runtime_.config(), static_cast<std::int64_t>(inputs.back().size()));
     }
     std::vector<Segment> segments;

@@ -18,6 +18,12 @@ void extend(std::vector<T>& own, const std::vector<T>& added) {
   own.insert(own.end(), added.begin(), added.end());
 }
 
+template <class T>
+void drop(std::vector<T>& values, std::int64_t count) {
+  const auto size = static_cast<std::int64_t>(values.size());
+  values.erase(values.begin(), values.begin() + std::clamp<std::int64_t>(count, 0, size));
+}
+
 std::vector<double> widen(const auto& values) { return {values.begin(), values.end()}; }
 
 double mean(const auto& values) {
@@ -80,6 +86,14 @@ void TokenScores::append(const TokenScores& other) {
   extend(same_top, other.same_top);
 }
 
+void TokenScores::drop_first(std::int64_t count) {
+  drop(nll, count);
+  drop(chunk, count);
+  drop(reference_nll, count);
+  drop(kld, count);
+  drop(same_top, count);
+}
+
 Result<void> TokenScores::save(const std::filesystem::path& path, const std::string& key) const {
   const auto size = [](const auto& values) {
     return std::vector<std::int64_t>{static_cast<std::int64_t>(values.size())};
@@ -112,7 +126,10 @@ TokenScores TokenScores::load(const std::filesystem::path& path, const std::stri
       !read_into(**container, "reference_nll", DType::kF32, scores.reference_nll) ||
       !read_into(**container, "kld", DType::kF32, scores.kld) ||
       !read_into(**container, "same_top", DType::kU8, scores.same_top) ||
-      scores.chunk.size() != scores.nll.size()) {
+      scores.chunk.size() != scores.nll.size() ||
+      (!scores.kld.empty() && scores.kld.size() != scores.nll.size()) ||
+      scores.reference_nll.size() != scores.kld.size() ||
+      scores.same_top.size() != scores.kld.size()) {
     return {};
   }
   return scores;

@@ -21,6 +21,8 @@ struct TokenScores {
   [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(nll.size()); }
   [[nodiscard]] bool paired() const { return !nll.empty() && kld.size() == nll.size(); }
   void append(const TokenScores& other);
+  // Removes the first `count` entries, at most all; none when `count` is negative.
+  void drop_first(std::int64_t count);
 
   // For resuming: saved whole after each pass, tagged with `key` (what was scored, under what).
   Result<void> save(const std::filesystem::path& path, const std::string& key) const;
