@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstring>
 #include <utility>
 
@@ -27,13 +29,45 @@ Error system_error(std::string attempted, const fs::path& path, int code) {
   return error;
 }
 
+constexpr std::string_view kPartial = ".partial-";
+
+fs::path without_trailing_slash(const fs::path& path) {
+  return path.filename().empty() ? path.parent_path() : path;
+}
+
 // Names differ between processes and between files of one process.
 fs::path temporary_name(const fs::path& target) {
   static std::atomic<unsigned> counter{0};
-  fs::path name = target;
-  if (name.filename().empty()) name = name.parent_path();
-  name += ".partial-" + std::to_string(::getpid()) + "-" + std::to_string(counter.fetch_add(1));
+  fs::path name = without_trailing_slash(target);
+  name += std::string(kPartial) + std::to_string(::getpid()) + "-" +
+          std::to_string(counter.fetch_add(1));
   return name;
+}
+
+// `name` is a temporary of the target called `target` whose process no longer runs.
+bool is_leftover(std::string_view name, std::string_view target) {
+  if (!name.starts_with(target)) return false;
+  name.remove_prefix(target.size());
+  if (!name.starts_with(kPartial)) return false;
+  name.remove_prefix(kPartial.size());
+  pid_t process = 0;
+  const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), process);
+  if (code != std::errc() || process <= 0 || end == name.data() + name.size() || *end != '-')
+    return false;
+  return ::kill(process, 0) != 0 && errno == ESRCH;
+}
+
+// A killed run cannot remove its temporaries; the next one that writes the same target does.
+void remove_leftovers(const fs::path& target) {
+  const fs::path plain = without_trailing_slash(target);
+  const fs::path folder = plain.has_parent_path() ? plain.parent_path() : fs::path(".");
+  std::vector<fs::path> leftovers;
+  std::error_code code;
+  for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code)) {
+    if (is_leftover(it->path().filename().string(), plain.filename().string()))
+      leftovers.push_back(it->path());
+  }
+  for (const fs::path& leftover : leftovers) fs::remove_all(leftover, code);
 }
 
 Result<void> sync_folder(const fs::path& folder) {
@@ -107,6 +141,7 @@ void MappedFile::drop(std::uint64_t offset, std::uint64_t size) const {
 
 Result<AtomicFile> AtomicFile::create(const fs::path& path) {
   QUANTLANE_TRY_VOID(make_parent(path));
+  remove_leftovers(path);
   AtomicFile file;
   file.target_ = path;
   file.temporary_ = temporary_name(path);
@@ -173,8 +208,9 @@ Result<void> AtomicFile::commit() {
 
 Result<AtomicDirectory> AtomicDirectory::create(const fs::path& target) {
   QUANTLANE_TRY_VOID(make_parent(target));
+  remove_leftovers(target);
   AtomicDirectory directory;
-  directory.target_ = target.filename().empty() ? target.parent_path() : target;
+  directory.target_ = without_trailing_slash(target);
   directory.temporary_ = temporary_name(target);
   std::error_code code;
   fs::create_directory(directory.temporary_, code);
@@ -220,6 +256,21 @@ Result<void> write_text(const fs::path& path, std::string_view text) {
   QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path));
   QUANTLANE_TRY_VOID(file.append(text));
   return file.commit();
+}
+
+Result<void> check_writable(const fs::path& target) {
+  std::error_code code;
+  fs::path folder = fs::absolute(without_trailing_slash(target), code).parent_path();
+  if (code) return fail(system_error("preparing an output", target, code.value()));
+  while (!fs::exists(fs::symlink_status(folder, code)) && folder.has_relative_path())
+    folder = folder.parent_path();
+  if (!fs::is_directory(folder, code)) {
+    return fail(system_error("preparing an output", target, ENOTDIR));
+  }
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) {
+    return fail(system_error("preparing an output", target, errno));
+  }
+  return {};
 }
 
 std::uint64_t size_on_disk(const fs::path& path) {

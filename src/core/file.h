@@ -38,7 +38,8 @@ class MappedFile {
 };
 
 // A file written under a temporary name beside its target; commit() makes it appear with all its
-// bytes on disk, destruction without commit removes it. Not thread-safe, except write_at().
+// bytes on disk, destruction without commit removes it. create() also removes what killed processes
+// left of the same target. Not thread-safe, except write_at().
 class AtomicFile {
  public:
   static Result<AtomicFile> create(const fs::path& path);
@@ -67,7 +68,7 @@ class AtomicFile {
 };
 
 // A folder built under a temporary name; commit() renames it over `target` (replacing a previous
-// folder), destruction without commit removes it.
+// folder), destruction without commit removes it. Leftovers as with AtomicFile.
 class AtomicDirectory {
  public:
   static Result<AtomicDirectory> create(const fs::path& target);
@@ -91,6 +92,9 @@ Result<std::string> read_text(const fs::path& path,
                               std::uint64_t max_bytes = std::uint64_t{1} << 32);
 // Replaces `path` by `text` in one step.
 Result<void> write_text(const fs::path& path, std::string_view text);
+// Fails where `target` could not be created because of a missing permission or a file in place of a
+// folder; creates nothing. Asked before long work, whose own writes still report their errors.
+Result<void> check_writable(const fs::path& target);
 // Size of a file, or of all regular files below a folder; 0 where it does not exist.
 std::uint64_t size_on_disk(const fs::path& path);
 // Checks that `text` is valid UTF-8; the error gives the offset of the first bad byte.

@@ -1,6 +1,9 @@
 #include "core/file.h"
 
+#include <fstream>
+
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace quantlane {
@@ -46,6 +49,31 @@ TEST_F(FileTest, AFolderAppearsWholeAndReplacesTheOldOne) {
   EXPECT_TRUE(fs::exists(folder_ / "d" / "fresh"));
   EXPECT_FALSE(fs::exists(folder_ / "d" / "stale"));
   EXPECT_EQ(entries(), 1);
+}
+
+TEST_F(FileTest, LeftoversOfEndedProcessesGoWhenTheirTargetIsWrittenAgain) {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  const std::string dead = ".partial-" + std::to_string(child) + "-0";
+  const std::string alive = ".partial-" + std::to_string(getppid()) + "-0";
+  fs::create_directories(folder_ / ("a" + dead) / "inner");
+  for (const std::string& name : {"a" + alive, "other" + dead, std::string("a.partial-7x")})
+    std::ofstream(folder_ / name) << "x";
+  ASSERT_TRUE(write_text(folder_ / "a", "new"));
+  EXPECT_FALSE(fs::exists(folder_ / ("a" + dead)));
+  EXPECT_TRUE(fs::exists(folder_ / ("a" + alive)));
+  EXPECT_TRUE(fs::exists(folder_ / ("other" + dead)));
+  EXPECT_TRUE(fs::exists(folder_ / "a.partial-7x"));
+}
+
+TEST_F(FileTest, CheckWritableCreatesNothingAndRefusesAFileInPlaceOfAFolder) {
+  EXPECT_TRUE(check_writable(folder_ / "new" / "deeper" / "file"));
+  EXPECT_EQ(entries(), 0);
+  ASSERT_TRUE(write_text(folder_ / "file", "x"));
+  const auto refused = check_writable(folder_ / "file" / "inside");
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message().find("Not a directory"), std::string::npos);
 }
 
 TEST_F(FileTest, AFullDiskIsAnErrorThatNamesTheFile) {
