@@ -214,7 +214,7 @@ Result<std::string> detokenize_file(const fs::path& checkpoint, const fs::path& 
     ids.push_back(id);
     i = static_cast<std::size_t>(end - text.data());
   }
-  return tokenizer->decode(ids);
+  return tokenizer->decode_text(ids);
 }
 
 }  // namespace quantlane

@@ -57,6 +57,7 @@ Comparison::Comparison(const CompareOptions& options, Progress& progress)
       store_(options.out / "work", options.fresh) {}
 
 Result<CompareReport> Comparison::run() {
+  QUANTLANE_TRY_VOID(check_request());
   QUANTLANE_TRY_VOID(open());
   QUANTLANE_TRY_VOID(prepare_texts());
   QUANTLANE_TRY_VOID(calibrate());

@@ -38,6 +38,8 @@ class Comparison {
   Result<CompareReport> run();
 
  private:
+  // What would only fail at the end of a long run: output folder, margins, target hardware.
+  [[nodiscard]] Result<void> check_request() const;
   Result<void> open();
   Result<void> prepare_texts();
   Result<void> calibrate();

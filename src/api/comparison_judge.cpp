@@ -6,6 +6,7 @@
 #include "bench/machine.h"
 #include "core/check.h"
 #include "core/cpu.h"
+#include "core/file.h"
 #include "recommend/pick.h"
 #include "recommend/throughput_model.h"
 #include "recommend/verdict.h"
@@ -23,6 +24,16 @@ Result<Device> target_device(const std::string& name, ThreadPool& pool) {
 }
 
 }  // namespace
+
+Result<void> Comparison::check_request() const {
+  QUANTLANE_TRY_VOID(check_writable(options_.out / "report.json"));
+  if (const auto margins = margins_in_force(options_.margins); !margins)
+    return std::unexpected(margins.error());
+  if (options_.target == kThisMachine) return {};
+  if (const auto device = find_device(options_.target); !device)
+    return std::unexpected(device.error());
+  return {};
+}
 
 Result<void> Comparison::judge() {
   QUANTLANE_TRY(const Margins margins, margins_in_force(options_.margins));

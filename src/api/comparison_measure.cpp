@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "api/comparison.h"
+#include "api/labelled_progress.h"
 #include "bench/throughput.h"
+#include "core/cancel.h"
 #include "core/check.h"
 #include "core/cpu.h"
 #include "eval/layer_errors.h"
@@ -109,7 +111,9 @@ Result<void> Comparison::evaluate_group(std::span<LaneWork*> group, Runtime& ref
     }
     return {};
   };
-  QUANTLANE_TRY_VOID(score_text(&reference, candidates, chunks_, pool_, progress_, save));
+  LabelledProgress progress(
+      progress_, group.size() == 1 ? group[0]->lane.name : std::to_string(group.size()) + " lanes");
+  QUANTLANE_TRY_VOID(score_text(&reference, candidates, chunks_, pool_, progress, save));
   for (std::size_t i = 0; i < group.size(); ++i) group[i]->scores = std::move(candidates[i].scores);
   return {};
 }
@@ -119,8 +123,9 @@ Result<void> Comparison::measure_noise_floor() {
   QUANTLANE_TRY(const auto second, Runtime::load(reference_));
   Candidate candidate{.runtime = second.get(), .scores = {}, .shape = {.piece = kNoisePiece}};
   const TokenChunks chunks = first_chunks(chunks_, kNoiseChunks);
+  LabelledProgress progress(progress_, "noise floor");
   QUANTLANE_TRY_VOID(
-      score_text(first.get(), std::span(&candidate, 1), chunks, pool_, progress_, {}));
+      score_text(first.get(), std::span(&candidate, 1), chunks, pool_, progress, {}));
   const EvalResult result = summarize(candidate.scores);
   report_.noise_floor = *result.divergence;
   if (report_.reference.ppl <= 0) report_.reference.ppl = result.ppl;
@@ -131,6 +136,7 @@ Result<std::vector<std::vector<std::uint8_t>>> Comparison::answers_of(
     const std::string& name, const std::string& hash,
     const std::shared_ptr<const Checkpoint>& checkpoint) {
   std::unique_ptr<Runtime> runtime;
+  LabelledProgress progress(progress_, name);
   std::vector<std::vector<std::uint8_t>> answers;
   for (const TaskSet& set : task_sets_) {
     std::string text;
@@ -145,7 +151,7 @@ Result<std::vector<std::vector<std::uint8_t>>> Comparison::answers_of(
       if (!runtime) {
         QUANTLANE_TRY(runtime, Runtime::load(checkpoint));
       }
-      QUANTLANE_TRY(right, run_tasks(*runtime, set, pool_, progress_));
+      QUANTLANE_TRY(right, run_tasks(*runtime, set, pool_, progress));
       std::string flags;
       for (const std::uint8_t flag : right) flags += flag != 0 ? '1' : '0';
       QUANTLANE_TRY_VOID(store_.put(record_name, key, Json::object({{"right", flags}})));
@@ -175,6 +181,7 @@ Result<void> Comparison::run_task_sets() {
 
 Result<void> Comparison::measure_errors() {
   for (LaneWork& work : lanes_) {
+    QUANTLANE_TRY_VOID(check_cancel("measuring layer errors"));
     QUANTLANE_TRY(work.report.layer_errors,
                   measure_layer_errors(*reference_, *work.checkpoint, &*statistics_,
                                        kErrorSampleRows, pool_));
@@ -188,8 +195,9 @@ Result<void> Comparison::measure_once(SpeedTarget& target) {
   QUANTLANE_TRY(const auto runtime, Runtime::load(std::move(checkpoint)));
   const std::int64_t context = runtime->config().context_length;
   const std::int64_t prefill = context > 0 ? std::min(kPrefill, context - kDecode) : kPrefill;
+  LabelledProgress progress(progress_, target.name);
   QUANTLANE_TRY(const BenchResult result,
-                measure_throughput(*runtime, prefill, kDecode, kRepeats, pool_, progress_));
+                measure_throughput(*runtime, prefill, kDecode, kRepeats, pool_, progress));
   target.speed.prefill_tok_s = std::max(target.speed.prefill_tok_s, result.prefill_tok_s);
   target.speed.decode_tok_s = std::max(target.speed.decode_tok_s, result.decode_tok_s);
   target.peak_rss_bytes = std::max(target.peak_rss_bytes, peak_rss_bytes());

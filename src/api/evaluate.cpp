@@ -95,6 +95,7 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
 Result<void> write_logits(const fs::path& checkpoint, const fs::path& ids_json, const fs::path& npy,
                           int threads) {
   ThreadPool pool(threads);
+  QUANTLANE_TRY_VOID(check_writable(npy));
   QUANTLANE_TRY(const auto ids, read_ids(ids_json));
   QUANTLANE_TRY(const auto runtime, load_runtime(checkpoint));
   KvCache cache(runtime->config(), static_cast<std::int64_t>(ids.size()));

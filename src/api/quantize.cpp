@@ -27,7 +27,7 @@ Result<void> check_output(const fs::path& out, const fs::path& source, bool forc
                     .expects("a path that does not exist yet")
                     .advise("choose another -o, or add --force to replace it"));
   }
-  return {};
+  return check_writable(out);
 }
 
 Result<Statistics> calibrate(const QuantizeOptions& options,

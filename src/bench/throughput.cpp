@@ -36,7 +36,7 @@ Result<BenchResult> measure_throughput(Runtime& runtime, std::int64_t prefill, s
   BenchResult result;
   result.threads = pool.size();
   std::vector<float> logits;
-  progress.begin("time", static_cast<std::uint64_t>(repeats), "runs");
+  progress.begin("speed", static_cast<std::uint64_t>(repeats), "runs");
   for (int repeat = 0; repeat < repeats; ++repeat) {
     KvCache cache(runtime.config(), prefill + decode);
     const Segment prompt{.tokens = std::span(tokens).first(static_cast<std::size_t>(prefill)),
