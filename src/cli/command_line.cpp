@@ -1,7 +1,10 @@
 // Parsing with CLI11, signals, exit codes: everything between main() and a command.
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -145,16 +148,22 @@ int report_error(const Error& error) {
 
 int run_selected(Command& command, const Common& common, const std::string& line) {
   const bool terminal = isatty(STDERR_FILENO) != 0;
-  ProgressBar progress(common.quiet ? ProgressBar::Style::kQuiet
-                       : terminal   ? ProgressBar::Style::kBar
-                                    : ProgressBar::Style::kLines,
-                       wants_color(STDERR_FILENO));
-  const Io io{.progress = progress,
+  std::optional<ProgressBar> progress;
+  progress.emplace(common.quiet ? ProgressBar::Style::kQuiet
+                   : terminal   ? ProgressBar::Style::kBar
+                                : ProgressBar::Style::kLines,
+                   wants_color(STDERR_FILENO));
+  const Io io{.progress = *progress,
               .json = common.json,
               .color = wants_color(STDOUT_FILENO),
               .width = terminal_width(),
               .command = line};
   const auto result = command.run(io);
+  progress.reset();  // ends the line of an unfinished bar before an error is printed
+  if (result && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)) {
+    return report_error(
+        make_error(ErrorCode::kIo, "writing the result").in("stdout").got(std::strerror(errno)));
+  }
   return result ? static_cast<int>(*result) : report_error(result.error());
 }
 
@@ -194,6 +203,9 @@ int run_command_line(int argc, char** argv) {
     fmt::print(stderr, "error: {}\n", problem);
     return static_cast<int>(ExitCode::kUsage);
   }
+  // A full disk, a file size limit and a closed pipe come back as errors of the write.
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   const std::string chosen = app.get_subcommands()[0]->get_name();

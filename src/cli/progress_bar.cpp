@@ -5,6 +5,8 @@
 #include <cstdio>
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 namespace quantlane::cli {
 namespace {
@@ -12,6 +14,24 @@ namespace {
 constexpr auto kRedraw = std::chrono::milliseconds(100);
 constexpr auto kLineEvery = std::chrono::seconds(10);
 constexpr int kBarCells = 24;
+constexpr int kUsualColumns = 80;
+// Off while a bar is drawn: a line that is too long is cut by the terminal instead of wrapped.
+constexpr const char* kWrapOff = "\x1b[?7l";
+constexpr const char* kWrapOn = "\x1b[?7h";
+
+int terminal_columns() {
+  winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kUsualColumns;
+  return size.ws_col;
+}
+
+// Names of lanes and task files must not move the cursor.
+std::string printable(std::string_view text) {
+  std::string safe(text);
+  std::ranges::replace_if(
+      safe, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '\x7f'; }, '?');
+  return safe;
+}
 
 std::string quantity(double value, std::string_view unit) {
   if (unit == "B") {
@@ -39,7 +59,7 @@ ProgressBar::~ProgressBar() {
 
 void ProgressBar::begin(std::string_view stage, std::uint64_t total, std::string_view unit) {
   const std::scoped_lock lock(mutex_);
-  stage_ = stage;
+  stage_ = printable(stage);
   unit_ = unit;
   total_ = total;
   done_ = 0;
@@ -99,12 +119,17 @@ void ProgressBar::draw(bool final_state) {
                remaining);
     return;
   }
-  const auto filled = std::lround(share * kBarCells);
+  const std::string name = fmt::format("{:<28} ", stage_);
+  const std::string numbers =
+      fmt::format(" {:>3.0f} %  {}/s  {} left", share * 100, quantity(rate, unit_), remaining);
+  const int room = terminal_columns() - 1 - static_cast<int>(name.size() + numbers.size());
+  const int cells = std::clamp(room, 0, kBarCells);
+  const auto filled = std::lround(share * cells);
   std::string bar;
-  for (int i = 0; i < kBarCells; ++i) bar += i < filled ? "█" : "░";
+  for (int i = 0; i < cells; ++i) bar += i < filled ? "█" : "░";
   clear_line();
-  fmt::print(stderr, "{:<28} {}{}{} {:>3.0f} %  {}/s  {} left", stage_, color_ ? "\x1b[36m" : "",
-             bar, color_ ? "\x1b[0m" : "", share * 100, quantity(rate, unit_), remaining);
+  fmt::print(stderr, "{}{}{}{}{}{}{}", kWrapOff, name, color_ ? "\x1b[36m" : "", bar,
+             color_ ? "\x1b[0m" : "", numbers, kWrapOn);
   std::fflush(stderr);
 }
 
