@@ -14,6 +14,35 @@
 namespace quantlane {
 namespace {
 
+// Bits 0-1 of 256 codes: per 128 codes 32 bytes, code 32 p + l in byte l at shift 2 p.
+inline void pack_two_bits(const unsigned char* codes, uint8_t* qs) {
+  for (int half = 0; half < 2; ++half, codes += 128, qs += 32) {
+    for (int l = 0; l < 32; ++l) {
+      qs[l] = static_cast<uint8_t>((codes[l] & 3) | (codes[l + 32] & 3) << 2 |
+                                   (codes[l + 64] & 3) << 4 | (codes[l + 96] & 3) << 6);
+    }
+  }
+}
+
+// Bits 0-3 of 256 codes: per 64 codes 32 bytes, the low nibble of byte l is code l.
+inline void pack_four_bits(const unsigned char* codes, uint8_t* qs) {
+  for (int pair = 0; pair < 4; ++pair, codes += 64, qs += 32) {
+    for (int l = 0; l < 32; ++l) {
+      qs[l] = static_cast<uint8_t>((codes[l] & 15) | (codes[l + 32] & 15) << 4);
+    }
+  }
+}
+
+// The highest bit, `kShift`, of 256 codes: bit p of byte l is that of code 32 p + l.
+template <int kShift>
+inline void pack_bit_planes(const unsigned char* codes, uint8_t* bytes) {
+  for (int p = 0; p < 8; ++p) {
+    for (int l = 0; l < 32; ++l) {
+      bytes[l] = static_cast<uint8_t>(bytes[l] | (codes[32 * p + l] >> kShift) << p);
+    }
+  }
+}
+
 constexpr AffineLayout kLayoutQ2K{
     .sub_blocks = 16, .high_code = 3, .high_scale = 15, .refinements = 2, .rounds = 3};
 
@@ -26,11 +55,7 @@ inline void encode_q2_k(const float* values, const float* importance, int64_t co
     for (int j = 0; j < 16; ++j) {
       block.scales[j] = static_cast<uint8_t>(found.scales[j] | found.minimums[j] << 4);
     }
-    for (int i = 0; i < 64; ++i) {
-      const unsigned char* codes = found.codes + 128 * (i / 32) + i % 32;
-      block.qs[i] =
-          static_cast<uint8_t>(codes[0] | codes[32] << 2 | codes[64] << 4 | codes[96] << 6);
-    }
+    pack_two_bits(found.codes, block.qs);
     store_block(block, b, blocks);
   }
 }
@@ -54,13 +79,8 @@ inline void encode_q3_k(const float* values, const float* importance, int64_t co
     const SymmetricSuperBlock found = encode_symmetric_superblock(source, weight, kLayoutQ3K);
     BlockQ3K block{.hmask = {}, .qs = {}, .scales = {}, .d = found.d};
     for (int j = 0; j < 16; ++j) put_q3_k_scale(block, j, found.scales[j] + 32);
-    for (int i = 0; i < kSuperBlock; ++i) {
-      const int code = found.codes[i];
-      uint8_t& low = block.qs[32 * (i / 128) + i % 32];
-      uint8_t& high = block.hmask[i % 32];
-      low = static_cast<uint8_t>(low | (code & 3) << (2 * (i % 128 / 32)));
-      high = static_cast<uint8_t>(high | (code >> 2) << (i / 32));
-    }
+    pack_two_bits(found.codes, block.qs);
+    pack_bit_planes<2>(found.codes, block.hmask);
     store_block(block, b, blocks);
   }
 }
@@ -77,10 +97,7 @@ inline void encode_q4_k(const float* values, const float* importance, int64_t co
     for (int j = 0; j < 8; ++j) {
       put_scale_pair(block.scales, j, {.scale = found.scales[j], .minimum = found.minimums[j]});
     }
-    for (int i = 0; i < 128; ++i) {
-      const unsigned char* codes = found.codes + 64 * (i / 32) + i % 32;
-      block.qs[i] = static_cast<uint8_t>(codes[0] | codes[32] << 4);
-    }
+    pack_four_bits(found.codes, block.qs);
     store_block(block, b, blocks);
   }
 }
@@ -97,15 +114,8 @@ inline void encode_q5_k(const float* values, const float* importance, int64_t co
     for (int j = 0; j < 8; ++j) {
       put_scale_pair(block.scales, j, {.scale = found.scales[j], .minimum = found.minimums[j]});
     }
-    for (int i = 0; i < 128; ++i) {
-      const unsigned char* codes = found.codes + 64 * (i / 32) + i % 32;
-      block.qs[i] = static_cast<uint8_t>((codes[0] & 15) | (codes[32] & 15) << 4);
-    }
-    for (int l = 0; l < 32; ++l) {
-      unsigned bits = 0;
-      for (int j = 0; j < 8; ++j) bits |= static_cast<unsigned>(found.codes[32 * j + l] >> 4) << j;
-      block.qh[l] = static_cast<uint8_t>(bits);
-    }
+    pack_four_bits(found.codes, block.qs);
+    pack_bit_planes<4>(found.codes, block.qh);
     store_block(block, b, blocks);
   }
 }
@@ -122,14 +132,17 @@ inline void encode_q6_k(const float* values, const float* importance, int64_t co
     const SymmetricSuperBlock found = encode_symmetric_superblock(source, weight, kLayoutQ6K);
     BlockQ6K block{.ql = {}, .qh = {}, .scales = {}, .d = found.d};
     for (int j = 0; j < 16; ++j) block.scales[j] = static_cast<int8_t>(found.scales[j]);
-    for (int i = 0; i < 64; ++i) {
-      const int half = i / 32;
-      const int l = i % 32;
-      const unsigned char* codes = found.codes + 128 * half + l;
-      block.ql[64 * half + l] = static_cast<uint8_t>((codes[0] & 15) | (codes[64] & 15) << 4);
-      block.ql[64 * half + 32 + l] = static_cast<uint8_t>((codes[32] & 15) | (codes[96] & 15) << 4);
-      block.qh[i] = static_cast<uint8_t>(codes[0] >> 4 | (codes[32] >> 4) << 2 |
-                                         (codes[64] >> 4) << 4 | (codes[96] >> 4) << 6);
+    for (int half = 0; half < 2; ++half) {
+      const unsigned char* codes = found.codes + 128 * half;
+      uint8_t* low = block.ql + 64 * half;
+      uint8_t* high = block.qh + 32 * half;
+      for (int l = 0; l < 64; ++l) {
+        low[l] = static_cast<uint8_t>((codes[l] & 15) | (codes[l + 64] & 15) << 4);
+      }
+      for (int l = 0; l < 32; ++l) {
+        high[l] = static_cast<uint8_t>(codes[l] >> 4 | (codes[l + 32] >> 4) << 2 |
+                                       (codes[l + 64] >> 4) << 4 | (codes[l + 96] >> 4) << 6);
+      }
     }
     store_block(block, b, blocks);
   }

@@ -64,32 +64,42 @@ inline LaneVector clamp_lanes(LaneVector value, const LaneVector& low, const Lan
   return low < value ? value : low;
 }
 
+// In pairs at distance 8, 4, 2, 1.
 inline float sum_lanes(const Lanes& terms) {
-  Lanes lanes = terms;
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int l = 0; l < half; ++l) lanes.v[l] += lanes.v[l + half];
-  }
-  return lanes.v[0];
+  const float* v = terms.v;
+  const float a = (v[0] + v[8]) + (v[4] + v[12]);
+  const float b = (v[1] + v[9]) + (v[5] + v[13]);
+  const float c = (v[2] + v[10]) + (v[6] + v[14]);
+  const float d = (v[3] + v[11]) + (v[7] + v[15]);
+  return (a + c) + (b + d);
 }
+inline float higher(float a, float b) { return a < b ? b : a; }
 inline float highest_lane(const Lanes& values) {
-  Lanes lanes = values;
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int l = 0; l < half; ++l) {
-      lanes.v[l] = lanes.v[l] < lanes.v[l + half] ? lanes.v[l + half] : lanes.v[l];
-    }
+  LaneVector highest = load_lanes(values.v);
+  for (int h = kVectorLanes; h < kLanes; h += kVectorLanes) {
+    const LaneVector next = load_lanes(values.v + h);
+    highest = highest < next ? next : highest;
   }
-  return lanes.v[0];
+  float v[kVectorLanes];
+  store_lanes(highest, v);
+  float result = higher(higher(v[0], v[1]), higher(v[2], v[3]));
+  for (int l = 4; l < kVectorLanes; l += 4) {
+    result = higher(result, higher(higher(v[l], v[l + 1]), higher(v[l + 2], v[l + 3])));
+  }
+  return result;
 }
 // The first lane that holds the largest (smallest) value; no lane may be NaN.
 inline int index_of_largest(const Lanes& lanes) {
   const float highest = highest_lane(lanes);
-  int index = 0;
-  for (int l = kLanes - 1; l >= 0; --l) index = lanes.v[l] == highest ? l : index;
-  return index;
+  unsigned found = 0;
+  for (int l = 0; l < kLanes; ++l) found |= lanes.v[l] == highest ? 1U << l : 0U;
+  return __builtin_ctz(found | 1U << (kLanes - 1));
 }
 inline int index_of_smallest(const Lanes& lanes) {
   Lanes negated;
-  for (int l = 0; l < kLanes; ++l) negated.v[l] = -lanes.v[l];
+  for (int h = 0; h < kLanes; h += kVectorLanes) {
+    store_lanes(-load_lanes(lanes.v + h), negated.v + h);
+  }
   return index_of_largest(negated);
 }
 
@@ -260,6 +270,12 @@ inline void affine_errors(const float* x, const float* w, int count, const Lanes
     store_lanes(sum_qq, sums.qq.v + h);
     store_lanes(sum_xq, sums.xq.v + h);
   }
+}
+
+// Integers of `count` floats that are whole numbers in 0..255; without conditions, so that every
+// compiler vectorises it.
+inline void store_codes(const float* whole, int count, unsigned char* codes) {
+  for (int i = 0; i < count; ++i) codes[i] = static_cast<unsigned char>(static_cast<int>(whole[i]));
 }
 
 }  // namespace

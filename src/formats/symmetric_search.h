@@ -6,6 +6,8 @@
 namespace quantlane {
 namespace {
 
+constexpr int kMaxBlock = 32;
+
 // The least-squares scale for the codes of each candidate explains (sum w x q)^2 / sum w q^2 of
 // sum w x^2; returns the scale that explains most, 0 where none does.
 inline float best_explained_scale(const Lanes& xq, const Lanes& qq) {
@@ -58,7 +60,7 @@ inline float settle_symmetric_scale(const float* x, const float* w, int count, c
   return scale.v[index_of_smallest(error)];
 }
 
-// Codes under a stored scale, as stored (from 0).
+// Codes under a stored scale, as stored (from 0); count is 16 or 32.
 template <class Codes>
 inline void symmetric_codes(const float* x, int count, float scale, const Codes& codes,
                             unsigned char* stored) {
@@ -67,8 +69,15 @@ inline void symmetric_codes(const float* x, int count, float scale, const Codes&
     stored[i] = static_cast<unsigned char>(nearest_index(factor * x[i], codes));
   }
 }
-
-constexpr int kMaxBlock = 32;
+inline void symmetric_codes(const float* x, int count, float scale, const CodeRange& codes,
+                            unsigned char* stored) {
+  const float factor = scale == 0.0F ? 0.0F : 1.0F / scale;
+  float whole[kMaxBlock];
+  for (int i = 0; i < count; i += kVectorLanes) {
+    store_lanes(nearest_code(factor * load_lanes(x + i), codes) - codes.low, whole + i);
+  }
+  store_codes(whole, count, stored);
+}
 
 struct StoredSymmetric {
   unsigned short d = 0;                 // binary16

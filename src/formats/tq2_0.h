@@ -1,5 +1,6 @@
-// tq2_0 (ggml id 35): 256 values in 66 bytes = qs[64], f16 d; value = d * (code - 1). Per 128 values
-// 32 bytes: value 32 p + l has its 2 bits in byte l at shift 2 p. docs/formats/ggml-other.md.
+// tq2_0 (ggml id 35): 256 values in 66 bytes = qs[64], f16 d; value = d * (code - 1). Per 128
+// values 32 bytes: value 32 p + l has its 2 bits in byte l at shift 2 p.
+// docs/formats/ggml-other.md.
 #pragma once
 #include <cstdint>
 
