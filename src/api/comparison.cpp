@@ -48,6 +48,12 @@ void apply_summary(const Json& json, LaneReport& report) {
   for (const Json& notice : json["notices"].items()) report.notices.emplace_back(notice.string());
 }
 
+Result<void> check_memory(const std::shared_ptr<const Checkpoint>& checkpoint) {
+  const auto runtime = Runtime::load(checkpoint);
+  if (!runtime) return std::unexpected(runtime.error());
+  return {};
+}
+
 }  // namespace
 
 Comparison::Comparison(const CompareOptions& options, Progress& progress)
@@ -97,6 +103,8 @@ Result<void> Comparison::open() {
     work.report.artifact = artefact_path(options_.out, work.lane);
     lanes_.push_back(std::move(work));
   }
+  // A model that cannot run here is refused before all its bytes are read for their hash.
+  QUANTLANE_TRY_VOID(check_memory(reference_));
   QUANTLANE_TRY(reference_hash_, reference_->content_hash());
   report_.tool_version = version();
   report_.created = utc_now();
