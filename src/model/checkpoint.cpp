@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "core/cancel.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "core/hash.h"
@@ -191,6 +192,7 @@ Result<void> add_file(const std::filesystem::path& path, ContentHash& hash) {
   QUANTLANE_TRY(const MappedFile file, MappedFile::open(path));
   const auto bytes = file.bytes();
   for (std::uint64_t at = 0; at < bytes.size(); at += kPiece) {
+    QUANTLANE_TRY_VOID(check_cancel("hashing a checkpoint"));
     const std::uint64_t size = std::min<std::uint64_t>(kPiece, bytes.size() - at);
     hash.add(bytes.subspan(at, size));
     file.drop(at, size);
