@@ -105,6 +105,8 @@ Result<void> Comparison::open() {
   }
   // A model that cannot run here is refused before all its bytes are read for their hash.
   QUANTLANE_TRY_VOID(check_memory(reference_));
+  // Before the hash, which reads every byte: a model that does not fit is refused at once.
+  if (const auto fits = Runtime::load(reference_); !fits) return std::unexpected(fits.error());
   QUANTLANE_TRY(reference_hash_, reference_->content_hash());
   report_.tool_version = version();
   report_.created = utc_now();
