@@ -8,11 +8,12 @@ namespace {
 
 inline BlockMoments block_moments(const float* x, const float* w, int count) {
   const BlockExtremes extremes = block_extremes(x, count);
-  BlockMoments moments{.low = extremes.low, .high = extremes.high, .weight = 0, .mean = 0};
-  float sum;
-  weighted_sums(x, w, count, moments.weight, sum);
-  moments.mean = moments.weight > 0 ? sum / moments.weight : 0.5F * (extremes.low + extremes.high);
-  return moments;
+  const WeightedSums sums = weighted_sums(x, w, count);
+  const float middle = 0.5F * (extremes.low + extremes.high);
+  return {.low = extremes.low,
+          .high = extremes.high,
+          .weight = sums.weight,
+          .mean = sums.weight > 0 ? sums.moment / sums.weight : middle};
 }
 
 struct ExplainedFit {

@@ -26,7 +26,7 @@ struct BlockEncoders {
   EncodeBlocks iq4_xs;
   EncodeBlocks mxfp4;
   EncodeBlocks nvfp4;
-  // The passes of the group formats; see lanes.h, affine_search.h, e4m3_search.h.
+  // For the group formats: candidate_sums.h, affine_search.h, e4m3_search.h.
   void (*symmetric_sums)(const float* x, const float* w, int count, const Lanes& inverse,
                          const CodeRange& codes, Lanes& xq, Lanes& qq);
   void (*symmetric_errors)(const float* x, const float* w, int count, const Lanes& scale,

@@ -8,12 +8,12 @@ namespace quantlane {
 namespace {
 
 inline float float_of_bits(unsigned bits) {
-  float value;
+  float value = 0;
   __builtin_memcpy(&value, &bits, sizeof value);
   return value;
 }
 inline unsigned bits_of_float(float value) {
-  unsigned bits;
+  unsigned bits = 0;
   __builtin_memcpy(&bits, &value, sizeof bits);
   return bits;
 }
@@ -74,10 +74,7 @@ inline bool importance_weights(const float* importance, int count, float* w) {
 // too. Why not here: docs/measurements/encoder-weights.md.
 inline void block_weights(const float* x, const float* importance, int count, float* w) {
   if (importance_weights(importance, count, w)) return;
-  float sum;
-  float sum_of_squares;
-  weighted_sums(x, x, count, sum, sum_of_squares);
-  const float mean_square = sum_of_squares / static_cast<float>(count);
+  const float mean_square = weighted_sums(x, x, count).moment / static_cast<float>(count);
   for (int i = 0; i < count; ++i) w[i] = __builtin_sqrtf(mean_square + x[i] * x[i]);
 }
 

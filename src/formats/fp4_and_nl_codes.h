@@ -1,6 +1,6 @@
 // Code sets that are not a range of integers: the table of iq4_nl and iq4_xs, and E2M1 (FP4) of
-// mxfp4 and nvfp4 counted in halves. Overload set as described in lanes.h, internal linkage for the
-// reason given there.
+// mxfp4 and nvfp4 counted in halves. Overload set as described in candidate_sums.h, internal
+// linkage for the reason given in lanes.h.
 #pragma once
 #include "formats/lanes.h"
 

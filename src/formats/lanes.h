@@ -134,8 +134,11 @@ inline float largest_magnitude(const float* x, int count) {
   const BlockExtremes extremes = block_extremes(x, count);
   return extremes.high < -extremes.low ? -extremes.low : extremes.high;
 }
-// sum w, and sum w x.
-inline void weighted_sums(const float* x, const float* w, int count, float& weight, float& moment) {
+struct WeightedSums {
+  float weight;  // sum w
+  float moment;  // sum w x
+};
+inline WeightedSums weighted_sums(const float* x, const float* w, int count) {
   Lanes weights;
   Lanes moments;
   const int whole = count / kLanes * kLanes;
@@ -143,139 +146,19 @@ inline void weighted_sums(const float* x, const float* w, int count, float& weig
     LaneVector sum_w{};
     LaneVector sum_wx{};
     for (int i = h; i < whole; i += kLanes) {
-      const LaneVector weight_of_value = load_lanes(w + i);
-      sum_w += weight_of_value;
-      sum_wx += weight_of_value * load_lanes(x + i);
+      const LaneVector weight = load_lanes(w + i);
+      sum_w += weight;
+      sum_wx += weight * load_lanes(x + i);
     }
     store_lanes(sum_w, weights.v + h);
     store_lanes(sum_wx, moments.v + h);
   }
-  weight = sum_lanes(weights);
-  moment = sum_lanes(moments);
+  WeightedSums sums{.weight = sum_lanes(weights), .moment = sum_lanes(moments)};
   for (int i = whole; i < count; ++i) {
-    weight += w[i];
-    moment += w[i] * x[i];
+    sums.weight += w[i];
+    sums.moment += w[i] * x[i];
   }
-}
-
-// The codes of a symmetric format, as an overload set: nearest_code (lanes), nearest_index (of one
-// value: the code as stored, from 0), lowest_code, highest_code. Here the integers of a range, half
-// to even; fp4_and_nl_codes.h has others.
-inline LaneVector nearest_code(const LaneVector& value, const CodeRange& range) {
-  const LaneVector low = LaneVector{} + range.low;
-  const LaneVector high = LaneVector{} + range.high;
-  return (clamp_lanes(value, low, high) + kRoundMagic) - kRoundMagic;
-}
-inline int nearest_index(float value, const CodeRange& range) {
-  float q = value < range.high ? value : range.high;
-  q = range.low < q ? q : range.low;
-  q = (q + kRoundMagic) - kRoundMagic;
-  return static_cast<int>(q - range.low);
-}
-inline float lowest_code(const CodeRange& range) { return range.low; }
-inline float highest_code(const CodeRange& range) { return range.high; }
-
-// q = nearest code of x * inverse; xq = sum w x q, qq = sum w q^2.
-template <class Codes>
-inline void symmetric_sums(const float* x, const float* w, int count, const Lanes& inverse,
-                           const Codes& codes, Lanes& xq, Lanes& qq) {
-  for (int h = 0; h < kLanes; h += kVectorLanes) {
-    const LaneVector factor = load_lanes(inverse.v + h);
-    LaneVector sum_xq{};
-    LaneVector sum_qq{};
-    for (int i = 0; i < count; ++i) {
-      const LaneVector q = nearest_code(factor * x[i], codes);
-      const LaneVector wq = q * w[i];
-      sum_xq += wq * x[i];
-      sum_qq += wq * q;
-    }
-    store_lanes(sum_xq, xq.v + h);
-    store_lanes(sum_qq, qq.v + h);
-  }
-}
-
-// The same with `scale` fixed: error = sum w (x - scale q)^2 besides the sums of the codes.
-template <class Codes>
-inline void symmetric_errors(const float* x, const float* w, int count, const Lanes& scale,
-                             const Codes& codes, Lanes& error, Lanes& xq, Lanes& qq) {
-  for (int h = 0; h < kLanes; h += kVectorLanes) {
-    const LaneVector step = load_lanes(scale.v + h);
-    const LaneVector factor = step == 0.0F ? LaneVector{} : 1.0F / step;
-    LaneVector sum_error{};
-    LaneVector sum_xq{};
-    LaneVector sum_qq{};
-    for (int i = 0; i < count; ++i) {
-      const LaneVector q = nearest_code(factor * x[i], codes);
-      const LaneVector difference = step * q - x[i];
-      const LaneVector wq = q * w[i];
-      sum_error += difference * difference * w[i];
-      sum_xq += wq * x[i];
-      sum_qq += wq * q;
-    }
-    store_lanes(sum_error, error.v + h);
-    store_lanes(sum_xq, xq.v + h);
-    store_lanes(sum_qq, qq.v + h);
-  }
-}
-
-// q = clamp(round((x + minimum) * inverse), 0, high); x here may be any shifted copy of the values.
-inline void affine_sums(const float* x, const float* w, int count, const Lanes& inverse,
-                        const Lanes& minimum, float high_code, AffineSums& sums) {
-  const LaneVector high = LaneVector{} + high_code;
-  for (int h = 0; h < kLanes; h += kVectorLanes) {
-    const LaneVector factor = load_lanes(inverse.v + h);
-    const LaneVector shift = load_lanes(minimum.v + h);
-    LaneVector sum_q{};
-    LaneVector sum_qq{};
-    LaneVector sum_xq{};
-    for (int i = 0; i < count; ++i) {
-      LaneVector q = clamp_lanes((shift + x[i]) * factor, LaneVector{}, high);
-      q = (q + kRoundMagic) - kRoundMagic;
-      const LaneVector wq = q * w[i];
-      sum_q += wq;
-      sum_qq += wq * q;
-      sum_xq += wq * x[i];
-    }
-    store_lanes(sum_q, sums.q.v + h);
-    store_lanes(sum_qq, sums.qq.v + h);
-    store_lanes(sum_xq, sums.xq.v + h);
-  }
-}
-
-// The same with scale and minimum fixed, and the error of each candidate.
-inline void affine_errors(const float* x, const float* w, int count, const Lanes& scale,
-                          const Lanes& minimum, float high_code, AffineSums& sums) {
-  const LaneVector high = LaneVector{} + high_code;
-  for (int h = 0; h < kLanes; h += kVectorLanes) {
-    const LaneVector step = load_lanes(scale.v + h);
-    const LaneVector shift = load_lanes(minimum.v + h);
-    const LaneVector factor = step == 0.0F ? LaneVector{} : 1.0F / step;
-    LaneVector sum_error{};
-    LaneVector sum_q{};
-    LaneVector sum_qq{};
-    LaneVector sum_xq{};
-    for (int i = 0; i < count; ++i) {
-      const LaneVector shifted = shift + x[i];
-      LaneVector q = clamp_lanes(shifted * factor, LaneVector{}, high);
-      q = (q + kRoundMagic) - kRoundMagic;
-      const LaneVector difference = step * q - shifted;
-      const LaneVector wq = q * w[i];
-      sum_error += difference * difference * w[i];
-      sum_q += wq;
-      sum_qq += wq * q;
-      sum_xq += wq * x[i];
-    }
-    store_lanes(sum_error, sums.error.v + h);
-    store_lanes(sum_q, sums.q.v + h);
-    store_lanes(sum_qq, sums.qq.v + h);
-    store_lanes(sum_xq, sums.xq.v + h);
-  }
-}
-
-// Integers of `count` floats that are whole numbers in 0..255; without conditions, so that every
-// compiler vectorises it.
-inline void store_codes(const float* whole, int count, unsigned char* codes) {
-  for (int i = 0; i < count; ++i) codes[i] = static_cast<unsigned char>(static_cast<int>(whole[i]));
+  return sums;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // reason given in lanes.h.
 #pragma once
 #include "formats/block_values.h"
+#include "formats/candidate_sums.h"
 
 namespace quantlane {
 namespace {
