@@ -34,7 +34,7 @@ struct AxisVerdict {
   double margin = 0;              // the largest acceptable loss
   std::string unit;               // "nats", "ratio", "points", …
   std::int64_t more_samples = 0;  // about this many more would decide; 0 when decided
-  bool gates = true;  // false: reported only, because the reference itself is at chance
+  bool gates = true;              // false: reported only, because the reference itself is at chance
 };
 
 struct Quality {

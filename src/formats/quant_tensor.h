@@ -14,10 +14,11 @@ struct QuantTensor {
   Scheme scheme;
   std::int64_t rows = 0;
   std::int64_t cols = 0;
-  std::vector<std::int8_t> codes;   // [rows, cols]
-  std::vector<float> scales;        // [rows, groups] ([1] for kTensor), already rounded to scale_dtype
-  std::vector<std::int8_t> zeros;   // [rows, groups], empty when symmetric; same range as the codes
-  std::vector<std::int32_t> group_of_column;  // [cols], empty = column / group_size (act-order files)
+  std::vector<std::int8_t> codes;  // [rows, cols]
+  std::vector<float> scales;  // [rows, groups] ([1] for kTensor), already rounded to scale_dtype
+  std::vector<std::int8_t> zeros;  // [rows, groups], empty when symmetric; same range as the codes
+  std::vector<std::int32_t>
+      group_of_column;  // [cols], empty = column / group_size (act-order files)
 
   // values: [count, cols], row-major, of rows [begin, begin + count).
   void decode_rows(std::int64_t begin, std::int64_t count, float* values) const;

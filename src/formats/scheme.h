@@ -21,7 +21,7 @@ struct Scheme {
   int bits = 4;  // int: 2..8; float: 8 = E4M3
   bool symmetric = true;
   Granularity granularity = Granularity::kGroup;
-  int group_size = 0;  // values of one row that share a scale; only for kGroup
+  int group_size = 0;                // values of one row that share a scale; only for kGroup
   DType scale_dtype = DType::kBF16;  // kBF16, kF16 or kF32: how scales are stored, hence rounded
 
   static Result<Scheme> parse(std::string_view spelling);

@@ -12,14 +12,20 @@ namespace {
 
 // Tags: safetensors' Dtype names. Ids: ggml.h (enum ggml_type).
 constexpr std::array kTable = {
-    DTypeRow{DType::kF32, "f32", "F32", 0, 4},      DTypeRow{DType::kF16, "f16", "F16", 1, 2},
-    DTypeRow{DType::kBF16, "bf16", "BF16", 30, 2},  DTypeRow{DType::kF64, "f64", "F64", 28, 8},
+    DTypeRow{DType::kF32, "f32", "F32", 0, 4},
+    DTypeRow{DType::kF16, "f16", "F16", 1, 2},
+    DTypeRow{DType::kBF16, "bf16", "BF16", 30, 2},
+    DTypeRow{DType::kF64, "f64", "F64", 28, 8},
     DTypeRow{DType::kF8E4M3, "f8_e4m3", "F8_E4M3", -1, 1},
     DTypeRow{DType::kF8E5M2, "f8_e5m2", "F8_E5M2", -1, 1},
-    DTypeRow{DType::kI8, "i8", "I8", 24, 1},        DTypeRow{DType::kI16, "i16", "I16", 25, 2},
-    DTypeRow{DType::kI32, "i32", "I32", 26, 4},     DTypeRow{DType::kI64, "i64", "I64", 27, 8},
-    DTypeRow{DType::kU8, "u8", "U8", -1, 1},        DTypeRow{DType::kU16, "u16", "U16", -1, 2},
-    DTypeRow{DType::kU32, "u32", "U32", -1, 4},     DTypeRow{DType::kU64, "u64", "U64", -1, 8},
+    DTypeRow{DType::kI8, "i8", "I8", 24, 1},
+    DTypeRow{DType::kI16, "i16", "I16", 25, 2},
+    DTypeRow{DType::kI32, "i32", "I32", 26, 4},
+    DTypeRow{DType::kI64, "i64", "I64", 27, 8},
+    DTypeRow{DType::kU8, "u8", "U8", -1, 1},
+    DTypeRow{DType::kU16, "u16", "U16", -1, 2},
+    DTypeRow{DType::kU32, "u32", "U32", -1, 4},
+    DTypeRow{DType::kU64, "u64", "U64", -1, 8},
     DTypeRow{DType::kBool, "bool", "BOOL", -1, 1},
 };
 
@@ -46,9 +52,7 @@ void decode_numbers(const std::byte* source, std::int64_t count, float* values) 
 }
 
 // E5M2 is binary16 without its low byte.
-float e5m2_to_f32(std::uint8_t code) {
-  return f16_to_f32(static_cast<std::uint16_t>(code << 8));
-}
+float e5m2_to_f32(std::uint8_t code) { return f16_to_f32(static_cast<std::uint16_t>(code << 8)); }
 
 }  // namespace
 
@@ -78,21 +82,36 @@ bool is_float(DType dtype) {
 
 void decode_plain(DType dtype, const std::byte* source, std::int64_t count, float* values) {
   switch (dtype) {
-    case DType::kF32: std::memcpy(values, source, static_cast<std::size_t>(count) * 4); return;
-    case DType::kF16: return decode_each<std::uint16_t>(source, count, values, f16_to_f32);
-    case DType::kBF16: return decode_each<std::uint16_t>(source, count, values, bf16_to_f32);
-    case DType::kF64: return decode_numbers<double>(source, count, values);
-    case DType::kF8E4M3: return decode_each<std::uint8_t>(source, count, values, e4m3_to_f32);
-    case DType::kF8E5M2: return decode_each<std::uint8_t>(source, count, values, e5m2_to_f32);
-    case DType::kI8: return decode_numbers<std::int8_t>(source, count, values);
-    case DType::kI16: return decode_numbers<std::int16_t>(source, count, values);
-    case DType::kI32: return decode_numbers<std::int32_t>(source, count, values);
-    case DType::kI64: return decode_numbers<std::int64_t>(source, count, values);
+    case DType::kF32:
+      std::memcpy(values, source, static_cast<std::size_t>(count) * 4);
+      return;
+    case DType::kF16:
+      return decode_each<std::uint16_t>(source, count, values, f16_to_f32);
+    case DType::kBF16:
+      return decode_each<std::uint16_t>(source, count, values, bf16_to_f32);
+    case DType::kF64:
+      return decode_numbers<double>(source, count, values);
+    case DType::kF8E4M3:
+      return decode_each<std::uint8_t>(source, count, values, e4m3_to_f32);
+    case DType::kF8E5M2:
+      return decode_each<std::uint8_t>(source, count, values, e5m2_to_f32);
+    case DType::kI8:
+      return decode_numbers<std::int8_t>(source, count, values);
+    case DType::kI16:
+      return decode_numbers<std::int16_t>(source, count, values);
+    case DType::kI32:
+      return decode_numbers<std::int32_t>(source, count, values);
+    case DType::kI64:
+      return decode_numbers<std::int64_t>(source, count, values);
     case DType::kBool:
-    case DType::kU8: return decode_numbers<std::uint8_t>(source, count, values);
-    case DType::kU16: return decode_numbers<std::uint16_t>(source, count, values);
-    case DType::kU32: return decode_numbers<std::uint32_t>(source, count, values);
-    case DType::kU64: return decode_numbers<std::uint64_t>(source, count, values);
+    case DType::kU8:
+      return decode_numbers<std::uint8_t>(source, count, values);
+    case DType::kU16:
+      return decode_numbers<std::uint16_t>(source, count, values);
+    case DType::kU32:
+      return decode_numbers<std::uint32_t>(source, count, values);
+    case DType::kU64:
+      return decode_numbers<std::uint64_t>(source, count, values);
   }
 }
 

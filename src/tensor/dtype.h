@@ -8,7 +8,21 @@
 namespace quantlane {
 
 enum class DType : std::uint8_t {
-  kF32, kF16, kBF16, kF64, kF8E4M3, kF8E5M2, kI8, kI16, kI32, kI64, kU8, kU16, kU32, kU64, kBool,
+  kF32,
+  kF16,
+  kBF16,
+  kF64,
+  kF8E4M3,
+  kF8E5M2,
+  kI8,
+  kI16,
+  kI32,
+  kI64,
+  kU8,
+  kU16,
+  kU32,
+  kU64,
+  kBool,
 };
 
 struct DTypeRow {
