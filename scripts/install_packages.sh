@@ -3,7 +3,7 @@
 # Does nothing, and touches no network, when all are there.
 set -euo pipefail
 
-mapfile -t wanted < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$@")
+mapfile -t wanted < <(sed -e 's/#.*//' "$@" | awk 'NF { print $1 }')
 if ! command -v dpkg-query >/dev/null; then
   # Not Debian: trust that the tools are there, and say what is needed when the first one is not.
   if command -v cmake >/dev/null && command -v ninja >/dev/null && command -v c++ >/dev/null; then
