@@ -61,6 +61,8 @@ Result<void> Comparison::evaluate() {
       work.scores =
           TokenScores::load(store_.path("scores-" + file_name_of(work.lane.name) + ".safetensors"),
                             evaluation_key(work.artefact_hash));
+      // An earlier run may have scored more chunks than this one asks for.
+      work.scores.keep_first(wanted);
     }
     if (work.scores.count() < wanted) open.push_back(&work);
   }

@@ -24,6 +24,12 @@ void drop(std::vector<T>& values, std::int64_t count) {
   values.erase(values.begin(), values.begin() + std::clamp<std::int64_t>(count, 0, size));
 }
 
+template <class T>
+void keep(std::vector<T>& values, std::int64_t count) {
+  const auto size = static_cast<std::int64_t>(values.size());
+  values.resize(static_cast<std::size_t>(std::clamp<std::int64_t>(count, 0, size)));
+}
+
 std::vector<double> widen(const auto& values) { return {values.begin(), values.end()}; }
 
 double mean(const auto& values) {
@@ -92,6 +98,14 @@ void TokenScores::drop_first(std::int64_t count) {
   drop(reference_nll, count);
   drop(kld, count);
   drop(same_top, count);
+}
+
+void TokenScores::keep_first(std::int64_t count) {
+  keep(nll, count);
+  keep(chunk, count);
+  keep(reference_nll, count);
+  keep(kld, count);
+  keep(same_top, count);
 }
 
 Result<void> TokenScores::save(const std::filesystem::path& path, const std::string& key) const {

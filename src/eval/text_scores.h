@@ -23,6 +23,8 @@ struct TokenScores {
   void append(const TokenScores& other);
   // Removes the first `count` entries, at most all; none when `count` is negative.
   void drop_first(std::int64_t count);
+  // Removes all but the first `count` entries.
+  void keep_first(std::int64_t count);
 
   // For resuming: saved whole after each pass, tagged with `key` (what was scored, under what).
   Result<void> save(const std::filesystem::path& path, const std::string& key) const;
