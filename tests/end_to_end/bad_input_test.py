@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Damaged, contradictory, oversized and unknown checkpoints and texts."""
+
+import os
+import shutil
+import struct
+import unittest
+
+from program import (CANARY, COMPARE, TEXT, ProgramTest, edit_json, read_safetensors,
+                     write_safetensors)
+
+MATRIX = "model.layers.1.mlp.up_proj.weight"
+
+
+class Texts(ProgramTest):
+    def test_invalid_utf8_is_named_with_its_offset(self):
+        text = self.folder / "text.txt"
+        text.write_bytes(b"x" * 5000 + b"\xc3(" + b"y" * 5000)
+        for command in (["eval", CANARY, "--text", text, "--chunk", "64"],
+                        [*COMPARE, "--text", text], [*COMPARE, "--calibration-text", text],
+                        ["quantize", CANARY, "w4a16", "-o", "out", "--calibration-text", text],
+                        ["eval", CANARY, "--text", text, "--chunk", "64", "--stride", "32"]):
+            self.refused(*command, says=[text, "offset:   5000", "UTF-8"])
+        self.assertFalse((self.folder / "out").exists())
+
+    def test_a_text_too_short_is_refused(self):
+        text = self.folder / "text.txt"
+        for content in ("", "Once upon a time."):
+            text.write_text(content)
+            self.refused("eval", CANARY, "--text", text, says=[text])
+            self.refused(*COMPARE, "--text", text, says=[text])
+            self.refused(*COMPARE, "--calibration-text", text, says=[text])
+
+    def test_calibrating_on_the_evaluation_text_is_refused(self):
+        self.refused(*COMPARE, "--text", TEXT, "--calibration-text", TEXT,
+                     says=[TEXT, "--calibration-text"])
+
+    def test_bad_task_files_are_named_with_the_line(self):
+        tasks = self.folder / "tasks.jsonl"
+        for line in ('{"prompt": "a"}', '{"prompt": "a", "answer": ""}', "{", "[]", "\xff"):
+            tasks.write_bytes(b'{"prompt": "a", "answer": "b"}\n' + line.encode("latin-1") + b"\n")
+            self.refused(*COMPARE, "--workload", tasks, says=[tasks, "line 2"])
+        self.assertFalse((self.folder / "compare-out").exists())
+
+
+class Checkpoints(ProgramTest):
+    def all_refuse(self, checkpoint, says):
+        """Every command that reads a checkpoint refuses it and leaves nothing behind."""
+        for command in (["eval", checkpoint, "--chunk", "64", "--chunks", "1"],
+                        ["quantize", checkpoint, "fp8", "-o", "out"],
+                        ["quantize", checkpoint, "gguf:q8_0", "-o", "out.gguf"],
+                        ["compare", checkpoint, *COMPARE[2:], "--out", "out"]):
+            self.refused(*command, says=says)
+            self.assertFalse((self.folder / "out").exists(), command)
+            self.assertFalse((self.folder / "out.gguf").exists(), command)
+            self.assertEqual(self.partials(), [], command)
+
+    def test_a_config_that_contradicts_the_tensors(self):
+        for key, value in (("hidden_size", 512), ("num_hidden_layers", 99), ("vocab_size", 4097),
+                           ("num_attention_heads", 7), ("intermediate_size", 0),
+                           ("num_key_value_heads", -1)):
+            with self.subTest(key=key):
+                model = self.copy_of_canary(f"model-{key}")
+                edit_json(model / "config.json", **{key: value})
+                self.all_refuse(model, says=[model])
+                shutil.rmtree(model)
+
+    def test_config_files_that_are_no_config(self):
+        model = self.copy_of_canary()
+        for content in (b"", b"{", b"[]", b"null", b'{"architectures": 3}', b"\xff\xfe",
+                        b"[" * 100000, b'{"architectures": ["LlamaForCausalLM"]}'):
+            with self.subTest(content=content[:40]):
+                (model / "config.json").write_bytes(content)
+                self.all_refuse(model, says=[model])
+
+    def test_files_that_a_checkpoint_lacks(self):
+        for name in ("config.json", "model.safetensors", "tokenizer.json"):
+            with self.subTest(name=name):
+                model = self.copy_of_canary(f"without-{name}")
+                (model / name).unlink()
+                self.refused("eval", model, "--chunk", "64", "--chunks", "1", says=[model])
+
+    def test_a_missing_shard_is_named(self):
+        model = self.copy_of_canary()
+        header, tensors = read_safetensors(model / "model.safetensors")
+        (model / "model.safetensors").rename(model / "model-00001-of-00002.safetensors")
+        names = [name for name in header if name != "__metadata__"]
+        index = {name: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, name in enumerate(names)}
+        (model / "model.safetensors.index.json").write_text(
+            '{"metadata": {}, "weight_map": ' + str(index).replace("'", '"') + "}")
+        self.all_refuse(model, says=["model-00002-of-00002.safetensors"])
+
+    def test_truncated_safetensors(self):
+        model = self.copy_of_canary()
+        whole = (model / "model.safetensors").read_bytes()
+        (header,) = struct.unpack_from("<Q", whole)
+        lengths = [0, 1, 7, 8, 9, 100, 7 + header, 8 + header, 9 + header, len(whole) // 2,
+                   len(whole) - 4096, len(whole) - 1]
+        for length in lengths:
+            with self.subTest(length=length):
+                (model / "model.safetensors").write_bytes(whole[:length])
+                self.refused("eval", model, "--chunk", "64", "--chunks", "1",
+                             says=[model / "model.safetensors"])
+                self.refused("quantize", model, "fp8", "-o", "out", says=["model.safetensors"])
+                self.assertFalse((self.folder / "out").exists())
+
+    def test_truncated_gguf(self):
+        self.succeeds("quantize", CANARY, "gguf:q8_0", "-o", "m.gguf")
+        path = self.folder / "m.gguf"
+        whole = path.read_bytes()
+        for length in (0, 3, 4, 8, 23, 24, 25, 1000, 50000, len(whole) // 2, len(whole) - 1):
+            with self.subTest(length=length):
+                path.write_bytes(whole[:length])
+                self.refused("eval", path, "--chunk", "64", "--chunks", "1", says=[path])
+
+    def test_a_nan_weight_is_found_before_anything_is_written(self):
+        model = self.copy_of_canary()
+        header, tensors = read_safetensors(model / "model.safetensors")
+        offset = header[MATRIX]["data_offsets"][0] + 2 * 12345
+        tensors[offset:offset + 2] = b"\xc0\x7f"
+        write_safetensors(model / "model.safetensors", header, tensors)
+        self.refused("inspect", model)
+        self.assertIn(MATRIX, self.run_program("inspect", model).output)
+        for lane, out in (("fp8", "out"), ("w4a16", "out"), ("gguf:q4_k_m", "out.gguf")):
+            self.refused("quantize", model, lane, "-o", out, "--data-free", says=[MATRIX.removesuffix(".weight")])
+            self.assertFalse((self.folder / out).exists())
+        self.refused("compare", model, *COMPARE[2:], "--out", "report")
+        self.assertEqual(self.partials(), [])
+
+    def test_a_model_too_big_for_memory(self):
+        # 3 TiB of bf16 in one sparse file, whose header and configuration agree.
+        hidden, feed, layers, vocab = 16384, 65536, 400, 4096
+        model = self.copy_of_canary()
+        (model / "model.safetensors").unlink()
+        edit_json(model / "config.json", hidden_size=hidden, intermediate_size=feed,
+                  num_hidden_layers=layers, num_attention_heads=128, num_key_value_heads=128,
+                  head_dim=128, tie_word_embeddings=True)
+        shapes = {"model.embed_tokens.weight": [vocab, hidden], "model.norm.weight": [hidden]}
+        for layer in range(layers):
+            prefix = f"model.layers.{layer}."
+            for name in ("input_layernorm", "post_attention_layernorm"):
+                shapes[f"{prefix}{name}.weight"] = [hidden]
+            for name in ("q", "k", "v", "o"):
+                shapes[f"{prefix}self_attn.{name}_proj.weight"] = [hidden, hidden]
+            shapes[f"{prefix}mlp.gate_proj.weight"] = [feed, hidden]
+            shapes[f"{prefix}mlp.up_proj.weight"] = [feed, hidden]
+            shapes[f"{prefix}mlp.down_proj.weight"] = [hidden, feed]
+        header, end = {}, 0
+        for name, shape in shapes.items():
+            begin, end = end, end + 2 * shape[0] * (shape[1] if len(shape) == 2 else 1)
+            header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}
+        write_safetensors(model / "model.safetensors", header, b"")
+        try:
+            os.truncate(model / "model.safetensors",
+                        (model / "model.safetensors").stat().st_size + end)
+        except OSError as error:
+            self.skipTest(f"no sparse file of {end >> 40} TiB here: {error}")
+        self.refused("eval", model, "--chunk", "64", "--chunks", "1", says=["memory"])
+        self.refused("bench", model, says=["memory"])
+        self.refused("compare", model, *COMPARE[2:], "--out", "out", says=["memory"])
+        self.refused("quantize", model, "w4a16", "-o", "out", says=["memory"])
+        self.assertFalse((self.folder / "out").exists())
+
+
+class UnknownArchitecture(ProgramTest):
+    def test_the_error_names_the_supported_ones_and_fp8_works_by_name(self):
+        model = self.copy_of_canary()
+        edit_json(model / "config.json", architectures=["FancyForCausalLM"], model_type="fancy")
+        self.refused("eval", model, says=["FancyForCausalLM", "llama"])
+        self.refused("quantize", model, "fp8", "-o", "fp8", says=["llama"])
+        self.refused("quantize", model, "gguf:q8_0", "-o", "m.gguf", "--arch-agnostic",
+                     says=["llama", "fp8"])
+        self.succeeds("quantize", model, "fp8", "-o", "fp8", "--arch-agnostic")
+        edit_json(self.folder / "fp8/config.json", architectures=["LlamaForCausalLM"],
+                  model_type="llama")
+        # The canary is a Llama, so its artefact must still score like the model.
+        result = self.succeeds("eval", "fp8", "--reference", CANARY, "--chunk", "128", "--chunks",
+                               "2")
+        self.assertRegex(result.output, r"top-1 agreement +(0\.9|1\.0)")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,92 @@
+"""Running the program and reading and writing the files that the end-to-end tests need."""
+
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import tempfile
+import unittest
+
+PROGRAM = os.environ["QUANTLANE_PROGRAM"]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CANARY = ROOT / "models/canary"
+TEXT = CANARY / "eval_books.txt"
+# Small enough for seconds, with every stage of the full comparison.
+COMPARE = ["compare", str(CANARY), "--lanes", "fp8,gguf:q4_k_m", "--chunk", "64", "--chunks", "3",
+           "--task-items", "2"]
+
+
+class ProgramTest(unittest.TestCase):
+    """A test with an empty folder of its own."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="quantlane-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.environment = dict(os.environ, XDG_CACHE_HOME=str(self.folder / "cache"))
+
+    def start(self, *arguments, **options):
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True,
+                   "errors": "replace", "cwd": self.folder, "env": self.environment} | options
+        return subprocess.Popen([PROGRAM, *map(str, arguments)], **options)
+
+    def run_program(self, *arguments, **options):
+        process = self.start(*arguments, **options)
+        process.output, process.errors = process.communicate(timeout=300)
+        self.assertGreaterEqual(process.returncode, 0,
+                                f"{arguments} died of a signal: {process.errors}")
+        return process
+
+    def refused(self, *arguments, says=(), code=1, **options):
+        """Runs a command that must fail with an error that names all of `says`."""
+        process = self.run_program(*arguments, **options)
+        self.assertEqual(process.returncode, code, f"{arguments}: {process.errors}")
+        for text in says:
+            self.assertIn(str(text), process.errors)
+        return process
+
+    def succeeds(self, *arguments, **options):
+        process = self.run_program(*arguments, **options)
+        self.assertIn(process.returncode, (0, 3, 5), f"{arguments}: {process.errors}")
+        return process
+
+    def partials(self, folder=None):
+        """Unfinished files of ended or running processes."""
+        return sorted(str(path) for path in (folder or self.folder).rglob("*.partial-*"))
+
+    def copy_of_canary(self, name="model"):
+        folder = self.folder / name
+        folder.mkdir()
+        for file in CANARY.iterdir():
+            if file.is_file():
+                shutil.copy(file, folder / file.name)
+        return folder
+
+
+def read_safetensors(path):
+    """(header as a dictionary, bytes of the tensors)."""
+    data = path.read_bytes()
+    (size,) = struct.unpack_from("<Q", data)
+    return json.loads(data[8:8 + size]), bytearray(data[8 + size:])
+
+
+def write_safetensors(path, header, tensors):
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(tensors))
+
+
+def edit_json(path, **changes):
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | changes))
+
+
+def numbers(report_path):
+    """What a comparison measured without a clock, so what must not depend on interruptions."""
+    report = json.loads(report_path.read_text())
+    lanes = {lane["name"]: {key: lane[key] for key in ("quality", "size_bytes", "verdict",
+                                                       "layer_errors", "bits_per_weight", "format")}
+             for lane in report["lanes"]}
+    return {"lanes": lanes, "reference": {key: report["reference"][key] for key in ("ppl", "tasks")},
+            "noise_floor": report["noise_floor"], "tokens_scored": report["evaluation"]["tokens_scored"]}
