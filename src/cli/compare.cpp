@@ -8,7 +8,9 @@ namespace quantlane::cli {
 namespace {
 
 ExitCode exit_code_of(const CompareReport& report) {
-  if (!report.pick.lane.empty() && report.pick.lane != "reference") return ExitCode::kOk;
+  const bool ships = std::ranges::any_of(
+      report.lanes, [](const LaneReport& lane) { return lane.verdict == Verdict::kShip; });
+  if (ships) return report.pick.lane.empty() ? ExitCode::kInfeasible : ExitCode::kOk;
   const bool open = std::ranges::any_of(
       report.lanes, [](const LaneReport& lane) { return lane.verdict == Verdict::kInconclusive; });
   return open ? ExitCode::kInconclusive : ExitCode::kGateFailed;

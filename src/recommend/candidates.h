@@ -17,6 +17,7 @@ struct Candidate {
   bool fits = false;
   int deferrals = 0;  // standing ones; priors do not count against measured lanes
   double seconds = 0;
+  double same_time = 1;  // times up to this factor count as equal
   double memory_bytes = 0;
   Projection projection;
   std::vector<const Rule*> rules;

@@ -20,9 +20,11 @@ struct PickInputs {
 
 // Filters: verdict "ship", memory, a kernel, no excluding rule. Of what remains (the unquantized
 // reference takes part), lanes that a standing rule defers come last; then the least time for the
-// workload wins, and within 3 % of it the least memory. Pick.lane is "reference" when no lane may
-// ship or none is cheaper, empty when not even the reference fits the device. Reasons are never
-// empty; flips_if says what would change the pick: concurrency, memory, margins, more samples.
+// workload wins, and within 3 % of it (25 % where times are measured) the least memory. Where times
+// are measured, the reference is taken only when no lane may ship. Pick.lane is "reference" when no
+// lane may ship or none is cheaper, empty when not even the reference fits the device. Reasons are
+// never empty; flips_if says what would change the pick: concurrency, memory, margins, more
+// samples.
 Pick pick(const CompareReport& report, const PickInputs& inputs);
 
 }  // namespace quantlane

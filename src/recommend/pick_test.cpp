@@ -145,16 +145,27 @@ TEST(Pick, MeasuredSpeedDecidesOnThisMachine) {
   EXPECT_THAT(all_text(picked.flips_if), Not(HasSubstr("in flight")));
 }
 
-TEST(Pick, WithinThreePercentTheSmallerLaneWins) {
+TEST(Pick, WithinAQuarterOfMeasuredTimeTheSmallerLaneWins) {
   CompareReport report = report_with();
   for (LaneReport& lane : report.lanes) lane.speed = {.prefill_tok_s = 500, .decode_tok_s = 20};
-  report.lanes[0].speed.decode_tok_s = 20.3;
+  report.lanes[0].speed.decode_tok_s = 23;
   PickInputs inputs = inputs_for("ryzen-9000");
   inputs.measured_here = true;
   EXPECT_EQ(pick(report, inputs).lane, "gguf:q4_k_m");
-  report.lanes[0].speed.decode_tok_s = 21.5;
+  report.lanes[0].speed.decode_tok_s = 30;
   inputs.situation.device.memory_only = {ComputePath::kFp8};
   EXPECT_EQ(pick(report, inputs).lane, "fp8");
+}
+
+TEST(Pick, WhereTimesAreMeasuredTheReferenceComesAfterLanesThatShip) {
+  CompareReport report = report_with();
+  for (LaneReport& lane : report.lanes) lane.speed = {.prefill_tok_s = 100, .decode_tok_s = 5};
+  report.reference.speed = {.prefill_tok_s = 500, .decode_tok_s = 50};
+  PickInputs inputs = inputs_for("ryzen-9000");
+  inputs.measured_here = true;
+  EXPECT_NE(pick(report, inputs).lane, "reference");
+  for (LaneReport& lane : report.lanes) lane.verdict = Verdict::kDoNotShip;
+  EXPECT_EQ(pick(report, inputs).lane, "reference");
 }
 
 TEST(Flips, TheCrossoverIsTheFirstConcurrencyWithAnotherPick) {

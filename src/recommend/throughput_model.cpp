@@ -11,6 +11,12 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kKvBandwidth = 0.9;  // of peak; slopes of published latency fits: 0.825 to 0.91
 
+// Beside GPUs the unquantized checkpoint runs in the engine that runs GGUF files.
+ComputePath engine_path(const LaneFacts& lane, const Device& device) {
+  const bool gguf_engine = device.kind != DeviceKind::kGpu && lane.path == ComputePath::kBf16;
+  return gguf_engine ? ComputePath::kGguf : lane.path;
+}
+
 // Fixed time of one layer's launches and synchronisations. GPUs: residual of published latencies
 // of 8 billion parameters on H100, H200 and B200, 1.96 to 2.22 ms over 32 layers. CPUs launch
 // nothing; threads meet about ten times per layer, 2 us each (assumed).
@@ -18,7 +24,7 @@ constexpr double kKvBandwidth = 0.9;  // of peak; slopes of published latency fi
 // published M1 Max and M4 figures (0.57 and 0.86 of bandwidth without a constant).
 double layer_seconds(const LaneFacts& lane, const Device& device) {
   if (device.kind == DeviceKind::kCpu) return 20e-6;
-  return lane.path == ComputePath::kGguf ? 100e-6 : 65e-6;
+  return engine_path(lane, device) == ComputePath::kGguf ? 100e-6 : 65e-6;
 }
 
 // Share of the dense peak that prefill reaches. 16 bit: the usual 0.6 of large matrix products;
@@ -64,7 +70,7 @@ double read_parameters(const ModelFacts& model) {
 
 double weight_read_seconds(const ModelFacts& model, const LaneFacts& lane, const Device& device,
                            double rows) {
-  if (lane.path == ComputePath::kGguf) {
+  if (engine_path(lane, device) == ComputePath::kGguf) {
     return lane.read_bytes / (kGgufBandwidth * device.bandwidth);
   }
   const double read = lane.read_bytes / device.bandwidth;
@@ -81,7 +87,8 @@ double weight_read_seconds(const ModelFacts& model, const LaneFacts& lane, const
 
 double flops_per_second(const LaneFacts& lane, const Device& device) {
   const bool falls_back = device.support(lane.path) != Support::kNative;
-  const double share = flops_share(falls_back ? ComputePath::kWeightOnly : lane.path);
+  const double share =
+      flops_share(falls_back ? ComputePath::kWeightOnly : engine_path(lane, device));
   const double slower = dequantizes(lane, device) ? kDequantizingPrefill : 1;
   return share * device.peak(lane.path) / slower;
 }

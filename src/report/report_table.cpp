@@ -193,7 +193,7 @@ void add_lanes(Page& page, const CompareReport& report) {
 
 void add_pick(Page& page, const Pick& pick) {
   std::string verdict = "nothing: no lane passed its gates";
-  if (pick.lane == "reference") verdict = "only the reference may ship";
+  if (pick.lane == "reference") verdict = "keep the reference";
   if (!pick.lane.empty() && pick.lane != "reference") verdict = "ship " + pick.lane;
   if (!pick.target.empty()) verdict += " (target: " + pick.target + ")";
   page.paragraph("VERDICT  ", verdict, Ink::kBold, Ink::kBold);

@@ -155,7 +155,7 @@ TEST(ReportTable, SaysWhenNothingOrOnlyTheReferenceMayShip) {
   report.pick.lane.clear();
   EXPECT_THAT(to_table(report, 100, false), HasSubstr("VERDICT  nothing"));
   report.pick.lane = "reference";
-  EXPECT_THAT(to_table(report, 100, false), HasSubstr("only the reference may ship"));
+  EXPECT_THAT(to_table(report, 100, false), HasSubstr("keep the reference"));
   EXPECT_FALSE(to_table(CompareReport{}, 100, false).empty());
 }
 
