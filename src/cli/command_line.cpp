@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <optional>
 
 #include <CLI/CLI.hpp>
@@ -51,7 +52,8 @@ class Cli11Options final : public Options {
         ->capture_default_str();
   }
   void option(std::string_view names, int& target, std::string_view help) override {
-    number(names, target, help);
+    // Thread and repeat counts; far above what helps, far below what a system refuses.
+    number(names, target, help)->check(CLI::Range(0, 1024));
   }
   void option(std::string_view names, std::int64_t& target, std::string_view help) override {
     number(names, target, help);
@@ -87,8 +89,8 @@ class Cli11Options final : public Options {
 
  private:
   template <class T>
-  void number(std::string_view names, T& target, std::string_view help) {
-    app_.add_option(std::string(names), target, std::string(help))
+  CLI::Option* number(std::string_view names, T& target, std::string_view help) {
+    return app_.add_option(std::string(names), target, std::string(help))
         ->type_name("N")
         ->capture_default_str()
         ->check(CLI::NonNegativeNumber);
@@ -158,7 +160,15 @@ int run_selected(Command& command, const Common& common, const std::string& line
               .color = wants_color(STDOUT_FILENO),
               .width = terminal_width(),
               .command = line};
-  const auto result = command.run(io);
+  const auto result = [&]() -> Result<ExitCode> {
+    try {
+      return command.run(io);
+    } catch (const std::bad_alloc&) {
+      return fail(make_error(ErrorCode::kResourceLimit, "running " + std::string(command.name()))
+                      .expects("enough memory")
+                      .advise("ask for less at a time, or use a machine with more memory"));
+    }
+  }();
   progress.reset();  // ends the line of an unfinished bar before an error is printed
   if (result && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)) {
     return report_error(

@@ -52,7 +52,7 @@ class Quantize final : public Command {
     options.option("--calibration-text", options_.calibration_text,
                    "UTF-8 text to calibrate on (default: embedded prose)");
     options.option("--calibration-chunks", options_.calibration_chunks,
-                   "chunks of 512 tokens to calibrate on");
+                   "chunks of 512 tokens to calibrate on (0 = all)");
     options.option("--statistics", options_.statistics,
                    "statistics of an earlier calibration instead");
     options.flag("--data-free", options_.data_free,
