@@ -32,6 +32,13 @@ Result<BenchResult> measure_throughput(Runtime& runtime, std::int64_t prefill, s
   if (prefill < 1 || decode < 1 || repeats < 1) {
     return fail(invalid("measuring throughput").expects("at least 1 token and 1 repeat"));
   }
+  const std::int64_t context = runtime.config().context_length;
+  if (context > 0 && (prefill > context || decode > context - prefill)) {
+    return fail(invalid("measuring throughput")
+                    .expects("prefill and decode within " + std::to_string(context) +
+                             " tokens, the context of the model")
+                    .got(std::to_string(prefill) + " and " + std::to_string(decode)));
+  }
   const auto tokens = random_tokens(prefill + decode, runtime.config().vocab_size);
   BenchResult result;
   result.threads = pool.size();
