@@ -1,5 +1,6 @@
 #include "api/comparison.h"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <utility>
@@ -96,6 +97,9 @@ Result<void> Comparison::open() {
   for (const std::string& name : names) {
     LaneWork work;
     QUANTLANE_TRY(work.lane, find_lane(name));
+    if (std::ranges::count(names, name) > 1) {
+      return fail(invalid("choosing lanes").expects("every lane once").got(name + " twice"));
+    }
     work.report.name = name;
     work.report.algorithm = work.lane.algorithm;
     work.report.dialect = work.lane.dialect_name();
