@@ -27,8 +27,9 @@ Result<EvalResult> evaluate_sliding(const EvalOptions& options, Runtime& runtime
   QUANTLANE_TRY_VOID(check_utf8(text.text, text.name));
   QUANTLANE_TRY(const auto tokenizer, runtime.checkpoint().tokenizer());
   auto tokens = tokenizer->encode(text.text, false);
-  const auto limit = static_cast<std::size_t>(options.chunks * options.chunk);
-  if (limit > 0 && tokens.size() > limit) tokens.resize(limit);
+  const auto size = static_cast<std::int64_t>(tokens.size());
+  if (options.chunks > 0 && options.chunk > 0 && size / options.chunk >= options.chunks)
+    tokens.resize(static_cast<std::size_t>(options.chunks * options.chunk));
   if (tokens.size() < 2)
     return fail(invalid("evaluating").in(text.name).expects("at least 2 tokens"));
   QUANTLANE_TRY(const TokenScores scores,
