@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Runs the ```console blocks of README.md and docs/ and compares what they print with what they show.
+"""Runs the ```console blocks of README.md and docs/ and compares what they print with what they show,
+and fails on relative links and `paths` of the project that do not exist.
 
 A line `$ command` is run with bash; the lines up to the next one are its output. There `...` alone on a
 line stands for any lines, within a line for any characters; a command without output lines may print
 anything. It must exit with 0, or with N where the command ends in `# exit N`. The lines show stdout,
 stderr, or both, one after the other. The blocks of one document share a scratch folder with links to
-the folders of the project, and `quantlane` is on PATH.
+the folders of the project, and `quantlane` is on PATH. Paths with a placeholder (<name>, {a,b}, *) and
+the imaginary format of the how-tos are not looked up, nor are paths in the dated docs/measurements/.
 
     check_docs.py [--bin DIR] [DOCUMENT…]
 """
@@ -20,6 +22,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.M | re.S)
+LINK = re.compile(r"\]\(([^)#\s]+)")
+PATH = re.compile(r"`((?:src|include|scripts|data|docs|tests|cmake|web|benchmarks|models)/[\w./-]+)`")
+IMAGINARY = "q3_x"  # docs/howto/add-a-format.md
 SECONDS = 120  # for one command
 
 
@@ -66,8 +71,19 @@ def run(command, folder, environment):
     return done.returncode, *[text if text.endswith("\n") or not text else text + "\n" for text in texts]
 
 
+def missing_paths(document, text):
+    """Links and paths named in the text that lead nowhere."""
+    links = [(m, document.parent) for m in LINK.finditer(text) if "://" not in m[1]]
+    paths = [(m, ROOT) for m in PATH.finditer(text) if IMAGINARY not in m[1]]
+    if document.parent.name == "measurements":
+        paths = []
+    return [f"{document.relative_to(ROOT)}:{text.count(chr(10), 0, m.start()) + 1}: {m[1]} does not exist"
+            for m, folder in links + paths if not (folder / m[1]).exists()]
+
+
 def check(document, programs):
-    text, failures, count = document.read_text(encoding="utf-8"), [], 0
+    text, count = document.read_text(encoding="utf-8"), 0
+    failures = missing_paths(document, text)
     environment = dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}", NO_COLOR="1",
                        COLUMNS="100", LC_ALL="C.UTF-8")
     with tempfile.TemporaryDirectory(prefix="quantlane-docs-") as folder:
