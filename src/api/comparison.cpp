@@ -49,12 +49,6 @@ void apply_summary(const Json& json, LaneReport& report) {
   for (const Json& notice : json["notices"].items()) report.notices.emplace_back(notice.string());
 }
 
-Result<void> check_memory(const std::shared_ptr<const Checkpoint>& checkpoint) {
-  const auto runtime = Runtime::load(checkpoint);
-  if (!runtime) return std::unexpected(runtime.error());
-  return {};
-}
-
 }  // namespace
 
 Comparison::Comparison(const CompareOptions& options, Progress& progress)
@@ -107,8 +101,6 @@ Result<void> Comparison::open() {
     work.report.artifact = artefact_path(options_.out, work.lane);
     lanes_.push_back(std::move(work));
   }
-  // A model that cannot run here is refused before all its bytes are read for their hash.
-  QUANTLANE_TRY_VOID(check_memory(reference_));
   // Before the hash, which reads every byte: a model that does not fit is refused at once.
   if (const auto fits = Runtime::load(reference_); !fits) return std::unexpected(fits.error());
   QUANTLANE_TRY(reference_hash_, reference_->content_hash());
