@@ -47,6 +47,12 @@ Reason rejection(const Candidate& c) {
     if (rule->effect != Effect::kDefer || rule->prior) continue;
     return {.code = std::string(rule->code), .text = fmt::format("{}: {}", name, rule->text)};
   }
+  if (c.report == nullptr && c.deferrals > 0) {
+    return {.code = "LANE_SHIPS",
+            .text =
+                "the reference is kept only when no lane may ship; speeds measured here are "
+                "those of a runtime that decodes quantized weights to float"};
+  }
   return {.code = "SLOWER", .text = fmt::format("{} takes longer", name)};
 }
 

@@ -164,6 +164,7 @@ TEST(Pick, WhereTimesAreMeasuredTheReferenceComesAfterLanesThatShip) {
   PickInputs inputs = inputs_for("ryzen-9000");
   inputs.measured_here = true;
   EXPECT_NE(pick(report, inputs).lane, "reference");
+  EXPECT_THAT(codes(pick(report, inputs)), Contains("LANE_SHIPS"));
   for (LaneReport& lane : report.lanes) lane.verdict = Verdict::kDoNotShip;
   EXPECT_EQ(pick(report, inputs).lane, "reference");
 }
