@@ -43,8 +43,7 @@ class Compare final : public Command {
     options.option("--chunks", options_.chunks,
                    "chunks to evaluate (0 = 40, or what the text has)");
     options.option("--task-items", options_.task_items, "items of each task set (0 = all)");
-    options.option("--margin", options_.margins,
-                   "acceptable losses, for example kld=0.05,tasks=1");
+    options.option("--margin", options_.margins, "acceptable losses, for example kld=0.05,tasks=1");
     options.option("--context", options_.context,
                    "tokens of context in production, for memory and projection");
     options.option("--concurrency", options_.concurrency, "simultaneous requests in production");
