@@ -11,16 +11,23 @@
 namespace quantlane {
 namespace {
 
+// What engines read beside the weights; texts, scores and other files of the folder stay behind.
 bool is_copied(const fs::path& path) {
-  static const std::set<std::string> kExtensions = {".json",  ".txt",      ".model",
-                                                    ".jinja", ".tiktoken", ".py"};
-  static const std::set<std::string> kReplaced = {
-      "config.json",       "model.safetensors.index.json", "quantize_config.json",
-      "quant_config.json", "hf_quant_config.json",         "quantlane.json"};
+  static const std::set<std::string> kNames = {"generation_config.json",
+                                               "special_tokens_map.json",
+                                               "added_tokens.json",
+                                               "preprocessor_config.json",
+                                               "processor_config.json",
+                                               "chat_template.json",
+                                               "vocab.json",
+                                               "vocab.txt",
+                                               "merges.txt"};
+  static const std::set<std::string> kExtensions = {".model", ".jinja", ".tiktoken", ".py"};
   const std::string name = path.filename().string();
-  if (kReplaced.contains(name)) return false;
-  return kExtensions.contains(path.extension().string()) || name.starts_with("LICENSE") ||
-         name.starts_with("NOTICE") || name.starts_with("USE_POLICY");
+  return kNames.contains(name) || kExtensions.contains(path.extension().string()) ||
+         (name.starts_with("tokenizer") && path.extension() == ".json") ||
+         name.starts_with("LICENSE") || name.starts_with("NOTICE") ||
+         name.starts_with("USE_POLICY");
 }
 
 Result<void> copy_small_files(const fs::path& from, const fs::path& to) {
