@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <span>
 
 #include "containers/container.h"
 #include "core/check.h"
@@ -32,7 +32,7 @@ Result<std::vector<T>> read_vector(const Container& container, const std::string
                     .advise("delete the file: it is made again"));
   }
   std::vector<T> values(static_cast<std::size_t>(tensor->element_count()));
-  std::memcpy(values.data(), container.bytes(*tensor).data(), values.size() * sizeof(T));
+  std::ranges::copy(container.bytes(*tensor), std::as_writable_bytes(std::span(values)).begin());
   return values;
 }
 

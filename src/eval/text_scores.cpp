@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 #include <span>
 
@@ -78,7 +77,7 @@ bool read_into(const Container& container, const char* name, DType dtype, std::v
   const TensorInfo* tensor = container.find(name);
   if (tensor == nullptr || tensor->type != ElementType{.plain = dtype}) return false;
   values.resize(static_cast<std::size_t>(tensor->element_count()));
-  std::memcpy(values.data(), container.bytes(*tensor).data(), values.size() * sizeof(T));
+  std::ranges::copy(container.bytes(*tensor), std::as_writable_bytes(std::span(values)).begin());
   return true;
 }
 

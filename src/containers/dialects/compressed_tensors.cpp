@@ -1,7 +1,9 @@
 #include "containers/dialects/compressed_tensors.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "containers/dialects/compressed_tensors_config.h"
@@ -183,7 +185,8 @@ Result<QuantTensor> unpack(const Container& container, std::string_view module,
                                                  : std::span<const DType>(kInt),
                         {rows, cols}));
   tensor.codes.resize(static_cast<std::size_t>(rows * cols));  // bounded by the stored tensor
-  std::memcpy(tensor.codes.data(), container.bytes(*weight).data(), tensor.codes.size());
+  std::ranges::copy(container.bytes(*weight),
+                    std::as_writable_bytes(std::span(tensor.codes)).begin());
   return tensor;
 }
 
