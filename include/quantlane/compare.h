@@ -43,9 +43,11 @@ struct Quality {
   std::vector<TaskScore> tasks;
 };
 
+// Measured on this machine: the best of several rounds.
 struct Speed {
-  double prefill_tok_s = 0;  // measured on this machine, 512-token prompt
-  double decode_tok_s = 0;   // measured on this machine
+  double prefill_tok_s = 0;  // 512-token prompt
+  double decode_tok_s = 0;
+  double spread = 0;  // 1 - slowest/fastest round, the larger of both rates: the noise of timing
 };
 
 // Speed on the target hardware computed from its peaks and bandwidth, never mixed with
@@ -151,8 +153,8 @@ struct CompareOptions {
   std::int64_t chunks = 0;                // 0 = 40, or what the text has
   std::int64_t task_items = 120;          // per set
   std::map<std::string, double> margins;  // overrides of data/gates
-  std::int64_t context = 4096;            // of the workload, for memory and projection
-  std::int64_t concurrency = 1;           // of the workload, for memory and projection
+  std::int64_t context = 0;  // of the workload, for memory and projection; 0 = 4096 or the model's
+  std::int64_t concurrency = 1;  // of the workload, for memory and projection
   int threads = 0;
   bool fresh = false;   // ignore finished work of earlier runs
   std::string command;  // echoed into the report

@@ -9,7 +9,8 @@
 namespace quantlane {
 
 enum class ErrorCode : std::uint8_t {
-  kInvalidArgument,  // the request makes no sense
+  kUsage,            // a word of the request: unknown lane or device, a number out of range
+  kInvalidArgument,  // the request makes no sense with these inputs
   kNotFound,         // a file, tensor, key or name does not exist
   kCorrupt,          // bytes contradict their own format
   kUnsupported,      // valid, but not something this version handles
@@ -50,6 +51,9 @@ using Result = std::expected<T, Error>;
   error.code = code;
   error.attempted = std::move(attempted);
   return error;
+}
+[[nodiscard]] inline Error usage_error(std::string attempted) {
+  return make_error(ErrorCode::kUsage, std::move(attempted));
 }
 [[nodiscard]] inline Error invalid(std::string attempted) {
   return make_error(ErrorCode::kInvalidArgument, std::move(attempted));

@@ -19,6 +19,7 @@ namespace quantlane {
 namespace {
 
 constexpr std::int64_t kDefaultChunks = 40;
+constexpr std::int64_t kDefaultContext = 4096;
 constexpr std::int64_t kCalibrationChunk = 512;
 constexpr std::int64_t kCalibrationChunks = 32;
 
@@ -61,6 +62,7 @@ Result<CompareReport> Comparison::run() {
   QUANTLANE_TRY_VOID(check_request());
   QUANTLANE_TRY_VOID(open());
   QUANTLANE_TRY_VOID(prepare_texts());
+  QUANTLANE_TRY_VOID(store_.claim({"artifacts", "report.json", "report.html"}));
   QUANTLANE_TRY_VOID(calibrate());
   for (LaneWork& work : lanes_) QUANTLANE_TRY_VOID(quantize(work));
   QUANTLANE_TRY_VOID(evaluate());
@@ -87,12 +89,21 @@ Result<void> Comparison::open() {
             .got("a quantized checkpoint")
             .advise("give the original checkpoint; quantlane eval scores single artefacts"));
   }
+  const std::int64_t longest = reference_->graph()->config.context_length;
+  context_ = options_.context > 0 ? options_.context : kDefaultContext;
+  if (longest > 0 && options_.context > longest) {
+    return fail(usage_error("choosing the context of the workload")
+                    .in(path.string())
+                    .expects("at most " + std::to_string(longest) + " tokens, what the model reads")
+                    .got(std::to_string(options_.context)));
+  }
+  if (longest > 0) context_ = std::min(context_, longest);
   const auto names = options_.lanes.empty() ? default_lanes() : options_.lanes;
   for (const std::string& name : names) {
     LaneWork work;
     QUANTLANE_TRY(work.lane, find_lane(name));
     if (std::ranges::count(names, name) > 1) {
-      return fail(invalid("choosing lanes").expects("every lane once").got(name + " twice"));
+      return fail(usage_error("choosing lanes").expects("every lane once").got(name + " twice"));
     }
     work.report.name = name;
     work.report.algorithm = work.lane.algorithm;

@@ -61,12 +61,12 @@ class Comparison {
     std::string name;
     std::string hash;
     std::filesystem::path path;
-    Speed speed = {};
+    std::vector<Speed> rounds = {};
     std::uint64_t peak_rss_bytes = 0;
     bool known = false;  // from an earlier run
   };
-  // Adds the best of a few runs to what is already there.
-  Result<void> measure_once(SpeedTarget& target);
+  // Adds a round: the best of a few runs.
+  Result<void> measure_round(SpeedTarget& target);
 
   const CompareOptions& options_;
   Progress& progress_;
@@ -82,6 +82,7 @@ class Comparison {
   std::vector<TaskSet> task_sets_;
   std::vector<std::vector<std::uint8_t>> reference_answers_;
   std::vector<LaneWork> lanes_;
+  std::int64_t context_ = 0;  // of the workload
   CompareReport report_;
 };
 

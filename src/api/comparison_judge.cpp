@@ -26,6 +26,14 @@ Result<Device> target_device(const std::string& name, ThreadPool& pool) {
 }  // namespace
 
 Result<void> Comparison::check_request() const {
+  if (options_.concurrency < 1) {
+    return fail(usage_error("choosing the workload")
+                    .expects("a concurrency of at least 1")
+                    .got(std::to_string(options_.concurrency)));
+  }
+  if (options_.out.empty()) {
+    return fail(usage_error("choosing the output folder").expects("a path").got("an empty one"));
+  }
   QUANTLANE_TRY_VOID(check_writable(options_.out / "report.json"));
   if (const auto margins = margins_in_force(options_.margins); !margins)
     return std::unexpected(margins.error());
@@ -41,7 +49,7 @@ Result<void> Comparison::judge() {
   QUANTLANE_TRY(Device device, target_device(options_.target, pool_));
   PickInputs inputs{.situation = {.device = std::move(device),
                                   .model = model_facts_of(*reference_),
-                                  .workload = workload_of(options_.context, options_.concurrency),
+                                  .workload = workload_of(context_, options_.concurrency),
                                   .reference = reference_facts_of(*reference_),
                                   .lanes = {}},
                     .measured_here = options_.target == kThisMachine};

@@ -17,13 +17,17 @@
 namespace quantlane {
 namespace {
 
-// Chunks and piece length of the noise floor: another batch shape and a growing cache.
-constexpr std::int64_t kNoiseChunks = 8;
-constexpr std::int64_t kNoisePiece = 48;
+// Chunks and piece length of the noise floor: a growing cache, and so few tokens at a time that the
+// matrix products take the arithmetic of decoding, not that of the whole chunk.
+constexpr std::int64_t kNoiseChunks = 4;
+constexpr std::int64_t kNoisePiece = 4;
 constexpr std::int64_t kErrorSampleRows = 128;
 constexpr std::int64_t kPrefill = 512;
 constexpr std::int64_t kDecode = 32;
-constexpr int kRepeats = 3;
+constexpr int kRounds = 3;
+constexpr int kRepeats = 2;
+// Timings that differ by more between rounds are measured again by the next run.
+constexpr double kSettled = 0.15;
 
 // What a loaded lane keeps in memory, about: one byte per weight for unpacked Linears, the mapped
 // file otherwise.
@@ -43,6 +47,20 @@ TaskScore paired_score(const std::string& name, std::span<const std::uint8_t> re
     score.gained += reference[i] == 0 && lane[i] != 0 ? 1 : 0;
   }
   return score;
+}
+
+Speed summarize(std::span<const Speed> rounds) {
+  Speed best = rounds[0];
+  Speed worst = rounds[0];
+  for (const Speed& round : rounds) {
+    best.prefill_tok_s = std::max(best.prefill_tok_s, round.prefill_tok_s);
+    best.decode_tok_s = std::max(best.decode_tok_s, round.decode_tok_s);
+    worst.prefill_tok_s = std::min(worst.prefill_tok_s, round.prefill_tok_s);
+    worst.decode_tok_s = std::min(worst.decode_tok_s, round.decode_tok_s);
+  }
+  best.spread = std::max({best.spread, 1 - worst.prefill_tok_s / best.prefill_tok_s,
+                          1 - worst.decode_tok_s / best.decode_tok_s});
+  return best;
 }
 
 TokenChunks first_chunks(const TokenChunks& chunks, std::int64_t count) {
@@ -191,7 +209,7 @@ Result<void> Comparison::measure_errors() {
   return {};
 }
 
-Result<void> Comparison::measure_once(SpeedTarget& target) {
+Result<void> Comparison::measure_round(SpeedTarget& target) {
   reset_peak_rss();
   QUANTLANE_TRY(auto checkpoint, Checkpoint::open(target.path));
   QUANTLANE_TRY(const auto runtime, Runtime::load(std::move(checkpoint)));
@@ -200,8 +218,8 @@ Result<void> Comparison::measure_once(SpeedTarget& target) {
   LabelledProgress progress(progress_, target.name);
   QUANTLANE_TRY(const BenchResult result,
                 measure_throughput(*runtime, prefill, kDecode, kRepeats, pool_, progress));
-  target.speed.prefill_tok_s = std::max(target.speed.prefill_tok_s, result.prefill_tok_s);
-  target.speed.decode_tok_s = std::max(target.speed.decode_tok_s, result.decode_tok_s);
+  target.rounds.push_back(
+      {.prefill_tok_s = result.prefill_tok_s, .decode_tok_s = result.decode_tok_s});
   target.peak_rss_bytes = std::max(target.peak_rss_bytes, peak_rss_bytes());
   return {};
 }
@@ -226,28 +244,31 @@ Result<void> Comparison::measure_speed() {
     const auto record = store_.find(record_name(target), key(target));
     if (!record) continue;
     target.known = true;
-    target.speed = {.prefill_tok_s = (*record)["prefill_tok_s"].number(),
-                    .decode_tok_s = (*record)["decode_tok_s"].number()};
+    target.rounds = {{.prefill_tok_s = (*record)["prefill_tok_s"].number(),
+                      .decode_tok_s = (*record)["decode_tok_s"].number(),
+                      .spread = (*record)["spread"].number()}};
     target.peak_rss_bytes = static_cast<std::uint64_t>((*record)["peak_rss_bytes"].integer());
   }
-  // There and back again: a machine that is busy for a while slows no lane in both rounds.
-  for (int round = 0; round < 2; ++round) {
-    for (SpeedTarget& target : targets) {
-      if (!target.known) QUANTLANE_TRY_VOID(measure_once(target));
+  // There and back again: a machine that is busy for a while slows no lane in every round.
+  for (int round = 0; round < kRounds; ++round) {
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      SpeedTarget& target = targets[round % 2 == 0 ? i : targets.size() - 1 - i];
+      if (!target.known) QUANTLANE_TRY_VOID(measure_round(target));
     }
-    std::ranges::reverse(targets);
   }
   for (const SpeedTarget& target : targets) {
-    if (target.known) continue;
+    const Speed speed = summarize(target.rounds);
+    if (target.known || speed.spread > kSettled) continue;
     QUANTLANE_TRY_VOID(store_.put(record_name(target), key(target),
-                                  Json::object({{"prefill_tok_s", target.speed.prefill_tok_s},
-                                                {"decode_tok_s", target.speed.decode_tok_s},
+                                  Json::object({{"prefill_tok_s", speed.prefill_tok_s},
+                                                {"decode_tok_s", speed.decode_tok_s},
+                                                {"spread", speed.spread},
                                                 {"peak_rss_bytes", target.peak_rss_bytes}})));
   }
-  report_.reference.speed = targets[0].speed;
+  report_.reference.speed = summarize(targets[0].rounds);
   report_.reference.peak_rss_bytes = targets[0].peak_rss_bytes;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
-    lanes_[i].report.speed = targets[i + 1].speed;
+    lanes_[i].report.speed = summarize(targets[i + 1].rounds);
     lanes_[i].report.peak_rss_bytes = targets[i + 1].peak_rss_bytes;
   }
   return {};

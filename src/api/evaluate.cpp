@@ -20,7 +20,7 @@ Result<std::unique_ptr<Runtime>> load_runtime(const fs::path& path) {
 Result<EvalResult> evaluate_sliding(const EvalOptions& options, Runtime& runtime,
                                     const NamedText& text, ThreadPool& pool, Progress& progress) {
   if (options.reference) {
-    return fail(invalid("evaluating sliding windows")
+    return fail(usage_error("evaluating sliding windows")
                     .expects("no --reference with --stride")
                     .advise("leave out --stride to compare with a reference"));
   }

@@ -6,29 +6,14 @@
 #include "calibrate/collect.h"
 #include "core/check.h"
 #include "core/cpu.h"
-#include "core/file.h"
 #include "core/json.h"
+#include "quantize/output_place.h"
 #include "quantize/pipeline.h"
 
 namespace quantlane {
 namespace {
 
 constexpr std::int64_t kCalibrationChunk = 512;
-
-Result<void> check_output(const fs::path& out, const fs::path& source, bool force) {
-  std::error_code code;
-  if (fs::exists(out, code) && fs::equivalent(out, source, code)) {
-    return fail(
-        invalid("choosing an output").in(out.string()).expects("another place than the source"));
-  }
-  if (!force && fs::exists(out, code)) {
-    return fail(invalid("choosing an output")
-                    .in(out.string())
-                    .expects("a path that does not exist yet")
-                    .advise("choose another -o, or add --force to replace it"));
-  }
-  return check_writable(out);
-}
 
 Result<Statistics> calibrate(const QuantizeOptions& options,
                              const std::shared_ptr<const Checkpoint>& checkpoint, ThreadPool& pool,
@@ -95,7 +80,7 @@ Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progres
   ThreadPool pool(options.threads);
   const bool gguf = options.out.extension() == ".gguf";
   if (options.type != "f32" && options.type != "f16" && options.type != "bf16") {
-    return fail(invalid("converting")
+    return fail(usage_error("converting")
                     .expects("--to f32, f16 or bf16")
                     .got(options.type)
                     .advise("to quantize, use quantlane quantize"));

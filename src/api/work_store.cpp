@@ -6,6 +6,28 @@
 #include "core/hash.h"
 
 namespace quantlane {
+namespace {
+constexpr std::string_view kMark = "README";
+}  // namespace
+
+Result<void> WorkStore::claim(std::initializer_list<std::string_view> entries) const {
+  const fs::path mark = folder_ / kMark;
+  std::error_code code;
+  if (fs::is_regular_file(mark, code)) return {};
+  const auto refuse = [](const fs::path& path) {
+    return fail(invalid("choosing the output folder of a comparison")
+                    .in(path.string())
+                    .expects("a new folder, or that of an earlier comparison")
+                    .got("a file or folder that no comparison of this version wrote")
+                    .advise("choose another --out, or move it away"));
+  };
+  if (fs::exists(folder_, code)) return refuse(folder_);
+  for (const std::string_view entry : entries) {
+    const fs::path path = folder_.parent_path() / entry;
+    if (fs::exists(fs::symlink_status(path, code))) return refuse(path);
+  }
+  return write_text(mark, "Finished work of quantlane compare; may be deleted.\n");
+}
 
 std::optional<Json> WorkStore::find(std::string_view name, const std::string& key) const {
   if (fresh_) return std::nullopt;

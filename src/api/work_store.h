@@ -1,6 +1,7 @@
 // Finished pieces of a comparison on disk, found again by the content they depend on.
 #pragma once
 #include <filesystem>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,9 @@ class WorkStore {
  public:
   // `fresh`: earlier records are not found.
   WorkStore(std::filesystem::path folder, bool fresh) : folder_(std::move(folder)), fresh_(fresh) {}
+  // Makes sure that folder and what is written beside it (`entries` of its parent) are of earlier
+  // comparisons, or not there. kInvalidArgument names what stands in the way; then nothing changed.
+  Result<void> claim(std::initializer_list<std::string_view> entries) const;
   // The record when it exists, is intact and has this key.
   [[nodiscard]] std::optional<Json> find(std::string_view name, const std::string& key) const;
   Result<void> put(std::string_view name, const std::string& key, Json value) const;

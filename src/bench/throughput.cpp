@@ -30,11 +30,11 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocab) 
 Result<BenchResult> measure_throughput(Runtime& runtime, std::int64_t prefill, std::int64_t decode,
                                        int repeats, ThreadPool& pool, Progress& progress) {
   if (prefill < 1 || decode < 1 || repeats < 1) {
-    return fail(invalid("measuring throughput").expects("at least 1 token and 1 repeat"));
+    return fail(usage_error("measuring throughput").expects("at least 1 token and 1 repeat"));
   }
   const std::int64_t context = runtime.config().context_length;
   if (context > 0 && (prefill > context || decode > context - prefill)) {
-    return fail(invalid("measuring throughput")
+    return fail(usage_error("measuring throughput")
                     .expects("prefill and decode within " + std::to_string(context) +
                              " tokens, the context of the model")
                     .got(std::to_string(prefill) + " and " + std::to_string(decode)));

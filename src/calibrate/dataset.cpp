@@ -25,7 +25,7 @@ std::string_view cut_at_character(std::string_view text, std::size_t size) {
 Result<TokenChunks> make_chunks(const Checkpoint& checkpoint, std::string_view text,
                                 std::string_view origin, std::int64_t chunk, std::int64_t limit) {
   if (chunk < 2) {
-    return fail(invalid("cutting text into chunks")
+    return fail(usage_error("cutting text into chunks")
                     .expects("at least 2 tokens per chunk")
                     .got(std::to_string(chunk)));
   }

@@ -1,9 +1,11 @@
 // Parsing with CLI11, signals, exit codes: everything between main() and a command.
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <optional>
 
@@ -53,16 +55,16 @@ class Cli11Options final : public Options {
   }
   void option(std::string_view names, int& target, std::string_view help) override {
     // Thread and repeat counts; far above what helps, far below what a system refuses.
-    number(names, target, help)->check(CLI::Range(0, 1024));
+    number(names, target, help, 1024);
   }
   void option(std::string_view names, std::int64_t& target, std::string_view help) override {
-    number(names, target, help);
+    number(names, target, help, std::numeric_limits<std::int64_t>::max());
   }
   void option(std::string_view names, std::vector<std::string>& target,
               std::string_view help) override {
     app_.add_option(std::string(names), target, std::string(help))
         ->delimiter(',')
-        ->type_name("A,B,…");
+        ->type_name("A,B");
   }
   void option(std::string_view names, std::map<std::string, double>& target,
               std::string_view help) override {
@@ -74,13 +76,14 @@ class Cli11Options final : public Options {
             equal == std::string::npos ? 0 : std::strtod(item.c_str() + equal + 1, &end);
         if (equal == std::string::npos || end == item.c_str() + equal + 1 || *end != '\0')
           return false;
-        target[item.substr(0, equal)] = value;
+        if (!target.emplace(item.substr(0, equal), value).second)
+          throw CLI::ValidationError(item.substr(0, equal), "given twice");
       }
       return true;
     };
     app_.add_option(std::string(names), parse, std::string(help))
         ->delimiter(',')
-        ->type_name("AXIS=X,…")
+        ->type_name("AXIS=X")
         ->expected(1, 64);
   }
   void flag(std::string_view names, bool& target, std::string_view help) override {
@@ -89,17 +92,28 @@ class Cli11Options final : public Options {
 
  private:
   template <class T>
-  CLI::Option* number(std::string_view names, T& target, std::string_view help) {
-    return app_.add_option(std::string(names), target, std::string(help))
+  void number(std::string_view names, T& target, std::string_view help, std::int64_t most) {
+    const auto in_range = [most](const std::string& text) -> std::string {
+      std::int64_t value = 0;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+      if (error == std::errc() && end == text.data() + text.size() && value >= 0 && value <= most)
+        return {};
+      const bool bounded = most != std::numeric_limits<std::int64_t>::max();
+      return fmt::format("\"{}\" is not a whole number, 0 or more{}", text,
+                         bounded ? fmt::format(", at most {}", most) : "");
+    };
+    app_.add_option(std::string(names), target, std::string(help))
         ->type_name("N")
         ->capture_default_str()
-        ->check(CLI::NonNegativeNumber);
+        ->check(in_range);
   }
   CLI::App& app_;
 };
 
 ExitCode exit_code(ErrorCode code) {
   switch (code) {
+    case ErrorCode::kUsage:
+      return ExitCode::kUsage;
     case ErrorCode::kCancelled:
       return ExitCode::kInterrupted;
     case ErrorCode::kInfeasible:
@@ -203,6 +217,13 @@ int run_command_line(int argc, char** argv) {
     command->declare(options);
     add_common(*sub, common);
     sub->footer("Examples:\n" + std::string(command->examples()));
+  }
+  if (argc > 1 && argv[1][0] != '-' && std::ranges::none_of(commands, [&](const auto& command) {
+        return command->name() == argv[1];
+      })) {
+    fmt::print(stderr, "error: there is no command \"{}\"\n  try:      quantlane --help\n",
+               argv[1]);
+    return static_cast<int>(ExitCode::kUsage);
   }
   try {
     app.parse(argc, argv);

@@ -45,7 +45,8 @@ class Compare final : public Command {
     options.option("--task-items", options_.task_items, "items of each task set (0 = all)");
     options.option("--margin", options_.margins, "acceptable losses, for example kld=0.05,tasks=1");
     options.option("--context", options_.context,
-                   "tokens of context in production, for memory and projection");
+                   "tokens of context in production, for memory and projection (0 = 4096, or what "
+                   "the model reads)");
     options.option("--concurrency", options_.concurrency, "simultaneous requests in production");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
     options.flag("--fresh", options_.fresh, "measure again even where finished work fits");

@@ -51,7 +51,7 @@ class Eval final : public Command {
 
   Result<ExitCode> run_logits() {
     if (!ids_ || !logits_) {
-      return fail(invalid("writing logits").expects("both --ids and --logits"));
+      return fail(usage_error("writing logits").expects("both --ids and --logits"));
     }
     const auto written = write_logits(options_.checkpoint, *ids_, *logits_, options_.threads);
     if (!written) return std::unexpected(written.error());

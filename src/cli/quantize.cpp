@@ -63,7 +63,7 @@ class Quantize final : public Command {
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
   }
   Result<ExitCode> run(const Io& io) override {
-    if (options_.out.empty()) return fail(invalid("quantizing").expects("an output: -o PATH"));
+    if (options_.out.empty()) return fail(usage_error("quantizing").expects("an output: -o PATH"));
     const auto result = quantize_checkpoint(options_, io.progress);
     if (!result) return std::unexpected(result.error());
     print_quantized(*result, io);

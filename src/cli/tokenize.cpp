@@ -22,7 +22,7 @@ class Tokenize final : public Command {
     options.flag("--special", special_, "special tokens spelled in the text become their ids");
   }
   Result<ExitCode> run(const Io& io) override {
-    if (file_.empty()) return fail(invalid("tokenizing").expects("--file PATH"));
+    if (file_.empty()) return fail(usage_error("tokenizing").expects("--file PATH"));
     if (decode_) {
       const auto text = detokenize_file(checkpoint_, file_);
       if (!text) return std::unexpected(text.error());

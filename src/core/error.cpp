@@ -13,7 +13,7 @@ std::string Error::message() const {
     if (!value.empty()) text += "\n  " + std::string(label) + value;
   };
   line("file:     ", file);
-  line("tensor:   ", tensor);
+  line("name:     ", tensor);
   if (offset) line("offset:   ", std::to_string(*offset));
   line("expected: ", expected);
   line("found:    ", found);

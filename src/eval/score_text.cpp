@@ -195,7 +195,7 @@ Result<TokenScores> score_sliding(Runtime& runtime, std::span<const std::int32_t
                                   std::int64_t window, std::int64_t stride, ThreadPool& pool,
                                   Progress& progress) {
   if (stride < 1 || stride >= window) {
-    return fail(invalid("scoring sliding windows")
+    return fail(usage_error("scoring sliding windows")
                     .expects("a stride between 1 and the window size - 1")
                     .got(std::to_string(stride)));
   }

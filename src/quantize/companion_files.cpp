@@ -9,10 +9,8 @@
 #include "model/tokenizer/tokenizer_writer.h"
 
 namespace quantlane {
-namespace {
 
-// What engines read beside the weights; texts, scores and other files of the folder stay behind.
-bool is_copied(const fs::path& path) {
+bool is_companion_file(const fs::path& path) {
   static const std::set<std::string> kNames = {"generation_config.json",
                                                "special_tokens_map.json",
                                                "added_tokens.json",
@@ -30,10 +28,12 @@ bool is_copied(const fs::path& path) {
          name.starts_with("USE_POLICY");
 }
 
+namespace {
+
 Result<void> copy_small_files(const fs::path& from, const fs::path& to) {
   std::error_code code;
   for (const auto& entry : fs::directory_iterator(from, code)) {
-    if (!entry.is_regular_file() || !is_copied(entry.path())) continue;
+    if (!entry.is_regular_file() || !is_companion_file(entry.path())) continue;
     QUANTLANE_TRY(const std::string text, read_text(entry.path()));
     QUANTLANE_TRY_VOID(write_text(to / entry.path().filename(), text));
   }

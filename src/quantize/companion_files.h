@@ -10,6 +10,10 @@
 
 namespace quantlane {
 
+// What engines read beside config.json and the weights, by its name. Texts, scores and other files
+// of a checkpoint folder are none.
+bool is_companion_file(const std::filesystem::path& path);
+
 // `quantization_config`: null removes a previous one.
 Result<void> write_companion_files(const Checkpoint& source, const Lane& lane,
                                    const Json& quantization_config,

@@ -107,7 +107,7 @@ Result<Lane> read_gguf_lane(const Json& json) {
 Error unknown_lane(std::string_view name) {
   std::string known;
   for (const std::string& lane : lane_names()) known += (known.empty() ? "" : ", ") + lane;
-  return not_found("looking for a lane")
+  return usage_error("looking for a lane")
       .got("\"" + std::string(name) + "\"")
       .expects("one of " + known);
 }

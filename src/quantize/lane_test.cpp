@@ -58,7 +58,7 @@ TEST(Lanes, UnknownNamesListTheKnown) {
   for (const char* name : {"w3a16", "", "gguf:", "gguf:fp8", "q4_k_m"}) {
     const auto lane = find_lane(name);
     ASSERT_FALSE(lane.has_value()) << name;
-    EXPECT_EQ(lane.error().code, ErrorCode::kNotFound);
+    EXPECT_EQ(lane.error().code, ErrorCode::kUsage);
     for (const std::string& known : lane_names())
       EXPECT_NE(lane.error().expected.find(known), std::string::npos) << known;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <tuple>
 
 #include "recommend/memory_model.h"
 #include "recommend/throughput_model.h"
@@ -11,9 +12,10 @@ namespace quantlane {
 namespace {
 
 // Lanes this close to the fastest cost the same, and the smaller one is better: projections differ
-// by less only through rounding; measured times move by a quarter on a shared machine.
+// by less only through rounding, times of a quiet machine from one run to the next. Where rounds
+// differed by more, their spread takes the place of this factor.
 constexpr double kSameProjected = 1.03;
-constexpr double kSameMeasured = 1.25;
+constexpr double kSameMeasured = 1.1;
 
 // Every request in turn at the measured rates.
 double measured_seconds(const Speed& speed, const Workload& workload) {
@@ -41,6 +43,7 @@ Candidate candidate(const PickInputs& inputs, const LaneFacts& facts, const Lane
   // Decoding to float as it goes, this runtime shows what a lane loses, not what an engine made for
   // the lane gains; so here the reference comes after every lane that ships.
   result.deferrals += inputs.measured_here && report == nullptr ? 1 : 0;
+  result.noise = inputs.measured_here ? speed.spread : 0;
   result.same_time = inputs.measured_here ? kSameMeasured : kSameProjected;
   result.projection = project(situation.model, facts, situation.device, situation.workload);
   result.fits = result.projection.fits;
@@ -92,17 +95,19 @@ const Candidate* choose(const std::vector<Candidate>& all, std::string_view also
   const auto takes_part = [&](const Candidate& c) {
     return c.usable && (c.may_ship || candidate_name(c) == also);
   };
-  int fewest = std::numeric_limits<int>::max();
-  double fastest = std::numeric_limits<double>::infinity();
+  const Candidate* fastest = nullptr;
   for (const Candidate& c : all) {
-    if (!takes_part(c) || c.deferrals > fewest) continue;
-    if (c.deferrals < fewest) fastest = std::numeric_limits<double>::infinity();
-    fewest = c.deferrals;
-    fastest = std::min(fastest, c.seconds);
+    if (!takes_part(c)) continue;
+    if (fastest == nullptr ||
+        std::tuple(c.deferrals, c.seconds) < std::tuple(fastest->deferrals, fastest->seconds)) {
+      fastest = &c;
+    }
   }
   const Candidate* best = nullptr;
   for (const Candidate& c : all) {
-    if (!takes_part(c) || c.deferrals != fewest || c.seconds > c.same_time * fastest) continue;
+    if (!takes_part(c) || c.deferrals != fastest->deferrals) continue;
+    const double same = std::max(c.same_time, 1 + c.noise + fastest->noise);
+    if (c.seconds > same * fastest->seconds) continue;
     if (best == nullptr || c.memory_bytes < best->memory_bytes) best = &c;
   }
   return best;

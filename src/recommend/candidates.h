@@ -17,7 +17,8 @@ struct Candidate {
   bool fits = false;
   int deferrals = 0;  // standing ones; priors do not count against measured lanes
   double seconds = 0;
-  double same_time = 1;  // times up to this factor count as equal
+  double same_time = 1;  // times up to this factor count as equal however well they are known
+  double noise = 0;      // relative, of `seconds`: spread of the timings; 0 where projected
   double memory_bytes = 0;
   Projection projection;
   std::vector<const Rule*> rules;

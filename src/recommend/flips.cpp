@@ -3,8 +3,10 @@
 #include <cmath>
 #include <cstdint>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "recommend/candidates.h"
 #include "recommend/memory_model.h"
@@ -150,6 +152,25 @@ void add_blocked(const std::vector<Candidate>& all, std::vector<std::string>& fl
   }
 }
 
+// Timings are known as well as their rounds agree: what would be picked had one lane been timed at
+// the better, or the winner at the worse end of its own.
+void add_timing(const std::vector<Candidate>& all, const Candidate& winner,
+                std::vector<std::string>& flips) {
+  double widest = 0;
+  std::set<std::string> others;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (!std::isfinite(all[i].seconds)) continue;
+    std::vector<Candidate> other = all;
+    other[i].seconds *= &all[i] == &winner ? 1 + all[i].noise : 1 - all[i].noise;
+    widest = std::max(widest, all[i].noise);
+    const std::string then = name_or_nothing(choose(other));
+    if (then != candidate_name(winner)) others.insert(then);
+  }
+  if (others.empty()) return;
+  flips.push_back(fmt::format("within the noise of the timings, up to {:.0f} % here: {}",
+                              std::ceil(100 * widest), fmt::join(others, " or ")));
+}
+
 // The gate of the winner that needs the least tightening to stop it.
 void add_winner_margin(const std::vector<Candidate>& all, const Candidate& winner,
                        std::vector<std::string>& flips) {
@@ -172,6 +193,7 @@ std::vector<std::string> flips(const CompareReport& report, const PickInputs& in
   if (!inputs.measured_here && winner != nullptr) {
     add_concurrency(report, inputs, candidate_name(*winner), found);
   }
+  if (winner != nullptr) add_timing(all, *winner, found);
   add_memory(report, inputs, all, winner, found);
   add_blocked(all, found);
   if (winner != nullptr) add_winner_margin(all, *winner, found);

@@ -166,16 +166,21 @@ Result<Device> find_device(std::string_view name) {
   QUANTLANE_TRY(const std::vector<Device> all, devices());
   const std::string wanted = normalized(name);
   std::string names;
+  std::string near;
   for (const Device& device : all) {
     if (normalized(device.name) == wanted) return device;
     for (const std::string& alias : device.aliases) {
       if (normalized(alias) == wanted) return device;
     }
     names += ", " + device.name;
+    const std::string known = normalized(device.name);
+    if (!wanted.empty() && (known.contains(wanted) || wanted.contains(known))) {
+      near += (near.empty() ? "" : " or ") + device.name;
+    }
   }
-  return fail(not_found("looking for a device in the hardware database")
+  return fail(usage_error("looking for a device in the hardware database")
                   .got(fmt::format("\"{}\"", name))
-                  .expects("this-machine" + names));
+                  .expects(near.empty() ? "this-machine" + names : near));
 }
 
 Device this_machine(const CpuInfo& cpu, const MeasuredPeaks& measured) {

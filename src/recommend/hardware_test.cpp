@@ -148,7 +148,7 @@ TEST(FindDevice, DriverNamesThatFoolSubstringMatchingResolve) {
 TEST(FindDevice, UnknownNameListsTheKnownOnes) {
   const auto unknown = find_device("h1000");
   ASSERT_FALSE(unknown);
-  EXPECT_EQ(unknown.error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
   EXPECT_THAT(unknown.error().message(), HasSubstr("h100-sxm"));
   EXPECT_THAT(unknown.error().message(), HasSubstr("this-machine"));
   EXPECT_FALSE(find_device(""));

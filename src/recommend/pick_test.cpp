@@ -145,16 +145,33 @@ TEST(Pick, MeasuredSpeedDecidesOnThisMachine) {
   EXPECT_THAT(all_text(picked.flips_if), Not(HasSubstr("in flight")));
 }
 
-TEST(Pick, WithinAQuarterOfMeasuredTimeTheSmallerLaneWins) {
+TEST(Pick, WithinTheNoiseOfTheTimingsTheSmallerLaneWins) {
   CompareReport report = report_with();
   for (LaneReport& lane : report.lanes) lane.speed = {.prefill_tok_s = 500, .decode_tok_s = 20};
   report.lanes[0].speed.decode_tok_s = 23;
   PickInputs inputs = inputs_for("ryzen-9000");
   inputs.measured_here = true;
-  EXPECT_EQ(pick(report, inputs).lane, "gguf:q4_k_m");
-  report.lanes[0].speed.decode_tok_s = 30;
   inputs.situation.device.memory_only = {ComputePath::kFp8};
   EXPECT_EQ(pick(report, inputs).lane, "fp8");
+  for (LaneReport& lane : report.lanes) lane.speed.spread = 0.08;
+  EXPECT_EQ(pick(report, inputs).lane, "gguf:q4_k_m");
+  report.lanes[0].speed.decode_tok_s = 30;
+  EXPECT_EQ(pick(report, inputs).lane, "fp8");
+}
+
+TEST(Flips, TimingsThatCouldHaveGoneTheOtherWayAreSaid) {
+  CompareReport report = report_with();
+  for (LaneReport& lane : report.lanes)
+    lane.speed = {.prefill_tok_s = 500, .decode_tok_s = 20, .spread = 0.05};
+  report.lanes[0].speed.decode_tok_s = 22;
+  PickInputs inputs = inputs_for("ryzen-9000");
+  inputs.measured_here = true;
+  inputs.situation.device.memory_only = {ComputePath::kFp8};
+  const Pick close = pick(report, inputs);
+  EXPECT_EQ(close.lane, "gguf:q4_k_m");
+  EXPECT_THAT(all_text(close.flips_if), HasSubstr("within the noise of the timings, up to 5 % here: fp8"));
+  report.lanes[0].speed.decode_tok_s = 20;
+  EXPECT_THAT(all_text(pick(report, inputs).flips_if), Not(HasSubstr("noise")));
 }
 
 TEST(Pick, WhereTimesAreMeasuredTheReferenceComesAfterLanesThatShip) {

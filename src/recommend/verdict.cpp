@@ -167,7 +167,7 @@ Result<Margins> margins_in_force(const Margins& overrides) {
   for (const auto& [gate, margin] : margins) known += gate + ", ";
   for (const auto& [gate, margin] : overrides) {
     if (!margins.contains(gate) && !gate.starts_with(kTaskPrefix)) {
-      return fail(invalid("setting the margin of a gate")
+      return fail(usage_error("setting the margin of a gate")
                       .got("\"" + gate + "\"")
                       .expects("one of " + known + "task:NAME"));
     }
@@ -176,7 +176,7 @@ Result<Margins> margins_in_force(const Margins& overrides) {
     const double most = is_points ? kPoints : std::numeric_limits<double>::max();
     // Written so that a margin that is not a number fails too.
     if (!(margin >= least && margin < most)) {
-      return fail(invalid("setting the margin of a gate")
+      return fail(usage_error("setting the margin of a gate")
                       .of(gate)
                       .got(fmt::format("{}", margin))
                       .expects(is_points ? fmt::format("{} to below {}", least, most)

@@ -62,7 +62,7 @@ TEST(Gates, OverridesReplaceDefaultsAndMayNameOneSet) {
 TEST(Gates, RefusesUnknownGatesAndSenselessMargins) {
   const auto unknown = margins_in_force({{"kl", 0.05}});
   ASSERT_FALSE(unknown);
-  EXPECT_EQ(unknown.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
   EXPECT_THAT(unknown.error().message(), HasSubstr("kld"));
   EXPECT_FALSE(margins_in_force({{"ppl", 0.9}}));
   EXPECT_FALSE(margins_in_force({{"kld", -0.1}}));

@@ -59,6 +59,7 @@ template <class V>
 void fields(V& v, Like<Speed> auto& x) {
   v("prefill_tok_s", x.prefill_tok_s);
   v("decode_tok_s", x.decode_tok_s);
+  v("spread", x.spread);
 }
 
 template <class V>

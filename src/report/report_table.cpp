@@ -117,6 +117,13 @@ std::vector<TableCell> lane_row(const LaneReport& lane, bool is_pick) {
           {marked(lane.verdict) + (is_pick ? " ◀ pick" : ""), ink_of(lane.verdict)}};
 }
 
+// The largest difference between rounds of timing, as a share.
+double timing_spread(const CompareReport& report) {
+  double spread = report.reference.speed.spread;
+  for (const LaneReport& lane : report.lanes) spread = std::max(spread, lane.speed.spread);
+  return spread;
+}
+
 std::vector<TableCell> noise_row(const Divergence& floor) {
   std::vector<TableCell> row = {{"noise floor"},
                                 {""},
@@ -182,8 +189,10 @@ void add_lanes(Page& page, const CompareReport& report) {
       "size: on disk, 1 MB = 1 000 000 bytes · ppl ratio: perplexity / the reference's · KLD: nats "
       "per token, mean ± half of the 95 % interval · top-1: same most likely token · tasks: "
       "answers "
-      "lost / gained (reference: right / asked) · tok/s: measured on this machine · noise floor: "
-      "the reference against itself";
+      "lost / gained (reference: right / asked) · tok/s: best on this machine, its rounds "
+      "differed by up to " +
+      decimal_text(100 * timing_spread(report), 0) +
+      " % · noise floor: the reference against itself";
   if (!left_out.empty()) {
     legend += " · not shown at this width: ";
     for (std::size_t i = 0; i < left_out.size(); ++i) legend += (i > 0 ? ", " : "") + left_out[i];

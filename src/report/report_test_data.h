@@ -38,8 +38,8 @@ auto parts(Is<Quality> auto& x) {
   return std::tie(a, b, c);
 }
 auto parts(Is<Speed> auto& x) {
-  auto& [a, b] = x;
-  return std::tie(a, b);
+  auto& [a, b, c] = x;
+  return std::tie(a, b, c);
 }
 auto parts(Is<Projection> auto& x) {
   auto& [a, b, c, d, e, f] = x;

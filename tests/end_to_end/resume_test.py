@@ -105,6 +105,8 @@ class Resume(ProgramTest):
         ended = subprocess.Popen(["true"])
         ended.wait()
         artefacts = self.folder / "out/artifacts"
+        (self.folder / "out/work").mkdir(parents=True)
+        (self.folder / "out/work/README").write_text("mark of a killed run")
         (artefacts / f"fp8.partial-{ended.pid}-3").mkdir(parents=True)
         (artefacts / f"gguf-q4_k_m.gguf.partial-{ended.pid}-1").write_bytes(b"half")
         running = artefacts / f"fp8.partial-{os.getpid()}-1"

@@ -40,6 +40,7 @@ const speed = (() => {
     return table(rows,
                  [{key: 'prefill_tok_s', label: 'prefill, tok/s', show: rate},
                   {key: 'decode_tok_s', label: 'decode, tok/s', show: rate},
+                  {key: 'spread', label: 'spread of rounds', show: format.percent},
                   {key: 'peak_rss_bytes', label: 'peak memory', show: format.size}],
                  'measured', `Measured on this machine: ${report.machine.cpu}, ` +
                      `${report.machine.threads} threads, ${report.machine.isa}`);

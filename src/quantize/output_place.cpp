@@ -1,0 +1,98 @@
+#include "quantize/output_place.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <string>
+
+#include "core/check.h"
+#include "core/file.h"
+#include "quantize/companion_files.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::string_view kAttempt = "choosing an output";
+
+Error refused(const fs::path& out) { return invalid(std::string(kAttempt)).in(out.string()); }
+
+// Whether `inner` is `outer` or lies below it; both need not exist.
+bool is_within(const fs::path& inner, const fs::path& outer) {
+  const auto [end_of_outer, rest] = std::ranges::mismatch(outer, inner);
+  return end_of_outer == outer.end();
+}
+
+fs::path resolved(const fs::path& path) {
+  std::error_code code;
+  const fs::path whole = fs::weakly_canonical(path, code);
+  const fs::path result = code ? fs::absolute(path, code) : whole;
+  return result.has_filename() ? result : result.parent_path();
+}
+
+bool is_gguf(const fs::path& path) {
+  std::array<char, 4> magic = {};
+  std::FILE* file = std::fopen(path.c_str(), "rb");
+  if (file == nullptr) return false;
+  const bool whole = std::fread(magic.data(), 1, magic.size(), file) == magic.size();
+  std::fclose(file);
+  return whole && std::string_view(magic.data(), magic.size()) == "GGUF";
+}
+
+// The first entry that a checkpoint folder does not have; empty when all belong to one.
+std::string foreign_entry(const fs::path& folder) {
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(folder, code)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.is_symlink(code) || !entry.is_regular_file(code)) return name;
+    const bool weights =
+        name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
+    if (!weights && name != "config.json" && !is_companion_file(entry.path())) return name;
+  }
+  return code ? code.message() : "";
+}
+
+Result<void> check_replaceable(const fs::path& out) {
+  std::error_code code;
+  if (fs::is_regular_file(out, code) && is_gguf(out)) return {};
+  if (!fs::is_directory(out, code)) {
+    return fail(refused(out)
+                    .expects("a GGUF file or a checkpoint folder to replace")
+                    .got("something else")
+                    .advise("choose another output; only artefacts are replaced"));
+  }
+  const std::string foreign = foreign_entry(out);
+  if (foreign.empty()) return {};
+  return fail(refused(out)
+                  .of(foreign)
+                  .expects("a checkpoint folder to replace, and nothing else in it")
+                  .got("an entry that is not part of one")
+                  .advise("move it away, or choose another output"));
+}
+
+}  // namespace
+
+Result<void> check_output(const fs::path& out, const fs::path& source, bool replace) {
+  if (out.empty()) {
+    return fail(usage_error(std::string(kAttempt)).expects("a path").got("an empty one"));
+  }
+  const fs::path to = resolved(out);
+  const fs::path from = resolved(source);
+  if (is_within(to, from) || is_within(from, to)) {
+    return fail(refused(out)
+                    .expects("a place apart from the source, " + from.string())
+                    .got(to == from ? "the source itself" : "one inside the other")
+                    .advise("choose another output"));
+  }
+  std::error_code code;
+  if (fs::exists(fs::symlink_status(out, code))) {
+    if (!replace) {
+      return fail(refused(out)
+                      .expects("a path that does not exist yet")
+                      .advise("choose another output, or add --force to replace it"));
+    }
+    QUANTLANE_TRY_VOID(check_replaceable(out));
+  }
+  return check_writable(out);
+}
+
+}  // namespace quantlane

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""Where output may go: nothing that is not an artefact of the program is ever replaced."""
+
+import shutil
+import unittest
+
+from program import CANARY, COMPARE, ProgramTest
+
+
+class Artefacts(ProgramTest):
+    def files(self, folder):
+        return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def test_force_replaces_an_artefact_and_nothing_else(self):
+        self.succeeds("quantize", CANARY, "fp8", "-o", "out")
+        self.refused("quantize", CANARY, "w8a8", "-o", "out", says=["out", "--force"])
+        self.succeeds("quantize", CANARY, "w8a8", "-o", "out", "--force")
+        for name in ("notes.md", "sub/file", "model.bin"):
+            with self.subTest(name=name):
+                mine = self.folder / "out" / name
+                mine.parent.mkdir(exist_ok=True)
+                mine.write_text("mine")
+                before = self.files(self.folder / "out")
+                for command in (["quantize", CANARY, "fp8", "-o", "out", "--force"],
+                                ["convert", CANARY, "out", "--force"]):
+                    self.refused(*command, says=["out", name.split("/")[0]])
+                self.assertEqual(self.files(self.folder / "out"), before)
+                mine.unlink()
+                if mine.parent != self.folder / "out":
+                    mine.parent.rmdir()
+
+    def test_force_replaces_a_gguf_file_but_no_other_file(self):
+        out = self.folder / "m.gguf"
+        self.succeeds("quantize", CANARY, "gguf:q8_0", "-o", out)
+        self.succeeds("quantize", CANARY, "gguf:q4_k_m", "-o", out, "--force")
+        out.write_text("mine")
+        self.refused("quantize", CANARY, "gguf:q8_0", "-o", out, "--force", says=[out])
+        self.assertEqual(out.read_text(), "mine")
+
+    def test_source_and_output_are_apart(self):
+        model = self.copy_of_canary()
+        before = self.files(model)
+        for out in (model, model / "sub", self.folder, f"{model}/../model/sub"):
+            for force in ([], ["--force"]):
+                self.refused("convert", model, out, *force, says=["source"])
+        self.assertEqual(self.files(model), before)
+        self.assertFalse((model / "sub").exists())
+
+
+class Comparisons(ProgramTest):
+    def test_a_folder_with_foreign_results_is_refused(self):
+        for name in ("report.json", "report.html", "artifacts/fp8/mine", "work/mine"):
+            with self.subTest(name=name):
+                mine = self.folder / "out" / name
+                mine.parent.mkdir(parents=True)
+                mine.write_text("mine")
+                self.refused(*COMPARE, "--out", "out", says=["out/" + name.split("/")[0]])
+                self.assertEqual([path for path in (self.folder / "out").rglob("*")
+                                  if path.is_file()], [mine])
+                shutil.rmtree(self.folder / "out")
+
+    def test_other_files_stay(self):
+        (self.folder / "out").mkdir()
+        (self.folder / "out/notes.md").write_text("mine")
+        for _ in range(2):
+            self.succeeds(*COMPARE, "--out", "out")
+        self.assertEqual((self.folder / "out/notes.md").read_text(), "mine")
+
+
+if __name__ == "__main__":
+    unittest.main()
