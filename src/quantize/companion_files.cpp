@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/file.h"
+#include "model/tokenizer/tokenizer.h"
 #include "model/tokenizer/tokenizer_writer.h"
 
 namespace quantlane {
@@ -46,6 +47,26 @@ std::string_view torch_name(DType dtype) {
   return dtype == DType::kF16 ? "float16" : "bfloat16";
 }
 
+// The ids that begin, end and pad a text: in config.json, and what generate() reads.
+Result<void> write_generation_config(const TokenizerSpec& spec, Json& config,
+                                     const fs::path& folder) {
+  Json generation = Json(Json::Object{});
+  const auto set = [&](const char* key, std::int64_t id) {
+    if (id < 0) return;
+    config.set(key, id);
+    generation.set(key, id);
+  };
+  set("bos_token_id", spec.bos_id);
+  set("eos_token_id", spec.eos_id);
+  set("pad_token_id", spec.padding_id);
+  if (spec.stop_ids.size() > 1) {
+    Json ends = Json::array();
+    for (const std::int64_t id : spec.stop_ids) ends.push(id);
+    generation.set("eos_token_id", std::move(ends));
+  }
+  return write_text(folder / "generation_config.json", generation.dump(2) + "\n");
+}
+
 void set_dtype(Json& config, DType dtype) {
   const char* key = config.contains("torch_dtype") ? "torch_dtype" : "dtype";
   config.set(key, torch_name(dtype));
@@ -60,7 +81,9 @@ Result<void> write_companion_files(const Checkpoint& source, const Lane& lane,
     config = source.architecture()->to_hugging_face(source.graph()->config);
     set_dtype(config, DType::kBF16);
     QUANTLANE_TRY(const auto tokenizer, source.tokenizer());
-    QUANTLANE_TRY_VOID(write_tokenizer_folder(tokenizer->spec(), folder));
+    QUANTLANE_TRY_VOID(
+        write_tokenizer_folder(tokenizer->spec(), source.graph()->config.context_length, folder));
+    QUANTLANE_TRY_VOID(write_generation_config(tokenizer->spec(), config, folder));
   } else {
     const fs::path from =
         fs::is_directory(source.path()) ? source.path() : source.path().parent_path();

@@ -93,7 +93,7 @@ std::vector<Anchor> single_stream_anchors() {
        latency(3.93, 1.80e-5, 64000)},
       {"H200 BF16 2048/128", end_to_end(reference(kLlama8B)), 173.8},
       {"H200 FP8 2048/128", end_to_end(fp8(kLlama8B)), 245.0},
-      // normiebench issues 40 and 3.
+      // Measurements of users, issues 40 and 3 of normiebench.
       {"M1 Max Q4_K_M", decode_rate(kLlama8B, q4_k_m(kLlama8B), "m1-max", 100), 46.2},
       {"M4 Q4_K_M", decode_rate(kLlama8B, q4_k_m(kLlama8B), "m4", 100), 20.9},
       {"Qwen3-32B INT4 on H100", int4 / bf16, 2.7},

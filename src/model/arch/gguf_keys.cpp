@@ -1,3 +1,6 @@
+#include <charconv>
+#include <iterator>
+
 #include <fmt/format.h>
 
 #include "core/check.h"
@@ -30,6 +33,15 @@ Result<RopeScaling> gguf_scaling(const ConfigReader& reader) {
   return scaling;
 }
 
+// The number that was meant by a value stored as float: 1e-05, not 9.99999975e-06.
+double shortest_decimal(float stored) {
+  char text[32];
+  const auto written = std::to_chars(std::begin(text), std::end(text), stored);
+  double meant = 0;
+  std::from_chars(text, written.ptr, meant);
+  return meant;
+}
+
 }  // namespace
 
 Result<ModelConfig> read_gguf(const Metadata& metadata, std::string_view gguf_name,
@@ -59,7 +71,8 @@ Result<ModelConfig> read_gguf(const Metadata& metadata, std::string_view gguf_na
   QUANTLANE_TRY_VOID(
       reader.integer("rope.dimension_count", {config.head_dim, config.head_dim}, config.head_dim));
   QUANTLANE_TRY(config.context_length, reader.integer("context_length", kContext));
-  QUANTLANE_TRY(config.rms_norm_eps, reader.number("attention.layer_norm_rms_epsilon", 0, 1));
+  QUANTLANE_TRY(const double epsilon, reader.number("attention.layer_norm_rms_epsilon", 0, 1));
+  config.rms_norm_eps = shortest_decimal(static_cast<float>(epsilon));
   QUANTLANE_TRY(config.rope_theta, reader.number("rope.freq_base", 1, kLargestTheta, 10000.0));
   QUANTLANE_TRY(config.rope_scaling, gguf_scaling(reader));
   QUANTLANE_TRY_VOID(check_sizes(config, origin));

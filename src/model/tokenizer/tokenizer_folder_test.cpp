@@ -120,7 +120,7 @@ std::vector<std::string_view> patterns_of(const TokenizerSpec& spec) {
 // Writes `spec` into the folder and reads it back.
 void expect_same_ids(const TokenizerSpec& spec, const fs::path& folder, const std::string& text) {
   const auto first = tokenizer_of(spec);
-  const auto written = write_tokenizer_folder(spec, folder);
+  const auto written = write_tokenizer_folder(spec, 512, folder);
   ASSERT_TRUE(written.has_value()) << written.error().message();
   const std::string rows = "{\"vocab_size\": " + std::to_string(spec.tokens.size()) + "}";
   ASSERT_TRUE(write_text(folder / "config.json", rows).has_value());
@@ -178,7 +178,7 @@ TEST_F(WriteFolder, RankedSentencePieces) {
 TEST_F(WriteFolder, RefusesOtherModels) {
   TokenizerSpec spec;
   spec.model = "bert";
-  const auto written = write_tokenizer_folder(spec, folder_);
+  const auto written = write_tokenizer_folder(spec, 512, folder_);
   ASSERT_FALSE(written.has_value());
   EXPECT_EQ(written.error().code, ErrorCode::kUnsupported);
 }

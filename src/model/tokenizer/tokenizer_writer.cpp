@@ -219,7 +219,8 @@ Json tokenizer_config(const TokenizerSpec& spec, bool has_json) {
 
 }  // namespace
 
-Result<void> write_tokenizer_folder(const TokenizerSpec& spec, const fs::path& folder) {
+Result<void> write_tokenizer_folder(const TokenizerSpec& spec, std::int64_t context_length,
+                                    const fs::path& folder) {
   const bool byte_level_model = spec.model == "gpt2";
   const auto refuse = [&folder](std::string of, std::string expected, std::string found) {
     return fail(unsupported("writing a tokenizer")
@@ -241,8 +242,9 @@ Result<void> write_tokenizer_folder(const TokenizerSpec& spec, const fs::path& f
   } else {
     QUANTLANE_TRY_VOID(write_text(folder / "tokenizer.model", sentencepiece_model_bytes(spec)));
   }
-  return write_text(folder / "tokenizer_config.json",
-                    tokenizer_config(spec, has_json).dump(2) + "\n");
+  Json config = tokenizer_config(spec, has_json);
+  if (context_length > 0) config.set("model_max_length", context_length);
+  return write_text(folder / "tokenizer_config.json", config.dump(2) + "\n");
 }
 
 }  // namespace quantlane
