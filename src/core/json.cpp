@@ -43,7 +43,10 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
   }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    reason_ = error.what();
+    // Without the library's own number of the error.
+    const std::string text = error.what();
+    const auto number = text.find("] ");
+    reason_ = number == std::string::npos ? text : text.substr(number + 2);
     position_ = position;
     return false;
   }

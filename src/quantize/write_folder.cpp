@@ -156,7 +156,8 @@ class FolderWriter {
     QUANTLANE_TRY(AtomicDirectory directory, AtomicDirectory::create(job_.out));
     std::uint64_t total = 0;
     for (const Item& item : items_) total += source_bytes(item);
-    progress_.begin("quantize " + job_.lane.name, total, "B");
+    progress_.begin((job_.lane.dialect != nullptr ? "quantize " : "write ") + job_.lane.name, total,
+                    "B");
     for (std::uint32_t shard = 0; shard < shards_; ++shard) {
       QUANTLANE_TRY_VOID(write_shard(directory.path(), shard));
     }
