@@ -130,6 +130,12 @@ std::vector<std::size_t> Regex::refine(std::string_view text,
   return refined;
 }
 
+bool Regex::found_in(std::string_view text) const {
+  const MatchData match(code_->code);
+  return pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0,
+                     PCRE2_NO_JIT, match.data, nullptr) > 0;
+}
+
 bool Regex::matches_start(std::string_view text) const {
   const MatchData match(code_->code);
   return pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0,

@@ -26,6 +26,8 @@ class Regex {
   // cut nothing.
   [[nodiscard]] std::vector<std::size_t> refine(std::string_view text,
                                                 const std::vector<std::size_t>& ends) const;
+  // Does the pattern match anywhere in `text`? (Text that is not UTF-8 matches nothing.)
+  [[nodiscard]] bool found_in(std::string_view text) const;
   // Does a match begin at the first byte of `text`? (Python's re.match)
   [[nodiscard]] bool matches_start(std::string_view text) const;
 

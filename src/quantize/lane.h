@@ -6,30 +6,11 @@
 #include <string_view>
 #include <vector>
 
-#include "containers/container.h"
 #include "containers/dialects/dialect.h"
-#include "model/graph.h"
+#include "quantize/recipe.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
-
-// A GGUF file type: which block format each tensor gets (llama.cpp src/llama-quant.cpp).
-struct GgufRecipe {
-  std::string name;   // "q4_k_m"
-  int file_type = 0;  // general.file_type (include/llama.h, enum llama_ftype)
-  ElementType base;
-  ElementType output;  // head, or the embedding when tied
-  struct Rule {
-    Role role;
-    std::string layers;  // "more_bits", "first_eighth", "first_four", "all"
-    ElementType type;
-  };
-  std::vector<Rule> rules;
-
-  // The type of a matrix after shape fallbacks; `notice` gets a line when one was taken.
-  [[nodiscard]] ElementType assign(const Parameter& parameter, const ModelConfig& config,
-                                   std::string* notice) const;
-};
 
 struct Lane {
   std::string name;  // "w4a16", "gguf:q4_k_m"
@@ -44,14 +25,11 @@ struct Lane {
   [[nodiscard]] std::string dialect_name() const;
 };
 
-// kNotFound lists the known lanes.
+// kNotFound lists the known lanes. "gguf:q4_k" and other aliases of llama.cpp give the lane that
+// they stand for.
 Result<Lane> find_lane(std::string_view name);
 std::vector<std::string> lane_names();
 // The six of `compare`.
 std::vector<std::string> default_lanes();
-
-// llama.cpp's rule for "more bits": layers of the first and last eighth and every third between
-// (integer division): i < n/8, i >= 7n/8, (i - n/8) mod 3 = 2.
-[[nodiscard]] bool takes_more_bits(std::int64_t layer, std::int64_t layers);
 
 }  // namespace quantlane

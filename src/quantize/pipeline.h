@@ -24,6 +24,8 @@ struct QuantizeJob {
   // Quantize every two-dimensional ".weight" that is no embedding, head or norm, without knowing
   // the architecture. Folder lanes only.
   bool arch_agnostic = false;
+  // GGUF lanes only; `statistics` imply request.importance.
+  RecipeRequest request = {};
 };
 
 struct QuantizeSummary {

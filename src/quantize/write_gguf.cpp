@@ -1,19 +1,13 @@
-// The GGUF writer: metadata of the architecture and the tokenizer, tensors in llama.cpp's order.
+// The GGUF writer: encodes the tensors of a plan in their order.
 #include <algorithm>
 #include <utility>
 
 #include "core/check.h"
-#include "model/tokenizer/tokenizer.h"
-#include "quantize/pipeline.h"
+#include "quantize/gguf_plan.h"
 #include "quantize/row_stream.h"
 
 namespace quantlane {
 namespace {
-
-struct GgufTensor {
-  const Parameter* parameter;
-  ElementType type;
-};
 
 bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
 
@@ -46,86 +40,35 @@ RowMap row_map(const Checkpoint& source, const Parameter& parameter) {
   return map;
 }
 
-Result<Metadata> write_metadata(const QuantizeJob& job) {
-  const Checkpoint& source = job.source;
-  const bool from_gguf = source.config_json().is_null();
-  Metadata metadata = from_gguf ? source.container().metadata() : Metadata{};
-  for (const char* key : {"split.no", "split.count", "split.tensors.count"}) metadata.erase(key);
-  metadata.set("general.architecture", std::string(source.architecture()->gguf_name));
-  metadata.set("general.type", std::string("model"));
-  if (metadata.find("general.name") == nullptr) {
-    metadata.set("general.name", std::filesystem::weakly_canonical(source.path()).stem().string());
-  }
-  metadata.set("general.file_type", static_cast<std::uint32_t>(job.lane.recipe->file_type));
-  metadata.set("general.quantization_version", std::uint32_t{2});
-  if (from_gguf) return metadata;
-  source.architecture()->to_gguf(source.graph()->config, metadata);
-  QUANTLANE_TRY(const auto tokenizer, source.tokenizer());
-  QUANTLANE_TRY_VOID(write_tokenizer_gguf(tokenizer->spec(), metadata));
-  return metadata;
-}
-
-std::vector<GgufTensor> assign_types(const QuantizeJob& job, std::vector<std::string>& notices) {
-  std::vector<GgufTensor> tensors;
-  std::map<std::string, std::int64_t> fallbacks;
-  const Graph& graph = *job.source.graph();
-  for (const Parameter& parameter : graph.parameters) {
-    std::string notice;
-    const ElementType type = job.lane.recipe->assign(parameter, graph.config, &notice);
-    tensors.push_back({.parameter = &parameter, .type = type});
-    if (!notice.empty()) ++fallbacks[notice];
-  }
-  for (const auto& [notice, count] : fallbacks) {
-    notices.push_back(notice + " (" + std::to_string(count) + " tensors)");
-  }
-  return tensors;
-}
-
-// GGUF has no rope scaling keys for Llama 3: the divisors are a tensor.
-constexpr std::string_view kRopeFrequencies = "rope_freqs.weight";
-
-Result<void> write_rope_frequencies(ContainerWriter& writer, std::size_t index,
-                                    const std::vector<float>& divisors) {
-  return writer.write(index, std::as_bytes(std::span(divisors)));
-}
-
 }  // namespace
 
 Result<QuantizeSummary> write_gguf(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
   const Checkpoint& source = job.source;
-  const ModelConfig& config = source.graph()->config;
   QuantizeSummary summary;
-  const auto tensors = assign_types(job, summary.notices);
-  const std::vector<float> divisors = rope_frequency_divisors(config);
-  std::vector<PlannedTensor> plan;
-  if (!divisors.empty()) {
-    plan.push_back({.name = std::string(kRopeFrequencies),
-                    .type = {.plain = DType::kF32},
-                    .shape = {static_cast<std::int64_t>(divisors.size())}});
-  }
-  for (const GgufTensor& tensor : tensors) {
-    const Parameter& p = *tensor.parameter;
-    plan.push_back({.name = gguf_name(p.role, p.layer, config),
-                    .type = tensor.type,
-                    .shape = p.rows == 1 && !is_linear(p.role)
-                                 ? std::vector<std::int64_t>{p.cols}
-                                 : std::vector<std::int64_t>{p.rows, p.cols}});
-  }
+  QUANTLANE_TRY(GgufPlan plan, plan_gguf(job));
+  summary.notices = std::move(plan.notices);
+  std::vector<PlannedTensor> tensors;
   std::uint64_t total_bytes = 0;
   std::uint64_t total_values = 0;
-  for (const PlannedTensor& tensor : plan) total_bytes += tensor.size_bytes();
-  QUANTLANE_TRY(const Metadata metadata, write_metadata(job));
-  QUANTLANE_TRY(const auto writer, create_gguf(job.out, plan, metadata));
-  std::size_t index = 0;
-  if (!divisors.empty()) QUANTLANE_TRY_VOID(write_rope_frequencies(*writer, index++, divisors));
+  for (const GgufPlan::Item& item : plan.items) {
+    tensors.push_back(item.tensor);
+    total_bytes += item.tensor.size_bytes();
+  }
+  QUANTLANE_TRY(const Metadata metadata, gguf_metadata(job));
+  QUANTLANE_TRY(const auto writer, create_gguf(job.out, tensors, metadata));
   const Algorithm* algorithm = algorithm_by_name(job.lane.algorithm);
   progress.begin("quantize " + job.lane.name, total_bytes, "B");
   std::uint64_t done = 0;
-  for (const GgufTensor& tensor : tensors) {
-    const Parameter& p = *tensor.parameter;
+  for (std::size_t index = 0; index < plan.items.size(); ++index) {
+    if (plan.items[index].parameter == nullptr) {
+      QUANTLANE_TRY_VOID(writer->write(index, std::as_bytes(std::span(plan.rope_divisors))));
+      continue;
+    }
+    const Parameter& p = *plan.items[index].parameter;
+    const ElementType type = plan.items[index].tensor.type;
     QUANTLANE_TRY(const Weight weight, source.weight(p));
     const auto encoder =
-        typed_encoder(weight, p.name, tensor.type, algorithm,
+        typed_encoder(weight, p.name, type, algorithm,
                       importance_for(job, algorithm, p.module(), p.cols), row_map(source, p));
     QUANTLANE_TRY_VOID(
         stream_slices(p.rows, p.cols, pool, encoder, [&](const SliceParts& parts, std::int64_t) {
@@ -136,8 +79,7 @@ Result<QuantizeSummary> write_gguf(const QuantizeJob& job, ThreadPool& pool, Pro
     if (const TensorInfo* stored = source.stored(p)) source.container().drop(*stored);
     total_values += static_cast<std::uint64_t>(p.rows * p.cols);
     if (is_linear(p.role) || p.role == Role::kEmbedding)
-      ++summary.tensor_types[std::string(tensor.type.name())];
-    ++index;
+      ++summary.tensor_types[std::string(type.name())];
   }
   QUANTLANE_TRY_VOID(writer->commit());
   progress.end();
