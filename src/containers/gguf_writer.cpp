@@ -8,6 +8,7 @@
 
 #include "containers/gguf.h"
 #include "containers/gguf_cursor.h"
+#include "containers/gguf_split.h"
 #include "containers/tensor_size.h"
 #include "containers/tensor_stream.h"
 #include "core/check.h"
@@ -113,9 +114,9 @@ std::string header_text(const std::vector<PlannedTensor>& plan,
 
 }  // namespace
 
-Result<std::unique_ptr<ContainerWriter>> create_gguf(const std::filesystem::path& path,
-                                                     const std::vector<PlannedTensor>& plan,
-                                                     const Metadata& metadata) {
+Result<std::unique_ptr<TensorStream>> create_gguf_stream(const std::filesystem::path& path,
+                                                         const std::vector<PlannedTensor>& plan,
+                                                         const Metadata& metadata) {
   QUANTLANE_TRY(const std::uint64_t alignment, planned_alignment(path, metadata));
   QUANTLANE_TRY_VOID(check_keys(path, metadata));
   QUANTLANE_TRY(std::vector<TensorSlot> slots, place(path, plan, alignment));
@@ -126,6 +127,16 @@ Result<std::unique_ptr<ContainerWriter>> create_gguf(const std::filesystem::path
   QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path));
   QUANTLANE_TRY_VOID(file.append(header));
   return std::make_unique<TensorStream>(std::move(file), path.string(), std::move(slots));
+}
+
+Result<std::unique_ptr<ContainerWriter>> create_gguf(const std::filesystem::path& path,
+                                                     const std::vector<PlannedTensor>& plan,
+                                                     const Metadata& metadata) {
+  return create_gguf_stream(path, plan, metadata);
+}
+
+std::uint64_t gguf_header_bytes(const std::vector<PlannedTensor>& plan, const Metadata& metadata) {
+  return header_text(plan, std::vector<TensorSlot>(plan.size()), metadata).size();
 }
 
 }  // namespace quantlane

@@ -64,17 +64,27 @@ Result<void> TensorStream::finish_full_slots() {
   return {};
 }
 
-Result<void> TensorStream::commit() {
+Result<void> TensorStream::finish() {
   QUANTLANE_TRY_VOID(finish_full_slots());
-  if (committed_ || current_ < slots_.size()) {
-    auto error = make_error(ErrorCode::kInternal, "finishing a file of tensors").in(path_);
-    if (committed_) return fail(std::move(error).expects("one commit").got("a second one"));
+  if (current_ < slots_.size()) {
     const TensorSlot& slot = slots_[current_];
-    return fail(std::move(error)
+    return fail(make_error(ErrorCode::kInternal, "finishing a file of tensors")
+                    .in(path_)
                     .of(slot.name)
                     .expects(fmt::format("{} bytes", slot.size_bytes))
                     .got(fmt::format("{} bytes", written_)));
   }
+  return file_.finish();
+}
+
+Result<void> TensorStream::commit() {
+  if (committed_) {
+    return fail(make_error(ErrorCode::kInternal, "finishing a file of tensors")
+                    .in(path_)
+                    .expects("one commit")
+                    .got("a second one"));
+  }
+  QUANTLANE_TRY_VOID(finish());
   committed_ = true;
   return file_.commit();
 }

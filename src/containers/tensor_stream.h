@@ -29,6 +29,8 @@ class TensorStream final : public ContainerWriter {
   TensorStream(AtomicFile file, std::string path, std::vector<TensorSlot> slots);
 
   Result<void> write(std::size_t index, std::span<const std::byte> bytes) override;
+  // All data is there and on disk, under the temporary name; commit() calls it.
+  Result<void> finish();
   Result<void> commit() override;
 
  private:

@@ -193,12 +193,18 @@ Result<void> AtomicFile::write_at(std::uint64_t offset, std::span<const std::byt
   return {};
 }
 
-Result<void> AtomicFile::commit() {
+Result<void> AtomicFile::finish() {
+  if (descriptor_ < 0) return {};
   const int synced = ::fsync(descriptor_);
   const int sync_code = errno;
   const int closed = ::close(std::exchange(descriptor_, -1));
   if (synced != 0) return fail(system_error("flushing a file to disk", target_, sync_code));
   if (closed != 0) return fail(system_error("closing a file", target_, errno));
+  return {};
+}
+
+Result<void> AtomicFile::commit() {
+  QUANTLANE_TRY_VOID(finish());
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
     return fail(system_error("putting a finished file in place", target_, errno));
   }

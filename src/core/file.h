@@ -56,7 +56,10 @@ class AtomicFile {
   Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   // Bytes appended so far.
   [[nodiscard]] std::uint64_t position() const { return position_; }
-  // fsync, rename over the target, fsync of the folder.
+  // fsync and close: nothing can be written any more, the file still has its temporary name. For
+  // several files that appear together; commit() calls it.
+  Result<void> finish();
+  // finish(), rename over the target, fsync of the folder.
   Result<void> commit();
 
  private:

@@ -87,6 +87,12 @@ Result<GgufPlan> plan_gguf(const QuantizeJob& job) {
   }
   std::map<std::string, std::int64_t> fallbacks;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (!can_write(choices[i].type)) {
+      return fail(unsupported("quantizing to " + job.lane.name)
+                      .of(tensors[i].name)
+                      .expects("a type that this version can write")
+                      .got(std::string(choices[i].type.name()) + ", which it can only read"));
+    }
     if (choices[i].needs_importance && !request.importance) {
       return fail(lacks_importance(job, tensors[i], choices[i]));
     }

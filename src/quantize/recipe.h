@@ -56,12 +56,14 @@ struct GgufRecipe {
   std::vector<ElementType> needs_importance;
 };
 
-// kNotFound for an unknown name or alias; kUnsupported where this version cannot write a type of
+// kNotFound for an unknown name or alias; kUnsupported where this version does not know a type of
 // the recipe.
 Result<GgufRecipe> find_recipe(std::string_view name);
 // Without aliases, from many bits to few.
 std::vector<std::string> recipe_names();
 
+// Some block formats can only be read.
+[[nodiscard]] bool can_write(const ElementType& type);
 // "q8_0", "bf16": a type that a tensor can be written in; kInvalidArgument lists the known ones.
 Result<ElementType> writable_type(std::string_view name);
 

@@ -46,7 +46,7 @@ std::optional<ElementType> type_by_name(std::string_view name) {
 std::string type_names() {
   std::string names = "f32, f16, bf16";
   for (const BlockFormat* block : block_formats()) {
-    if (block->encode != nullptr) names += ", " + std::string(block->name);
+    if (can_write({.block = block})) names += ", " + std::string(block->name);
   }
   return names;
 }
@@ -54,7 +54,7 @@ std::string type_names() {
 Result<ElementType> type_of(const Json& json, const std::string& recipe) {
   if (const auto type = type_by_name(json.string())) return *type;
   return fail(unsupported("reading the recipe of gguf:" + recipe)
-                  .expects("types that this version can write")
+                  .expects("types that this version knows")
                   .got(std::string(json.string()))
                   .advise("choose another file type: quantlane quantize --help lists them"));
 }
@@ -195,6 +195,10 @@ bool is_called(const Json& row, std::string_view name) {
 
 }  // namespace
 
+bool can_write(const ElementType& type) {
+  return type.block == nullptr || type.block->encode != nullptr;
+}
+
 const Result<RecipeBook>& recipe_book() {
   static const Result<RecipeBook> book = read_book();
   return book;
@@ -219,7 +223,7 @@ std::vector<std::string> recipe_names() {
 
 Result<ElementType> writable_type(std::string_view name) {
   const auto type = type_by_name(name);
-  if (type && (type->block == nullptr || type->block->encode != nullptr)) return *type;
+  if (type && can_write(*type)) return *type;
   return fail(invalid("choosing the type of a tensor")
                   .expects("one of " + type_names())
                   .got("\"" + std::string(name) + "\""));
