@@ -33,11 +33,16 @@ Result<TokenChunks> make_chunks(const Checkpoint& checkpoint, std::string_view t
   QUANTLANE_TRY(const auto tokenizer, checkpoint.tokenizer());
   TokenChunks chunks;
   chunks.chunk = chunk;
+  const TokenizerSpec& spec = tokenizer->spec();
+  const bool bos = spec.add_bos && spec.bos_id >= 0;
   const auto wanted = limit > 0 ? static_cast<std::size_t>(limit * chunk) : text.size();
   for (std::size_t bytes = wanted * kBytesPerToken;; bytes *= 2) {
     const std::string_view part = cut_at_character(text, bytes);
     chunks.tokens = tokenizer->encode(part, false);
     if (chunks.tokens.size() >= wanted || part.size() == text.size()) break;
+  }
+  if (bos && !text.empty()) {
+    chunks.tokens.insert(chunks.tokens.begin(), static_cast<std::int32_t>(spec.bos_id));
   }
   const auto whole =
       static_cast<std::size_t>(chunk) * (chunks.tokens.size() / static_cast<std::size_t>(chunk));
@@ -49,8 +54,7 @@ Result<TokenChunks> make_chunks(const Checkpoint& checkpoint, std::string_view t
                     .advise("give a longer text or a smaller --chunk"));
   }
   chunks.tokens.resize(limit > 0 ? std::min(whole, wanted) : whole);
-  const TokenizerSpec& spec = tokenizer->spec();
-  if (spec.add_bos && spec.bos_id >= 0) {
+  if (bos) {
     for (std::size_t i = 0; i < chunks.tokens.size(); i += static_cast<std::size_t>(chunk)) {
       chunks.tokens[i] = static_cast<std::int32_t>(spec.bos_id);
     }

@@ -24,7 +24,8 @@ struct TokenChunks {
 
 // Tokenizes `text` (valid UTF-8; `origin` names it in errors) and cuts it into chunks of `chunk`
 // tokens; at most `limit` chunks (0 = all), a last partial chunk is left out. Models that want a
-// BOS get it in place of the first token of each chunk (the protocol of llama-perplexity).
+// BOS get it before the text, and in place of the first token of each further chunk (the protocol
+// of llama-perplexity and llama-imatrix).
 // kInvalidArgument when the text does not fill one chunk.
 Result<TokenChunks> make_chunks(const Checkpoint& checkpoint, std::string_view text,
                                 std::string_view origin, std::int64_t chunk, std::int64_t limit);
