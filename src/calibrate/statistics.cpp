@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "containers/container.h"
 #include "core/check.h"
@@ -60,6 +61,10 @@ void Statistics::add(std::string_view module, const float* x, std::int64_t token
   statistics.tokens += tokens;
 }
 
+void Statistics::set(std::string module, InputStatistics inputs) {
+  modules_.insert_or_assign(std::move(module), std::move(inputs));
+}
+
 Result<void> Statistics::merge(const Statistics& other) {
   for (const auto& [module, added] : other.modules_) {
     InputStatistics& own = modules_[module];
@@ -73,10 +78,11 @@ Result<void> Statistics::merge(const Statistics& other) {
                       .expects(std::to_string(own.sum_squares.size()) + " columns")
                       .got(std::to_string(added.sum_squares.size())));
     }
-    for (std::size_t c = 0; c < own.sum_squares.size(); ++c) {
+    for (std::size_t c = 0; c < own.sum_squares.size(); ++c)
       own.sum_squares[c] += added.sum_squares[c];
+    if (added.absmax.empty()) own.absmax.clear();
+    for (std::size_t c = 0; c < own.absmax.size(); ++c)
       own.absmax[c] = std::max(own.absmax[c], added.absmax[c]);
-    }
     own.tokens += added.tokens;
   }
   return {};
@@ -89,10 +95,14 @@ std::vector<float> Statistics::importance(std::string_view module, std::int64_t 
     return {};
   }
   std::vector<float> mean(it->second.sum_squares.size());
+  double total = 0;
   for (std::size_t c = 0; c < mean.size(); ++c) {
-    mean[c] =
-        static_cast<float>(it->second.sum_squares[c] / static_cast<double>(it->second.tokens));
+    const double value = it->second.sum_squares[c] / static_cast<double>(it->second.tokens);
+    mean[c] = static_cast<float>(value);
+    total += value;
   }
+  const float least = kLeastImportance * static_cast<float>(total / static_cast<double>(cols));
+  for (float& value : mean) value = std::max(value, least);
   return mean;
 }
 

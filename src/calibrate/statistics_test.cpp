@@ -59,6 +59,15 @@ TEST(Statistics, AddsLikeBruteForce) {
   EXPECT_TRUE(statistics.importance("other", 19).empty());
 }
 
+TEST(Statistics, ColumnsNeverSeenKeepALittleImportance) {
+  Statistics statistics;
+  statistics.set("m", {.sum_squares = {0, 8, 4}, .absmax = {}, .tokens = 4});
+  const auto mean = statistics.importance("m", 3);
+  EXPECT_EQ(mean, (std::vector<float>{kLeastImportance * 1.0F, 2, 1}));
+  statistics.set("m", {.sum_squares = {0, 0}, .absmax = {}, .tokens = 4});
+  EXPECT_EQ(statistics.importance("m", 2), (std::vector<float>{0, 0}));
+}
+
 TEST(Statistics, MergesByAddition) {
   const auto first = rows(10, 8, 3);
   const auto second = rows(20, 8, 4);
