@@ -23,6 +23,18 @@ class Collector final : public LinearObserver {
   Statistics& statistics_;
 };
 
+std::int64_t first_head_row(HeadRows rows, std::int64_t chunk) {
+  switch (rows) {
+    case HeadRows::kNone:
+      return chunk;
+    case HeadRows::kLastQuarter:
+      return chunk - chunk / 4;
+    case HeadRows::kAll:
+      break;
+  }
+  return 0;
+}
+
 Result<void> check_finite(const Statistics& statistics, const Checkpoint& checkpoint) {
   for (const auto& [module, inputs] : statistics.modules()) {
     if (std::ranges::all_of(inputs.sum_squares, [](double v) { return std::isfinite(v); }))
@@ -41,7 +53,7 @@ Result<void> check_finite(const Statistics& statistics, const Checkpoint& checkp
 }  // namespace
 
 Result<Statistics> collect_statistics(Runtime& runtime, const TokenChunks& chunks, ThreadPool& pool,
-                                      Progress& progress) {
+                                      Progress& progress, HeadRows head_rows) {
   Statistics statistics;
   Collector collector(statistics);
   const std::int64_t per_pass = std::max<std::int64_t>(1, kTokensPerPass / chunks.chunk);
@@ -54,10 +66,9 @@ Result<Statistics> collect_statistics(Runtime& runtime, const TokenChunks& chunk
     for (std::int64_t i = first; i < last; ++i) caches.emplace_back(runtime.config(), chunks.chunk);
     std::vector<Segment> segments;
     for (std::int64_t i = first; i < last; ++i) {
-      // A quarter of the rows reach the head, enough for its statistics.
       segments.push_back({.tokens = chunks[i],
                           .cache = &caches[static_cast<std::size_t>(i - first)],
-                          .logits_from = chunks.chunk - chunks.chunk / 4});
+                          .logits_from = first_head_row(head_rows, chunks.chunk)});
     }
     QUANTLANE_TRY_VOID(runtime.forward(segments, pool, logits, &collector));
     progress.update(static_cast<std::uint64_t>(last * chunks.chunk));
