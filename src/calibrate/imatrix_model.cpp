@@ -23,6 +23,11 @@ std::string first_names(const std::vector<std::string>& names) {
   return text + (names.size() > shown ? ", …" : "");
 }
 
+// "1 entry", "2 entries"
+std::string counted(std::size_t count, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
+
 // What multiplies activations: Linears, and the embedding where it is the head too.
 bool is_product(const Parameter& parameter, const ModelConfig& config) {
   return is_linear(parameter.role) ||
@@ -67,9 +72,9 @@ std::vector<std::string> notices_of(const Gaps& gaps) {
     notices.push_back(name + " has no entry in the importance matrix and is quantized unweighted");
   }
   if (!gaps.foreign.empty()) {
-    notices.push_back(
-        fmt::format("{} entries of the importance matrix belong to no matrix of this model ({})",
-                    gaps.foreign.size(), first_names(gaps.foreign)));
+    notices.push_back(fmt::format("{} of the importance matrix without a matrix of this model ({})",
+                                  counted(gaps.foreign.size(), "entry", "entries"),
+                                  first_names(gaps.foreign)));
   }
   return notices;
 }
@@ -149,15 +154,17 @@ std::vector<std::string> coverage_notices(const Imatrix& imatrix) {
   }
   std::vector<std::string> notices;
   if (!unseen.empty()) {
-    notices.push_back(
-        fmt::format("{} entries saw no token ({})", unseen.size(), first_names(unseen)));
+    notices.push_back(fmt::format("{} saw no token ({})",
+                                  counted(unseen.size(), "entry", "entries"), first_names(unseen)));
   }
   if (experts > 0) {
-    notices.push_back(fmt::format("{} experts saw no token ({})", experts, first_names(partial)));
+    notices.push_back(fmt::format("{} saw no token ({})", counted(experts, "expert", "experts"),
+                                  first_names(partial)));
   }
   if (columns > 0) {
-    notices.push_back(
-        fmt::format("{} input columns were zero for every token ({})", columns, first_names(idle)));
+    notices.push_back(fmt::format("{} zero for every token ({})",
+                                  counted(columns, "input column was", "input columns were"),
+                                  first_names(idle)));
   }
   return notices;
 }

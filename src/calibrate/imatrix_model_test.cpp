@@ -59,8 +59,12 @@ TEST(ImatrixModel, APassAgreesWithLlamaImatrix) {
     const auto own = got.entries.find(name);
     ASSERT_NE(own, got.entries.end()) << name;
     EXPECT_EQ(own->second.counts, entry.counts) << name;
-    // llama.cpp keeps keys and values in half precision and adds in float32.
-    EXPECT_LT(largest_relative_difference(own->second.sums, entry.sums), 2e-3) << name;
+    // llama-imatrix kept keys and values in half precision; with float32 (-ctk f32 -ctv f32 -fa
+    // off) all entries agree to 9e-6, its rounding of running sums (docs/measurements/imatrix.md).
+    const bool before_attention = name.starts_with("blk.0.attn_") && !name.contains("output");
+    EXPECT_LT(largest_relative_difference(own->second.sums, entry.sums),
+              before_attention ? 2e-5 : 1e-3)
+        << name;
   }
 }
 
@@ -162,9 +166,9 @@ TEST_F(MatchImatrix, SaysWhatIsMissingAndWhatIsForeign) {
                               " matrices have no entry in the importance matrix and are quantized "
                               "unweighted (blk.0.attn_q.weight, blk.0.attn_v.weight)",
                           HasSubstr("weight has no entry in the importance matrix"),
-                          "1 entries of the importance matrix belong to no matrix of this model "
+                          "1 entry of the importance matrix without a matrix of this model "
                           "(mm.0.weight)",
-                          "1 entries saw no token (blk.0.attn_v.weight)"));
+                          "1 entry saw no token (blk.0.attn_v.weight)"));
 }
 
 TEST(ImatrixCoverage, CountsColumnsAndExpertsThatNothingReached) {
@@ -175,7 +179,7 @@ TEST(ImatrixCoverage, CountsColumnsAndExpertsThatNothingReached) {
   imatrix.entries["full"] = {.sums = {1, 1}, .counts = {4}};
   EXPECT_THAT(
       coverage_notices(imatrix),
-      ElementsAre("1 experts saw no token (experts: 1 of 3)",
+      ElementsAre("1 expert saw no token (experts: 1 of 3)",
                   "3 input columns were zero for every token (dense: 2 of 4, experts: 1 of 6)"));
 }
 

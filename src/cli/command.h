@@ -34,6 +34,9 @@ class Options {
                           std::string_view help, bool required) = 0;
   virtual void positional(std::string_view name, std::string& target, std::string_view help,
                           bool required) = 0;
+  // One or more.
+  virtual void positional(std::string_view name, std::vector<std::filesystem::path>& target,
+                          std::string_view help, bool required) = 0;
   // `names`: "--out" or "-o,--out".
   virtual void option(std::string_view names, std::filesystem::path& target,
                       std::string_view help) = 0;
@@ -63,6 +66,7 @@ struct Io {
 class Command {
  public:
   virtual ~Command() = default;
+  // "quantize", or "imatrix show": below a command that stands earlier in the table.
   [[nodiscard]] virtual std::string_view name() const = 0;
   [[nodiscard]] virtual std::string_view summary() const = 0;
   // Lines "command   # what it does", shown below the options.
@@ -77,6 +81,9 @@ std::unique_ptr<Command> make_compare();
 std::unique_ptr<Command> make_inspect();
 std::unique_ptr<Command> make_quantize();
 std::unique_ptr<Command> make_convert();
+std::unique_ptr<Command> make_imatrix();
+std::unique_ptr<Command> make_imatrix_merge();
+std::unique_ptr<Command> make_imatrix_show();
 std::unique_ptr<Command> make_eval();
 std::unique_ptr<Command> make_bench();
 std::unique_ptr<Command> make_tokenize();

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <new>
 #include <optional>
 
@@ -37,6 +38,12 @@ class Cli11Options final : public Options {
     app_.add_option(std::string(name), target, std::string(help))
         ->required(required)
         ->type_name("NAME");
+  }
+  void positional(std::string_view name, std::vector<std::filesystem::path>& target,
+                  std::string_view help, bool required) override {
+    app_.add_option(std::string(name), target, std::string(help))
+        ->required(required)
+        ->type_name("PATH…");
   }
   void option(std::string_view names, std::filesystem::path& target,
               std::string_view help) override {
@@ -150,6 +157,15 @@ void add_common(CLI::App& app, Common& common) {
   app.add_flag("-q,--quiet", common.quiet, "no progress and no notes");
 }
 
+// "imatrix show" goes below "imatrix".
+CLI::App* add_command(CLI::App& app, const Command& command) {
+  const std::string name(command.name());
+  const auto space = name.find(' ');
+  CLI::App* parent = space == std::string::npos ? &app : app.get_subcommand(name.substr(0, space));
+  return parent->add_subcommand(space == std::string::npos ? name : name.substr(space + 1),
+                                std::string(command.summary()));
+}
+
 std::string joined(int argc, char** argv) {
   std::string text = "quantlane";
   for (int i = 1; i < argc; ++i) text += " " + std::string(argv[i]);
@@ -210,9 +226,10 @@ int run_command_line(int argc, char** argv) {
       "Start with: quantlane compare");
   Common common;
   const auto commands = make_commands();
+  std::map<const CLI::App*, Command*> command_of;
   for (const auto& command : commands) {
-    CLI::App* sub =
-        app.add_subcommand(std::string(command->name()), std::string(command->summary()));
+    CLI::App* sub = add_command(app, *command);
+    command_of[sub] = command.get();
     Cli11Options options(*sub);
     command->declare(options);
     add_common(*sub, common);
@@ -239,10 +256,9 @@ int run_command_line(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
-  const std::string chosen = app.get_subcommands()[0]->get_name();
-  const auto it = std::ranges::find_if(
-      commands, [&](const auto& command) { return command->name() == chosen; });
-  return run_selected(**it, common, joined(argc, argv));
+  const CLI::App* chosen = &app;
+  while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands()[0];
+  return run_selected(*command_of.at(chosen), common, joined(argc, argv));
 }
 
 }  // namespace quantlane::cli

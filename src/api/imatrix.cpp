@@ -1,0 +1,171 @@
+#include "quantlane/imatrix.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "api/defaults.h"
+#include "calibrate/collect.h"
+#include "calibrate/imatrix_figures.h"
+#include "calibrate/imatrix_model.h"
+#include "core/check.h"
+#include "core/file.h"
+#include "core/json.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::int64_t kMaxChunk = std::int64_t{1} << 24;  // what readers take
+
+ImatrixResult describe(const Imatrix& imatrix, const fs::path& path, std::string_view format) {
+  ImatrixResult result;
+  result.path = path;
+  result.format = format;
+  result.entries = static_cast<std::int64_t>(imatrix.entries.size());
+  result.chunk_count = imatrix.chunk_count;
+  result.chunk_size = imatrix.chunk_size;
+  if (imatrix.chunk_size > 0) {
+    for (const auto& [name, entry] : imatrix.entries)
+      result.tokens = std::max(result.tokens, entry.max_count());
+  }
+  result.datasets = imatrix.datasets;
+  result.notices = coverage_notices(imatrix);
+  return result;
+}
+
+Result<ImatrixResult> write(const Imatrix& imatrix, const fs::path& path) {
+  QUANTLANE_TRY(const ImatrixFormat* format, imatrix_format_for(path));
+  QUANTLANE_TRY_VOID(format->write(imatrix, path));
+  return describe(imatrix, path, format->name);
+}
+
+// With `force` an importance matrix is replaced, and no other file.
+Result<void> check_output_file(const fs::path& out, bool force) {
+  std::error_code code;
+  if (fs::exists(fs::symlink_status(out, code))) {
+    if (!force) {
+      return fail(invalid("choosing an output")
+                      .in(out.string())
+                      .expects("a path that does not exist yet")
+                      .advise("choose another -o, or add --force to replace it"));
+    }
+    if (!read_imatrix(out)) {
+      return fail(invalid("choosing an output")
+                      .in(out.string())
+                      .expects("an importance matrix to replace")
+                      .got("something else")
+                      .advise("choose another -o"));
+    }
+  }
+  return check_writable(out);
+}
+
+Result<void> check_chunk(std::int64_t chunk) {
+  if (chunk <= kMaxChunk) return {};
+  return fail(usage_error("choosing the chunks of an importance matrix")
+                  .expects("at most " + std::to_string(kMaxChunk) + " tokens")
+                  .got(std::to_string(chunk)));
+}
+
+Json to_value(const ImatrixResult& result) {
+  Json datasets = Json::array();
+  for (const std::string& dataset : result.datasets) datasets.push(dataset);
+  Json notices = Json::array();
+  for (const std::string& notice : result.notices) notices.push(notice);
+  return Json::object({{"path", result.path.string()},
+                       {"format", result.format},
+                       {"entries", result.entries},
+                       {"chunk_count", result.chunk_count},
+                       {"chunk_size", result.chunk_size},
+                       {"tokens", result.tokens},
+                       {"datasets", std::move(datasets)},
+                       {"seconds", result.seconds},
+                       {"notices", std::move(notices)}});
+}
+
+Json to_value(const ImatrixTensor& row) {
+  return Json::object({{"name", row.name},
+                       {"tensor", row.tensor},
+                       {"layer", row.layer},
+                       {"columns", row.columns},
+                       {"tokens", row.tokens},
+                       {"sum", row.sum},
+                       {"min", row.min},
+                       {"max", row.max},
+                       {"mean", row.mean},
+                       {"sigma", row.sigma},
+                       {"active", row.active},
+                       {"entropy", row.entropy},
+                       {"outliers", row.outliers},
+                       {"cosine", row.cosine ? Json(*row.cosine) : Json()},
+                       {"zeros", row.zeros}});
+}
+
+}  // namespace
+
+Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& progress) {
+  QUANTLANE_TRY_VOID(imatrix_format_for(options.out));
+  QUANTLANE_TRY_VOID(check_chunk(options.chunk));
+  QUANTLANE_TRY_VOID(check_output_file(options.out, options.force));
+  QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
+  QUANTLANE_TRY(const NamedText text, calibration_text(options.text));
+  QUANTLANE_TRY(const TokenChunks chunks,
+                make_chunks(*checkpoint, text.text, text.name, options.chunk, options.chunks));
+  QUANTLANE_TRY(const auto runtime, Runtime::load(checkpoint));
+  ThreadPool pool(options.threads);
+  const auto start = std::chrono::steady_clock::now();
+  QUANTLANE_TRY(const Statistics statistics,
+                collect_statistics(*runtime, chunks, pool, progress,
+                                   options.process_output ? HeadRows::kAll : HeadRows::kNone));
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  Imatrix imatrix = imatrix_of(statistics, *checkpoint->graph());
+  imatrix.chunk_size = options.chunk;
+  imatrix.chunk_count = chunks.count();
+  imatrix.datasets = {text.name};
+  QUANTLANE_TRY(ImatrixResult result, write(imatrix, options.out));
+  result.seconds = seconds;
+  return result;
+}
+
+Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& options) {
+  if (options.inputs.empty()) {
+    return fail(invalid("merging importance matrices").expects("at least one file"));
+  }
+  QUANTLANE_TRY_VOID(imatrix_format_for(options.out));
+  QUANTLANE_TRY_VOID(check_chunk(options.chunk));
+  for (const fs::path& input : options.inputs) {
+    std::error_code code;
+    if (fs::equivalent(options.out, input, code)) {
+      return fail(invalid("choosing an output")
+                      .in(options.out.string())
+                      .expects("another place than the source"));
+    }
+  }
+  QUANTLANE_TRY_VOID(check_output_file(options.out, options.force));
+  QUANTLANE_TRY(Imatrix merged, read_imatrix(options.inputs.front()));
+  for (std::size_t i = 1; i < options.inputs.size(); ++i) {
+    QUANTLANE_TRY(Imatrix next, read_imatrix(options.inputs[i]));
+    QUANTLANE_TRY_VOID(merged.merge(std::move(next), options.inputs[i].string()));
+  }
+  if (options.chunk > 0) merged.set_chunk_size(options.chunk);
+  return write(merged, options.out);
+}
+
+Result<ImatrixReport> show_imatrix(const fs::path& path) {
+  QUANTLANE_TRY(const MappedFile file, MappedFile::open(path));
+  const ImatrixFormat& format = imatrix_format_of(file.bytes());
+  QUANTLANE_TRY(const Imatrix imatrix, format.parse(file.bytes(), file.path()));
+  return ImatrixReport{.file = describe(imatrix, path, format.name),
+                       .tensors = imatrix_figures(imatrix)};
+}
+
+std::string to_json(const ImatrixResult& result) { return to_value(result).dump(2); }
+
+std::string to_json(const ImatrixReport& report) {
+  Json tensors = Json::array();
+  for (const ImatrixTensor& row : report.tensors) tensors.push(to_value(row));
+  return to_value(report.file).set("tensors", std::move(tensors)).dump(2);
+}
+
+}  // namespace quantlane
