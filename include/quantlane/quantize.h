@@ -7,10 +7,22 @@
 #include <string>
 #include <vector>
 
+#include "quantlane/checkpoint.h"
 #include "quantlane/progress.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
+
+// Wishes beyond the recipe of a GGUF lane. One that has no effect is an error.
+struct GgufOptions {
+  // "pattern=type": tensors whose GGUF name the pattern (PCRE2) is found in; the first match wins.
+  std::vector<std::string> tensor_types;
+  std::string output_type;           // of the head, or the tied embedding; "" = the recipe's
+  std::string token_embedding_type;  // "" = the recipe's
+  bool pure = false;                 // every matrix gets the base type of the recipe
+  bool keep_split = false;           // as many files as the source has
+  std::string split_max_size;        // "2GiB": files of at most that size; "" = one file
+};
 
 struct QuantizeOptions {
   std::filesystem::path checkpoint;
@@ -23,15 +35,17 @@ struct QuantizeOptions {
   std::int64_t calibration_chunks = 32;  // of 512 tokens
   bool data_free = false;                // no calibration pass: every input column counts the same
   bool arch_agnostic =
-      false;           // unknown architecture: matrices by name, data-free folder lanes only
+      false;  // unknown architecture: matrices by name, data-free folder lanes only
+  GgufOptions gguf;
   bool force = false;  // replace an existing output
   int threads = 0;
 };
 
 struct QuantizeResult {
   std::string lane;
-  std::filesystem::path artifact;
-  std::string format;  // encodings, most frequent first
+  std::filesystem::path artifact;            // of a split file: the first
+  std::vector<std::filesystem::path> files;  // the artefact, or all files of a split one
+  std::string format;                        // encodings, most frequent first
   std::uint64_t size_bytes = 0;
   double bits_per_weight = 0;
   double seconds = 0;  // quantizing and writing
@@ -43,6 +57,18 @@ struct QuantizeResult {
 };
 
 Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progress& progress);
+
+// What quantize_checkpoint would write; `options.out` may be empty. Reads no weight.
+struct QuantizePlan {
+  std::string lane;
+  std::vector<TensorSummary> tensors;  // as stored, in file order
+  std::uint64_t size_bytes = 0;        // of the tensors
+  std::uint64_t source_bytes = 0;
+  double bits_per_weight = 0;
+  std::size_t files = 1;  // that hold tensors
+  std::vector<std::string> notices;
+};
+Result<QuantizePlan> plan_quantization(const QuantizeOptions& options);
 
 struct ConvertOptions {
   std::filesystem::path checkpoint;  // plain or quantized, folder or GGUF
@@ -56,6 +82,7 @@ struct ConvertOptions {
 Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progress& progress);
 
 std::string to_json(const QuantizeResult& result);
+std::string to_json(const QuantizePlan& plan);
 // Names and summaries of all lanes.
 std::vector<std::pair<std::string, std::string>> list_lanes();
 

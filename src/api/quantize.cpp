@@ -3,11 +3,11 @@
 #include <chrono>
 
 #include "api/defaults.h"
+#include "api/quantize_request.h"
 #include "calibrate/collect.h"
 #include "core/check.h"
 #include "core/cpu.h"
 #include "core/json.h"
-#include "quantize/output_place.h"
 #include "quantize/pipeline.h"
 
 namespace quantlane {
@@ -36,7 +36,8 @@ Result<QuantizeResult> run_job(const QuantizeJob& job, ThreadPool& pool, Progres
   QUANTLANE_TRY(const QuantizeSummary summary, run_quantize(job, pool, progress));
   QuantizeResult result;
   result.lane = job.lane.name;
-  result.artifact = job.out;
+  result.artifact = summary.files.front();
+  result.files = summary.files;
   result.format = summary.format;
   result.size_bytes = summary.size_bytes;
   result.bits_per_weight = summary.bits_per_weight;
@@ -48,31 +49,79 @@ Result<QuantizeResult> run_job(const QuantizeJob& job, ThreadPool& pool, Progres
   return result;
 }
 
+// The lane, the checkpoint and what the options ask for: everything that can be checked before any
+// weight is read.
+struct Prepared {
+  Lane lane;
+  std::shared_ptr<const Checkpoint> checkpoint;
+  RecipeRequest request;
+  SplitRequest split;
+  bool calibrates = false;
+
+  [[nodiscard]] QuantizeJob job(const QuantizeOptions& options,
+                                const Statistics* statistics) const {
+    return {.source = *checkpoint,
+            .lane = lane,
+            .statistics = statistics,
+            .out = options.out,
+            .arch_agnostic = options.arch_agnostic,
+            .request = request,
+            .split = split};
+  }
+};
+
+Result<Prepared> prepare(const QuantizeOptions& options) {
+  Prepared prepared;
+  QUANTLANE_TRY(prepared.lane, find_lane(options.lane));
+  QUANTLANE_TRY(prepared.request, recipe_request(options.gguf, prepared.lane));
+  QUANTLANE_TRY(prepared.split, split_request(options.gguf, prepared.lane));
+  QUANTLANE_TRY(prepared.checkpoint, options.arch_agnostic
+                                         ? Checkpoint::open_any(options.checkpoint)
+                                         : Checkpoint::open(options.checkpoint));
+  prepared.calibrates = wants_statistics(prepared.lane) && !options.data_free &&
+                        prepared.checkpoint->graph() != nullptr;
+  prepared.request.importance = prepared.calibrates;
+  return prepared;
+}
+
 }  // namespace
+
+Result<QuantizePlan> plan_quantization(const QuantizeOptions& options) {
+  QUANTLANE_TRY(const Prepared prepared, prepare(options));
+  QUANTLANE_TRY(ArtefactPlan artefact, plan_quantize(prepared.job(options, nullptr)));
+  QuantizePlan plan;
+  plan.lane = prepared.lane.name;
+  plan.source_bytes = prepared.checkpoint->size_bytes();
+  plan.files = artefact.files;
+  plan.notices = std::move(artefact.notices);
+  for (PlannedTensor& tensor : artefact.tensors) {
+    plan.size_bytes += tensor.size_bytes();
+    plan.tensors.push_back({.name = std::move(tensor.name),
+                            .type = std::string(tensor.type.name()),
+                            .shape = tensor.shape,
+                            .size_bytes = tensor.size_bytes()});
+  }
+  plan.bits_per_weight =
+      8.0 * static_cast<double>(plan.size_bytes) / static_cast<double>(artefact.values);
+  return plan;
+}
 
 Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progress& progress) {
   ThreadPool pool(options.threads);
-  QUANTLANE_TRY(const Lane lane, find_lane(options.lane));
-  QUANTLANE_TRY(const auto checkpoint, options.arch_agnostic
-                                           ? Checkpoint::open_any(options.checkpoint)
-                                           : Checkpoint::open(options.checkpoint));
-  QUANTLANE_TRY_VOID(check_output(options.out, options.checkpoint, options.force));
+  QUANTLANE_TRY(const Prepared prepared, prepare(options));
+  QUANTLANE_TRY_VOID(check_files(options.out, prepared.split, *prepared.checkpoint, options.force));
+  // Requests that do not fit the model fail before the calibration pass.
+  QUANTLANE_TRY_VOID(plan_quantize(prepared.job(options, nullptr)));
   const auto start = std::chrono::steady_clock::now();
   Statistics statistics;
-  const bool calibrated =
-      wants_statistics(lane) && !options.data_free && checkpoint->graph() != nullptr;
-  if (calibrated) {
-    QUANTLANE_TRY(statistics, calibrate(options, checkpoint, pool, progress));
+  if (prepared.calibrates) {
+    QUANTLANE_TRY(statistics, calibrate(options, prepared.checkpoint, pool, progress));
   }
   const double calibration_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const QuantizeJob job{.source = *checkpoint,
-                        .lane = lane,
-                        .statistics = calibrated ? &statistics : nullptr,
-                        .out = options.out,
-                        .arch_agnostic = options.arch_agnostic};
+  const QuantizeJob job = prepared.job(options, prepared.calibrates ? &statistics : nullptr);
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));
-  result.calibration_seconds = calibrated ? calibration_seconds : 0;
+  result.calibration_seconds = prepared.calibrates ? calibration_seconds : 0;
   return result;
 }
 
@@ -87,7 +136,7 @@ Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progres
   }
   QUANTLANE_TRY(const Lane lane, find_lane((gguf ? "gguf:" : "") + options.type));
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
-  QUANTLANE_TRY_VOID(check_output(options.out, options.checkpoint, options.force));
+  QUANTLANE_TRY_VOID(check_files(options.out, {}, *checkpoint, options.force));
   return run_job({.source = *checkpoint,
                   .lane = lane,
                   .statistics = nullptr,
@@ -96,13 +145,24 @@ Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progres
                  pool, progress);
 }
 
+namespace {
+
+Json text_array(const std::vector<std::string>& texts) {
+  Json array = Json::array();
+  for (const std::string& text : texts) array.push(text);
+  return array;
+}
+
+}  // namespace
+
 std::string to_json(const QuantizeResult& result) {
   Json types = Json(Json::Object{});
   for (const auto& [type, count] : result.tensor_types) types.set(type, count);
-  Json notices = Json::array();
-  for (const std::string& notice : result.notices) notices.push(notice);
+  Json files = Json::array();
+  for (const auto& file : result.files) files.push(file.string());
   return Json::object({{"lane", result.lane},
                        {"artifact", result.artifact.string()},
+                       {"files", std::move(files)},
                        {"format", result.format},
                        {"size_bytes", result.size_bytes},
                        {"source_bytes", result.source_bytes},
@@ -111,7 +171,27 @@ std::string to_json(const QuantizeResult& result) {
                        {"calibration_seconds", result.calibration_seconds},
                        {"peak_rss_bytes", result.peak_rss_bytes},
                        {"tensor_types", std::move(types)},
-                       {"notices", std::move(notices)}})
+                       {"notices", text_array(result.notices)}})
+      .dump(2);
+}
+
+std::string to_json(const QuantizePlan& plan) {
+  Json tensors = Json::array();
+  for (const TensorSummary& tensor : plan.tensors) {
+    Json shape = Json::array();
+    for (const std::int64_t extent : tensor.shape) shape.push(extent);
+    tensors.push(Json::object({{"name", tensor.name},
+                               {"type", tensor.type},
+                               {"shape", std::move(shape)},
+                               {"size_bytes", tensor.size_bytes}}));
+  }
+  return Json::object({{"lane", plan.lane},
+                       {"size_bytes", plan.size_bytes},
+                       {"source_bytes", plan.source_bytes},
+                       {"bits_per_weight", plan.bits_per_weight},
+                       {"files", plan.files},
+                       {"tensors", std::move(tensors)},
+                       {"notices", text_array(plan.notices)}})
       .dump(2);
 }
 

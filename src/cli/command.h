@@ -48,6 +48,9 @@ class Options {
   // Comma-separated.
   virtual void option(std::string_view names, std::vector<std::string>& target,
                       std::string_view help) = 0;
+  // "PATTERN=TYPE", given once for each; commas belong to the value.
+  virtual void repeated(std::string_view names, std::vector<std::string>& target,
+                        std::string_view help) = 0;
   // name=number, comma-separated or repeated.
   virtual void option(std::string_view names, std::map<std::string, double>& target,
                       std::string_view help) = 0;

@@ -73,6 +73,12 @@ class Cli11Options final : public Options {
         ->delimiter(',')
         ->type_name("A,B");
   }
+  void repeated(std::string_view names, std::vector<std::string>& target,
+                std::string_view help) override {
+    app_.add_option(std::string(names), target, std::string(help))
+        ->allow_extra_args(false)
+        ->type_name("PATTERN=TYPE");
+  }
   void option(std::string_view names, std::map<std::string, double>& target,
               std::string_view help) override {
     const auto parse = [&target](const std::vector<std::string>& items) {

@@ -15,6 +15,9 @@ void print_quantized(const QuantizeResult& result, const Io& io) {
   const double rate =
       result.seconds > 0 ? static_cast<double>(result.source_bytes) / result.seconds / 1e6 : 0;
   print_line(fmt::format("{:<12} {}", "artefact", result.artifact.string()));
+  if (result.files.size() > 1) {
+    print_line(fmt::format("{:<12} {}", "files", result.files.size()));
+  }
   print_line(fmt::format("{:<12} {}", "format", result.format));
   print_line(fmt::format("{:<12} {:.1f} MB, {:.3f} bits per weight", "size",
                          static_cast<double>(result.size_bytes) / 1e6, result.bits_per_weight));
@@ -24,10 +27,26 @@ void print_quantized(const QuantizeResult& result, const Io& io) {
 
 namespace {
 
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+void print_plan(const QuantizePlan& plan) {
+  for (const TensorSummary& tensor : plan.tensors) {
+    print_line(fmt::format("{:<52} {:<16} {:<8} {:>12.2f} MB", tensor.name,
+                           shape_text(tensor.shape), tensor.type,
+                           static_cast<double>(tensor.size_bytes) / 1e6));
+  }
+  print_line(fmt::format("{:<52} {:<16} {:<8} {:>12.2f} MB, {:.3f} bits per weight", plan.lane,
+                         fmt::format("{} tensors", plan.tensors.size()),
+                         plan.files == 1 ? "total" : fmt::format("{} files", plan.files),
+                         static_cast<double>(plan.size_bytes) / 1e6, plan.bits_per_weight));
+}
+
 std::string lane_help() {
   std::string text = "\nLanes:\n";
   for (const auto& [lane, summary] : list_lanes())
-    text += fmt::format("  {:<14} {}\n", lane, summary);
+    text += fmt::format("  {:<16} {}\n", lane, summary);
   return text;
 }
 
@@ -40,6 +59,8 @@ class Quantize final : public Command {
     static const std::string text =
         "  quantlane quantize ./model fp8 -o ./model-fp8\n"
         "  quantlane quantize ./model gguf:q4_k_m -o model-q4_k_m.gguf\n"
+        "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --tensor-type attn_v=q8_0\n"
+        "  quantlane quantize ./model gguf:iq4_xs --dry-run\n"
         "  quantlane quantize ./unknown-arch w8a8 -o out --arch-agnostic\n" +
         lane_help();
     return text;
@@ -59,17 +80,45 @@ class Quantize final : public Command {
                  "no calibration: all input columns count the same");
     options.flag("--arch-agnostic", options_.arch_agnostic,
                  "unknown architecture: choose matrices by name");
+    declare_gguf(options);
+    options.flag("--dry-run", dry_run_, "print type and size of each tensor, write nothing");
     options.flag("-f,--force", options_.force, "replace an existing output");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
   }
+  void declare_gguf(Options& options) {
+    GgufOptions& gguf = options_.gguf;
+    options.repeated(
+        "--tensor-type", gguf.tensor_types,
+        "GGUF tensors in whose name PATTERN is found; repeatable, the first match wins");
+    options.option("--output-type", gguf.output_type, "type of the output matrix (GGUF)");
+    options.option("--token-embedding-type", gguf.token_embedding_type,
+                   "type of the token embeddings (GGUF)");
+    options.flag("--pure", gguf.pure, "the base type for every matrix, no mixture (GGUF)");
+    options.flag("--keep-split", gguf.keep_split, "as many files as the source has (GGUF)");
+    options.option("--split-max-size", gguf.split_max_size,
+                   "files of at most that size, such as 2GiB (GGUF)");
+  }
   Result<ExitCode> run(const Io& io) override {
+    if (dry_run_) return plan(io);
     if (options_.out.empty()) return fail(usage_error("quantizing").expects("an output: -o PATH"));
     const auto result = quantize_checkpoint(options_, io.progress);
     if (!result) return std::unexpected(result.error());
     print_quantized(*result, io);
     return ExitCode::kOk;
   }
+  Result<ExitCode> plan(const Io& io) const {
+    const auto plan = plan_quantization(options_);
+    if (!plan) return std::unexpected(plan.error());
+    for (const std::string& notice : plan->notices) io.progress.notice(plan->lane + ": " + notice);
+    if (io.json) {
+      print_line(to_json(*plan));
+    } else {
+      print_plan(*plan);
+    }
+    return ExitCode::kOk;
+  }
   QuantizeOptions options_;
+  bool dry_run_ = false;
 };
 
 }  // namespace

@@ -122,7 +122,8 @@ std::vector<fs::path> existing_gguf_shards(const fs::path& path) {
   std::error_code code;
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   for (const auto& entry : fs::directory_iterator(folder, code)) {
-    if (split_stem(entry.path().filename().string()) == stem) shards.push_back(entry.path());
+    const fs::path name = entry.path().filename();
+    if (split_stem(name.string()) == stem) shards.push_back(path.parent_path() / name);
   }
   std::ranges::sort(shards);
   return shards;

@@ -1,8 +1,11 @@
 #include "quantize/gguf_plan.h"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
+#include "containers/gguf_split.h"
 #include "core/check.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -32,18 +35,24 @@ std::string fallback_notice(const TypeChoice& choice, std::int64_t cols) {
          std::to_string(choice.wanted.block->block_values);
 }
 
-// llama.cpp refuses these types without an importance matrix: their codes are poor then.
-Error lacks_importance(const QuantizeJob& job, const RecipeTensor& tensor,
-                       const TypeChoice& choice) {
-  return invalid("quantizing to " + job.lane.name)
-      .of(tensor.name)
-      .expects("activation statistics: " + std::string(choice.type.name()) +
-               " is too coarse to treat all input columns alike")
-      .got("none")
-      .advise("quantize without --data-free, or choose a lane of more bits");
+Result<void> check_choice(const QuantizeJob& job, const RecipeTensor& tensor,
+                          const TypeChoice& choice, bool importance) {
+  const std::string type(choice.type.name());
+  if (!can_write(choice.type)) {
+    return fail(unsupported("quantizing to " + job.lane.name)
+                    .of(tensor.name)
+                    .expects("a type that this version can write")
+                    .got(type + ", which it can only read"));
+  }
+  if (importance || !choice.needs_importance) return {};
+  // llama.cpp refuses, too.
+  return fail(invalid("quantizing to " + job.lane.name)
+                  .of(tensor.name)
+                  .expects("activation statistics: " + type +
+                           " is too coarse to treat all input columns alike")
+                  .got("none")
+                  .advise("quantize without --data-free, or choose a lane of more bits"));
 }
-
-}  // namespace
 
 Result<Metadata> gguf_metadata(const QuantizeJob& job) {
   const Checkpoint& source = job.source;
@@ -64,7 +73,8 @@ Result<Metadata> gguf_metadata(const QuantizeJob& job) {
   return metadata;
 }
 
-Result<GgufPlan> plan_gguf(const QuantizeJob& job) {
+// Names, shapes and types; the recipe counts tensors in the order of layers.
+Result<void> plan_tensors(const QuantizeJob& job, GgufPlan& plan) {
   const Graph& graph = *job.source.graph();
   std::vector<RecipeTensor> tensors;
   for (const Parameter& p : graph.parameters) {
@@ -76,26 +86,9 @@ Result<GgufPlan> plan_gguf(const QuantizeJob& job) {
   request.importance = request.importance || job.statistics != nullptr;
   QUANTLANE_TRY(const auto choices,
                 assign_types(*job.lane.recipe, recipe_model(job.source), tensors, request));
-  GgufPlan plan;
-  plan.rope_divisors = rope_frequency_divisors(graph.config);
-  if (!plan.rope_divisors.empty()) {
-    plan.items.push_back(
-        {.parameter = nullptr,
-         .tensor = {.name = std::string(kRopeFrequencies),
-                    .type = {.plain = DType::kF32},
-                    .shape = {static_cast<std::int64_t>(plan.rope_divisors.size())}}});
-  }
   std::map<std::string, std::int64_t> fallbacks;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    if (!can_write(choices[i].type)) {
-      return fail(unsupported("quantizing to " + job.lane.name)
-                      .of(tensors[i].name)
-                      .expects("a type that this version can write")
-                      .got(std::string(choices[i].type.name()) + ", which it can only read"));
-    }
-    if (choices[i].needs_importance && !request.importance) {
-      return fail(lacks_importance(job, tensors[i], choices[i]));
-    }
+    QUANTLANE_TRY_VOID(check_choice(job, tensors[i], choices[i], request.importance));
     if (choices[i].type != choices[i].wanted) {
       ++fallbacks[fallback_notice(choices[i], tensors[i].shape.back())];
     }
@@ -107,6 +100,72 @@ Result<GgufPlan> plan_gguf(const QuantizeJob& job) {
   for (const auto& [notice, count] : fallbacks) {
     plan.notices.push_back(notice + " (" + std::to_string(count) + " tensors)");
   }
+  return {};
+}
+
+// The source's file that holds the item, or what became of it in a quantized folder.
+std::uint32_t source_shard(const Checkpoint& source, const GgufPlan::Item& item) {
+  const TensorInfo* stored = item.parameter == nullptr ? source.container().find(item.tensor.name)
+                                                       : source.stored(*item.parameter);
+  if (stored != nullptr) return stored->shard;
+  if (item.parameter == nullptr) return 0;
+  const std::string prefix = std::string(item.parameter->module()) + ".";
+  for (const TensorInfo& tensor : source.container().tensors()) {
+    if (tensor.name.starts_with(prefix)) return tensor.shard;
+  }
+  return 0;
+}
+
+void keep_split(const QuantizeJob& job, GgufPlan& plan) {
+  std::map<std::uint32_t, std::vector<GgufPlan::Item>> by_shard;
+  for (GgufPlan::Item& item : plan.items) {
+    by_shard[source_shard(job.source, item)].push_back(std::move(item));
+  }
+  plan.items.clear();
+  std::uint32_t number = 0;
+  for (auto& [shard, items] : by_shard) {
+    plan.shard_of.insert(plan.shard_of.end(), items.size(), number++);
+    std::ranges::move(items, std::back_inserter(plan.items));
+  }
+  if (number == 1)
+    plan.notices.emplace_back("the source is one file, so there is no split to keep");
+}
+
+void split_by_size(const QuantizeJob& job, GgufPlan& plan) {
+  const std::uint64_t limit = job.split.max_bytes;
+  plan.shard_of = gguf_shards_by_size(plan.tensors(), plan.metadata, limit);
+  for (const GgufPlan::Item& item : plan.items) {
+    const std::uint64_t size = item.tensor.size_bytes();
+    if (size > limit) {
+      plan.notices.push_back(item.tensor.name + " alone has " + std::to_string(size) +
+                             " bytes, more than the " + std::to_string(limit) + " of one file");
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<PlannedTensor> GgufPlan::tensors() const {
+  std::vector<PlannedTensor> tensors;
+  for (const Item& item : items) tensors.push_back(item.tensor);
+  return tensors;
+}
+
+Result<GgufPlan> plan_gguf(const QuantizeJob& job) {
+  GgufPlan plan;
+  plan.rope_divisors = rope_frequency_divisors(job.source.graph()->config);
+  if (!plan.rope_divisors.empty()) {
+    plan.items.push_back(
+        {.parameter = nullptr,
+         .tensor = {.name = std::string(kRopeFrequencies),
+                    .type = {.plain = DType::kF32},
+                    .shape = {static_cast<std::int64_t>(plan.rope_divisors.size())}}});
+  }
+  QUANTLANE_TRY_VOID(plan_tensors(job, plan));
+  QUANTLANE_TRY(plan.metadata, gguf_metadata(job));
+  if (job.split.keep) keep_split(job, plan);
+  if (job.split.max_bytes > 0) split_by_size(job, plan);
+  if (plan.files() == 1) plan.shard_of.clear();
   return plan;
 }
 

@@ -16,14 +16,16 @@ struct GgufPlan {
   };
   std::vector<Item> items;  // in file order
   std::vector<float> rope_divisors;
-  std::vector<std::string> notices;  // fallbacks taken
+  Metadata metadata;                    // the tokenizer is among it
+  std::vector<std::uint32_t> shard_of;  // file of each item; empty = one file that is no split
+  std::vector<std::string> notices;     // fallbacks taken, splits that are none
+
+  [[nodiscard]] std::size_t files() const { return shard_of.empty() ? 1 : shard_of.back() + 1U; }
+  [[nodiscard]] std::vector<PlannedTensor> tensors() const;
 };
 
-// Names, shapes and types of all tensors of `job`. kInvalidArgument where the job's request does
+// Names, shapes and types of all tensors of `job`. kInvalidArgument where the job's requests do
 // not fit the model, or types need an importance matrix that is not there.
 Result<GgufPlan> plan_gguf(const QuantizeJob& job);
-
-// The keys of the file; the tokenizer is among them.
-Result<Metadata> gguf_metadata(const QuantizeJob& job);
 
 }  // namespace quantlane

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/file.h"
+#include "quantize/gguf_plan.h"
 
 namespace quantlane {
 namespace {
@@ -40,13 +41,15 @@ Result<void> check_source(const QuantizeJob& job) {
                                 ? "use a folder lane (fp8, w8a8, w4a16) with --arch-agnostic"
                                 : "add --arch-agnostic to quantize every matrix by its name"));
   }
-  if (job.lane.is_gguf() != (job.out.extension() == ".gguf")) {
-    return fail(invalid("quantizing to " + job.lane.name)
-                    .in(job.out.string())
-                    .expects(job.lane.is_gguf() ? "an output file that ends in .gguf"
-                                                : "an output folder"));
-  }
   return {};
+}
+
+Result<void> check_output(const QuantizeJob& job) {
+  if (job.lane.is_gguf() == (job.out.extension() == ".gguf")) return {};
+  return fail(
+      invalid("quantizing to " + job.lane.name)
+          .in(job.out.string())
+          .expects(job.lane.is_gguf() ? "an output file that ends in .gguf" : "an output folder"));
 }
 
 }  // namespace
@@ -75,8 +78,24 @@ double stored_bits_per_weight(const Checkpoint& artefact) {
   return parameters > 0 ? 8.0 * static_cast<double>(bytes) / parameters : 0;
 }
 
+Result<ArtefactPlan> plan_quantize(const QuantizeJob& job) {
+  QUANTLANE_TRY_VOID(check_source(job));
+  if (!job.lane.is_gguf()) return plan_folder(job);
+  QUANTLANE_TRY(GgufPlan plan, plan_gguf(job));
+  ArtefactPlan artefact{.tensors = plan.tensors(),
+                        .values = 0,
+                        .files = plan.files(),
+                        .notices = std::move(plan.notices)};
+  for (const GgufPlan::Item& item : plan.items) {
+    if (item.parameter == nullptr) continue;
+    artefact.values += static_cast<std::uint64_t>(item.parameter->rows * item.parameter->cols);
+  }
+  return artefact;
+}
+
 Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
   QUANTLANE_TRY_VOID(check_source(job));
+  QUANTLANE_TRY_VOID(check_output(job));
   const auto start = std::chrono::steady_clock::now();
   auto written =
       job.lane.is_gguf() ? write_gguf(job, pool, progress) : write_folder(job, pool, progress);
@@ -89,7 +108,8 @@ Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, P
   }
   QuantizeSummary summary = std::move(*written);
   summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  summary.size_bytes = size_on_disk(job.out);
+  if (summary.files.empty()) summary.files = {job.out};
+  for (const auto& file : summary.files) summary.size_bytes += size_on_disk(file);
   summary.format = main_formats(summary.tensor_types);
   for (const std::string& notice : summary.notices) progress.notice(job.lane.name + ": " + notice);
   return summary;

@@ -16,21 +16,30 @@
 
 namespace quantlane {
 
+// How a GGUF artefact is cut into files NAME-00001-of-00003.gguf.
+struct SplitRequest {
+  bool keep = false;            // each tensor in the shard that it has in the source
+  std::uint64_t max_bytes = 0;  // of one file; 0 = no limit
+  [[nodiscard]] bool any() const { return keep || max_bytes > 0; }
+};
+
 struct QuantizeJob {
   const Checkpoint& source;
   const Lane& lane;
   const Statistics* statistics = nullptr;  // importance; nullptr = none
-  std::filesystem::path out;               // folder, or file ending in .gguf
+  std::filesystem::path out = {};          // folder, or file ending in .gguf
   // Quantize every two-dimensional ".weight" that is no embedding, head or norm, without knowing
   // the architecture. Folder lanes only.
   bool arch_agnostic = false;
   // GGUF lanes only; `statistics` imply request.importance.
   RecipeRequest request = {};
+  SplitRequest split = {};  // GGUF lanes only
 };
 
 struct QuantizeSummary {
-  std::uint64_t size_bytes = 0;  // of the whole artefact on disk
-  double bits_per_weight = 0;    // tensor bytes * 8 / parameters
+  std::vector<std::filesystem::path> files;  // the artefact, or the shards of a split one
+  std::uint64_t size_bytes = 0;              // of the whole artefact on disk
+  double bits_per_weight = 0;                // tensor bytes * 8 / parameters
   double seconds = 0;
   std::string format;                                // "fp8_e4m3_channel", "q4_k + q6_k"
   std::map<std::string, std::int64_t> tensor_types;  // encoding -> number of tensors
@@ -41,12 +50,23 @@ struct QuantizeSummary {
 // (dequantizing); kUnsupported then says so.
 Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, Progress& progress);
 
+// What run_quantize would write, without reading any weight; `job.out` may be empty.
+struct ArtefactPlan {
+  std::vector<PlannedTensor> tensors;  // as stored, in file order
+  std::uint64_t values = 0;            // parameters
+  std::size_t files = 1;               // that hold tensors
+  std::vector<std::string> notices;
+};
+Result<ArtefactPlan> plan_quantize(const QuantizeJob& job);
+
 // Mean number of stored bits per parameter of an artefact's tensors.
 double stored_bits_per_weight(const Checkpoint& artefact);
 
-// The two writers behind run_quantize, one file each.
+// The two writers behind run_quantize, one file each, and the plan of the first (gguf_plan.h has
+// the other).
 Result<QuantizeSummary> write_folder(const QuantizeJob& job, ThreadPool& pool, Progress& progress);
 Result<QuantizeSummary> write_gguf(const QuantizeJob& job, ThreadPool& pool, Progress& progress);
+Result<ArtefactPlan> plan_folder(const QuantizeJob& job);
 
 // Shared by both: a parameter that a plain lane or GGUF can take from `source`, importance of the
 // inputs of `module`, joined names of the encodings with their counts.

@@ -58,7 +58,7 @@ class Assignment {
     for (const TypeOverride& row : request_.overrides) {
       auto regex = Regex::compile(row.pattern);
       if (!regex) {
-        return fail(invalid("reading --tensor-type")
+        return fail(usage_error("reading --tensor-type")
                         .expects(regex.error().expected)
                         .got("\"" + row.pattern + "\""));
       }

@@ -224,7 +224,7 @@ std::vector<std::string> recipe_names() {
 Result<ElementType> writable_type(std::string_view name) {
   const auto type = type_by_name(name);
   if (type && can_write(*type)) return *type;
-  return fail(invalid("choosing the type of a tensor")
+  return fail(usage_error("choosing the type of a tensor")
                   .expects("one of " + type_names())
                   .got("\"" + std::string(name) + "\""));
 }

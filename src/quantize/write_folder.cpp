@@ -136,6 +136,46 @@ Result<void> check_dialect(const QuantizeJob& job, const std::vector<Item>& item
   return {};
 }
 
+std::uint64_t values_of(const Item& item) {
+  return static_cast<std::uint64_t>(item.weight.valid() ? item.weight.rows() * item.weight.cols()
+                                                        : item.raw->element_count());
+}
+
+ElementType plain_type(const QuantizeJob& job, const Item& item) {
+  if (job.lane.plain) return {.plain = *job.lane.plain};
+  return item.raw != nullptr ? item.raw->type : ElementType{.plain = DType::kBF16};
+}
+
+// The tensors that the item becomes.
+std::vector<PlannedTensor> planned(const QuantizeJob& job, const LinearScheme& scheme,
+                                   const Item& item) {
+  if (item.quantized) {
+    return job.lane.dialect->plan(module_of(item.name), scheme, item.weight.rows(),
+                                  item.weight.cols());
+  }
+  return {{.name = item.name,
+           .type = item.weight.valid() ? plain_type(job, item) : item.raw->type,
+           .shape = item.shape}};
+}
+
+struct Choice {
+  std::vector<Item> items;
+  LinearScheme scheme;
+  std::vector<std::string> notices;
+};
+
+Result<Choice> choose(const QuantizeJob& job) {
+  const bool stored_plain =
+      job.source.quantization() == nullptr && !job.source.config_json().is_null();
+  Choice choice;
+  QUANTLANE_TRY(choice.items, stored_plain ? items_of_tensors(job) : items_of_parameters(job));
+  if (job.lane.dialect == nullptr) return choice;
+  QUANTLANE_TRY(choice.scheme, fit_group_size(job, choice.items, choice.notices));
+  QUANTLANE_TRY_VOID(check_dialect(job, choice.items, choice.scheme));
+  if (!choice.notices.empty()) choice.notices.push_back("using " + choice.scheme.weight.spelling());
+  return choice;
+}
+
 std::string output_name(std::uint32_t shard, std::size_t shards) {
   if (shards == 1) return "model.safetensors";
   char name[64];
@@ -177,26 +217,11 @@ class FolderWriter {
                : static_cast<std::uint64_t>(item.weight.rows() * item.weight.cols()) * 2;
   }
 
-  [[nodiscard]] ElementType plain_type(const Item& item) const {
-    if (job_.lane.plain) return {.plain = *job_.lane.plain};
-    return item.raw != nullptr ? item.raw->type : ElementType{.plain = DType::kBF16};
-  }
-
-  [[nodiscard]] std::vector<PlannedTensor> planned(const Item& item) const {
-    if (item.quantized) {
-      return job_.lane.dialect->plan(module_of(item.name), scheme_, item.weight.rows(),
-                                     item.weight.cols());
-    }
-    return {{.name = item.name,
-             .type = item.weight.valid() ? plain_type(item) : item.raw->type,
-             .shape = item.shape}};
-  }
-
   Result<void> write_shard(const fs::path& folder, std::uint32_t shard) {
     std::vector<PlannedTensor> plan;
     for (const Item& item : items_) {
       if (item.shard != shard) continue;
-      for (PlannedTensor& tensor : planned(item)) {
+      for (PlannedTensor& tensor : planned(job_, scheme_, item)) {
         written_ += tensor.size_bytes();
         if (shards_ > 1) weight_map_.set(tensor.name, output_name(shard, shards_));
         plan.push_back(std::move(tensor));
@@ -215,13 +240,12 @@ class FolderWriter {
   }
 
   Result<void> write_item(ContainerWriter& writer, std::size_t& index, const Item& item) {
+    values_ += values_of(item);
     if (!item.weight.valid()) {
-      values_ += static_cast<std::uint64_t>(item.raw->element_count());
       QUANTLANE_TRY_VOID(writer.write(index++, job_.source.container().bytes(*item.raw)));
       job_.source.container().drop(*item.raw);
       return {};
     }
-    values_ += static_cast<std::uint64_t>(item.weight.rows() * item.weight.cols());
     return item.quantized ? write_linear(writer, index, item) : write_plain(writer, index, item);
   }
 
@@ -256,11 +280,12 @@ class FolderWriter {
   }
 
   Result<void> write_plain(ContainerWriter& writer, std::size_t& index, const Item& item) {
-    const auto encoder = typed_encoder(item.weight, item.name, plain_type(item), nullptr, {}, {});
+    const auto encoder =
+        typed_encoder(item.weight, item.name, plain_type(job_, item), nullptr, {}, {});
     QUANTLANE_TRY_VOID(stream_slices(
         item.weight.rows(), item.weight.cols(), pool_, encoder,
         [&](const SliceParts& parts, std::int64_t) { return writer.write(index, parts[0]); }));
-    if (job_.lane.plain) ++summary_.tensor_types[std::string(plain_type(item).name())];
+    if (job_.lane.plain) ++summary_.tensor_types[std::string(plain_type(job_, item).name())];
     ++index;
     return {};
   }
@@ -301,21 +326,25 @@ class FolderWriter {
 
 }  // namespace
 
-Result<QuantizeSummary> write_folder(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
-  const bool stored_plain =
-      job.source.quantization() == nullptr && !job.source.config_json().is_null();
-  QUANTLANE_TRY(std::vector<Item> items,
-                stored_plain ? items_of_tensors(job) : items_of_parameters(job));
-  std::vector<std::string> notices;
-  LinearScheme scheme;
-  if (job.lane.dialect != nullptr) {
-    QUANTLANE_TRY(scheme, fit_group_size(job, items, notices));
-    QUANTLANE_TRY_VOID(check_dialect(job, items, scheme));
-    if (!notices.empty()) notices.push_back("using " + scheme.weight.spelling());
+Result<ArtefactPlan> plan_folder(const QuantizeJob& job) {
+  QUANTLANE_TRY(Choice choice, choose(job));
+  ArtefactPlan plan;
+  plan.notices = std::move(choice.notices);
+  for (const Item& item : choice.items) {
+    for (PlannedTensor& tensor : planned(job, choice.scheme, item)) {
+      plan.tensors.push_back(std::move(tensor));
+    }
+    plan.values += values_of(item);
+    plan.files = std::max<std::size_t>(plan.files, item.shard + std::size_t{1});
   }
-  FolderWriter writer(job, std::move(items), scheme, pool, progress);
+  return plan;
+}
+
+Result<QuantizeSummary> write_folder(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
+  QUANTLANE_TRY(Choice choice, choose(job));
+  FolderWriter writer(job, std::move(choice.items), choice.scheme, pool, progress);
   QUANTLANE_TRY(QuantizeSummary summary, writer.run());
-  summary.notices = std::move(notices);
+  summary.notices = std::move(choice.notices);
   return summary;
 }
 

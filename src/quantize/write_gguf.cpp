@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "containers/gguf_split.h"
 #include "core/check.h"
+#include "core/file.h"
 #include "quantize/gguf_plan.h"
 #include "quantize/row_stream.h"
 
@@ -40,6 +42,18 @@ RowMap row_map(const Checkpoint& source, const Parameter& parameter) {
   return map;
 }
 
+Result<std::unique_ptr<ContainerWriter>> create_writer(const QuantizeJob& job, const GgufPlan& plan,
+                                                       std::vector<fs::path>& files) {
+  if (plan.shard_of.empty()) {
+    files = {job.out};
+    return create_gguf(job.out, plan.tensors(), plan.metadata);
+  }
+  for (std::size_t i = 0; i < plan.files(); ++i) {
+    files.push_back(gguf_shard_path(job.out, i, plan.files()));
+  }
+  return create_split_gguf(job.out, plan.tensors(), plan.shard_of, plan.metadata);
+}
+
 }  // namespace
 
 Result<QuantizeSummary> write_gguf(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
@@ -47,15 +61,10 @@ Result<QuantizeSummary> write_gguf(const QuantizeJob& job, ThreadPool& pool, Pro
   QuantizeSummary summary;
   QUANTLANE_TRY(GgufPlan plan, plan_gguf(job));
   summary.notices = std::move(plan.notices);
-  std::vector<PlannedTensor> tensors;
   std::uint64_t total_bytes = 0;
   std::uint64_t total_values = 0;
-  for (const GgufPlan::Item& item : plan.items) {
-    tensors.push_back(item.tensor);
-    total_bytes += item.tensor.size_bytes();
-  }
-  QUANTLANE_TRY(const Metadata metadata, gguf_metadata(job));
-  QUANTLANE_TRY(const auto writer, create_gguf(job.out, tensors, metadata));
+  for (const GgufPlan::Item& item : plan.items) total_bytes += item.tensor.size_bytes();
+  QUANTLANE_TRY(const auto writer, create_writer(job, plan, summary.files));
   const Algorithm* algorithm = algorithm_by_name(job.lane.algorithm);
   progress.begin("quantize " + job.lane.name, total_bytes, "B");
   std::uint64_t done = 0;

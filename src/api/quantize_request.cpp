@@ -1,0 +1,115 @@
+#include "api/quantize_request.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "containers/gguf_split.h"
+#include "core/check.h"
+#include "core/file.h"
+#include "quantize/output_place.h"
+
+namespace quantlane {
+namespace {
+
+// At the last sign: patterns may hold one themselves.
+Result<TypeOverride> parse_override(const std::string& text) {
+  const std::size_t equal = text.rfind('=');
+  if (equal == std::string::npos || equal == 0) {
+    return fail(usage_error("reading --tensor-type")
+                    .expects("pattern=type, such as attn_v=q8_0")
+                    .got("\"" + text + "\""));
+  }
+  QUANTLANE_TRY(const ElementType type, writable_type(text.substr(equal + 1)));
+  return TypeOverride{.pattern = text.substr(0, equal), .type = type};
+}
+
+Result<std::optional<ElementType>> parse_type(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  QUANTLANE_TRY(const ElementType type, writable_type(text));
+  return type;
+}
+
+Error gguf_only(const Lane& lane, const std::string& option) {
+  return usage_error("quantizing to " + lane.name)
+      .expects("a GGUF lane with " + option)
+      .got(lane.name)
+      .advise("leave the option out, or name a lane that begins with gguf:");
+}
+
+struct Unit {
+  std::string_view name;
+  double bytes;
+};
+constexpr std::array kUnits = {
+    Unit{"", 1},         Unit{"B", 1},        Unit{"K", 1e3},      Unit{"KB", 1e3},
+    Unit{"M", 1e6},      Unit{"MB", 1e6},     Unit{"G", 1e9},      Unit{"GB", 1e9},
+    Unit{"T", 1e12},     Unit{"TB", 1e12},    Unit{"KiB", 0x1p10}, Unit{"MiB", 0x1p20},
+    Unit{"GiB", 0x1p30}, Unit{"TiB", 0x1p40},
+};
+
+}  // namespace
+
+Result<std::uint64_t> parse_bytes(std::string_view text) {
+  double number = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  const auto row = std::ranges::find(kUnits, unit, &Unit::name);
+  const double bytes = row == kUnits.end() ? 0 : std::floor(number * row->bytes);
+  if (error == std::errc() && bytes >= 1 && bytes <= 0x1p60) {
+    return static_cast<std::uint64_t>(bytes);
+  }
+  return fail(usage_error("reading a size")
+                  .expects("a number and a unit: 2GiB, 500MB, 4000000")
+                  .got("\"" + std::string(text) + "\""));
+}
+
+Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lane) {
+  RecipeRequest request;
+  request.pure = options.pure;
+  QUANTLANE_TRY(request.output, parse_type(options.output_type));
+  QUANTLANE_TRY(request.embedding, parse_type(options.token_embedding_type));
+  for (const std::string& text : options.tensor_types) {
+    QUANTLANE_TRY(TypeOverride override, parse_override(text));
+    request.overrides.push_back(std::move(override));
+  }
+  if (lane.is_gguf()) return request;
+  if (request.pure) return fail(gguf_only(lane, "--pure"));
+  if (request.output) return fail(gguf_only(lane, "--output-type"));
+  if (request.embedding) return fail(gguf_only(lane, "--token-embedding-type"));
+  if (!request.overrides.empty()) return fail(gguf_only(lane, "--tensor-type"));
+  return request;
+}
+
+Result<SplitRequest> split_request(const GgufOptions& options, const Lane& lane) {
+  SplitRequest request{.keep = options.keep_split};
+  if (!options.split_max_size.empty()) {
+    QUANTLANE_TRY(request.max_bytes, parse_bytes(options.split_max_size));
+  }
+  if (request.keep && request.max_bytes > 0) {
+    return fail(usage_error("quantizing to " + lane.name)
+                    .expects("one of --keep-split and --split-max-size")
+                    .got("both"));
+  }
+  if (request.any() && !lane.is_gguf()) {
+    return fail(gguf_only(lane, request.keep ? "--keep-split" : "--split-max-size"));
+  }
+  return request;
+}
+
+Result<void> check_files(const fs::path& out, const SplitRequest& split, const Checkpoint& source,
+                         bool replace) {
+  QUANTLANE_TRY_VOID(check_output(out, source.path(), replace));
+  if (!split.any()) return {};
+  for (const fs::path& shard : existing_gguf_shards(out)) {
+    // A split source has more files than the one that names it.
+    for (const std::string& file : source.container().files()) {
+      QUANTLANE_TRY_VOID(check_output(shard, file, replace));
+    }
+  }
+  return {};
+}
+
+}  // namespace quantlane

@@ -1,0 +1,21 @@
+// What the options of quantize ask of a lane, in the terms of src/quantize.
+#pragma once
+#include "model/checkpoint.h"
+#include "quantize/pipeline.h"
+#include "quantlane/quantize.h"
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+// A usage error for misspelt wishes, and for any wish where the lane is no GGUF lane.
+Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lane);
+Result<SplitRequest> split_request(const GgufOptions& options, const Lane& lane);
+
+// "2GiB", "500MB", "1.5G" (a power of 1000, as with llama-gguf-split), "4096".
+Result<std::uint64_t> parse_bytes(std::string_view text);
+
+// check_output() of quantize/output_place.h for every file that the artefact may have.
+Result<void> check_files(const std::filesystem::path& out, const SplitRequest& split,
+                         const Checkpoint& source, bool replace);
+
+}  // namespace quantlane
