@@ -147,6 +147,8 @@ struct CompareOptions {
       workload;                               // JSONL: {"prompt","answer"} items; file or folder
   std::optional<std::filesystem::path> text;  // evaluation text; default: the embedded prose
   std::optional<std::filesystem::path> calibration_text;
+  // Importance matrix (.gguf or .dat) for the GGUF lanes, in place of our own calibration.
+  std::optional<std::filesystem::path> imatrix;
   std::string target = "this-machine";  // a name of data/hardware
   std::filesystem::path out = "compare-out";
   std::int64_t chunk = 512;

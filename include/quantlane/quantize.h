@@ -32,8 +32,11 @@ struct QuantizeOptions {
   std::optional<std::filesystem::path> calibration_text;
   // Statistics of an earlier run (work/calibration.safetensors of compare) instead of a new pass.
   std::optional<std::filesystem::path> statistics;
+  // Importance matrix (.gguf or .dat) of llama-imatrix or quantlane imatrix; GGUF lanes only.
+  std::optional<std::filesystem::path> imatrix;
   std::int64_t calibration_chunks = 32;  // of 512 tokens
   bool data_free = false;                // no calibration pass: every input column counts the same
+  bool force_unweighted = false;  // write types below 4 bits that need importances without any
   bool arch_agnostic =
       false;  // unknown architecture: matrices by name, data-free folder lanes only
   GgufOptions gguf;

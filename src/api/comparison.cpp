@@ -62,6 +62,7 @@ Result<CompareReport> Comparison::run() {
   QUANTLANE_TRY_VOID(check_request());
   QUANTLANE_TRY_VOID(open());
   QUANTLANE_TRY_VOID(prepare_texts());
+  QUANTLANE_TRY_VOID(read_imatrix());
   QUANTLANE_TRY_VOID(store_.claim({"artifacts", "report.json", "report.html"}));
   QUANTLANE_TRY_VOID(calibrate());
   for (LaneWork& work : lanes_) QUANTLANE_TRY_VOID(quantize(work));
@@ -155,7 +156,21 @@ Result<void> Comparison::prepare_texts() {
   return {};
 }
 
+Result<void> Comparison::read_imatrix() {
+  if (!options_.imatrix) return {};
+  QUANTLANE_TRY(imatrix_, importances_from_file(*options_.imatrix, *reference_));
+  for (const std::string& notice : imatrix_->notices) progress_.notice(notice);
+  QUANTLANE_TRY(const std::string bytes, read_text(*options_.imatrix));
+  imatrix_key_ = make_key({bytes, imatrix_->origin.file});
+  return {};
+}
+
 Result<void> Comparison::calibrate() {
+  if (imatrix_ && std::ranges::all_of(lanes_, &Lane::is_gguf, &LaneWork::lane)) {
+    report_.calibration = imatrix_->origin.file;
+    report_.calibration_tokens = imatrix_->tokens;
+    return {};
+  }
   calibration_key_ =
       make_key({reference_hash_, calibration_.text, std::to_string(kCalibrationChunks), version()});
   report_.calibration = calibration_.name;
@@ -166,20 +181,27 @@ Result<void> Comparison::calibrate() {
   const fs::path file = store_.path("calibration.safetensors");
   if (store_.find("calibration", calibration_key_)) {
     if (auto loaded = Statistics::load(file)) {
-      statistics_ = std::move(*loaded);
+      importances_ = importances_from_pass(std::move(*loaded), calibration_.name, chunks.count());
       return {};
     }
   }
   QUANTLANE_TRY(const auto runtime, Runtime::load(reference_));
-  QUANTLANE_TRY(statistics_, collect_statistics(*runtime, chunks, pool_, progress_));
-  QUANTLANE_TRY_VOID(statistics_->save(file));
+  QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, chunks, pool_, progress_));
+  QUANTLANE_TRY_VOID(statistics.save(file));
+  importances_ = importances_from_pass(std::move(statistics), calibration_.name, chunks.count());
   return store_.put("calibration", calibration_key_,
                     Json::object({{"tokens", report_.calibration_tokens}}));
 }
 
+const Importances& Comparison::importances_of(const Lane& lane) const {
+  return imatrix_ && lane.is_gguf() ? *imatrix_ : *importances_;
+}
+
 Result<void> Comparison::quantize(LaneWork& work) {
-  work.key =
-      make_key({reference_hash_, work.lane.name, work.lane.summary, calibration_key_, version()});
+  const Importances& importances = importances_of(work.lane);
+  const bool from_file = !importances.origin.file.empty();
+  work.key = make_key({reference_hash_, work.lane.name, work.lane.summary,
+                       from_file ? imatrix_key_ : calibration_key_, version()});
   const std::string record_name = "artifact-" + file_name_of(work.lane.name);
   std::optional<Json> record = store_.find(record_name, work.key);
   if (record) {
@@ -190,11 +212,13 @@ Result<void> Comparison::quantize(LaneWork& work) {
     }
   }
   if (work.checkpoint == nullptr) {
-    QUANTLANE_TRY(const QuantizeSummary summary, run_quantize({.source = *reference_,
-                                                               .lane = work.lane,
-                                                               .statistics = &*statistics_,
-                                                               .out = work.report.artifact},
-                                                              pool_, progress_));
+    QUANTLANE_TRY(const QuantizeSummary summary,
+                  run_quantize({.source = *reference_,
+                                .lane = work.lane,
+                                .statistics = &importances.statistics,
+                                .out = work.report.artifact,
+                                .origin = importances.origin},
+                               pool_, progress_));
     QUANTLANE_TRY(work.checkpoint, Checkpoint::open(work.report.artifact));
     QUANTLANE_TRY(const std::string hash, work.checkpoint->content_hash());
     record = summary_to_json(summary);
@@ -204,6 +228,10 @@ Result<void> Comparison::quantize(LaneWork& work) {
     work.report.reused = true;
   }
   apply_summary(*record, work.report);
+  if (from_file && wants_statistics(work.lane)) {
+    work.report.notices.push_back("importances from " + importances.origin.file);
+    for (const std::string& notice : importances.notices) work.report.notices.push_back(notice);
+  }
   work.artefact_hash = (*record)["hash"].string();
   work.report.size_bytes = work.checkpoint->size_bytes();
   work.report.bits_per_weight = stored_bits_per_weight(*work.checkpoint);

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "api/defaults.h"
+#include "api/importances.h"
 #include "api/work_store.h"
 #include "calibrate/dataset.h"
-#include "calibrate/statistics.h"
 #include "core/threads.h"
 #include "eval/tasks.h"
 #include "eval/text_scores.h"
@@ -42,6 +42,7 @@ class Comparison {
   [[nodiscard]] Result<void> check_request() const;
   Result<void> open();
   Result<void> prepare_texts();
+  Result<void> read_imatrix();
   Result<void> calibrate();
   Result<void> quantize(LaneWork& work);
   Result<void> evaluate();
@@ -52,6 +53,8 @@ class Comparison {
   Result<void> judge();
   Result<void> write();
 
+  // What `lane` weighs errors by.
+  [[nodiscard]] const Importances& importances_of(const Lane& lane) const;
   [[nodiscard]] std::string evaluation_key(const std::string& artefact_hash) const;
   Result<std::vector<std::vector<std::uint8_t>>> answers_of(
       const std::string& name, const std::string& hash,
@@ -78,7 +81,11 @@ class Comparison {
   std::string text_hash_;
   NamedText calibration_;
   std::string calibration_key_;
-  std::optional<Statistics> statistics_;
+  // Of our own pass; left out where --imatrix serves every lane.
+  std::optional<Importances> importances_;
+  // Of --imatrix, for the GGUF lanes, with the hash of its file.
+  std::optional<Importances> imatrix_;
+  std::string imatrix_key_;
   std::vector<TaskSet> task_sets_;
   std::vector<std::vector<std::uint8_t>> reference_answers_;
   std::vector<LaneWork> lanes_;

@@ -200,10 +200,12 @@ Result<void> Comparison::run_task_sets() {
 }
 
 Result<void> Comparison::measure_errors() {
+  // All lanes by the same measure.
+  const Importances& importances = importances_ ? *importances_ : *imatrix_;
   for (LaneWork& work : lanes_) {
     QUANTLANE_TRY_VOID(check_cancel("measuring layer errors"));
     QUANTLANE_TRY(work.report.layer_errors,
-                  measure_layer_errors(*reference_, *work.checkpoint, &*statistics_,
+                  measure_layer_errors(*reference_, *work.checkpoint, &importances.statistics,
                                        kErrorSampleRows, pool_));
   }
   return {};

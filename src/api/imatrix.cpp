@@ -1,6 +1,5 @@
 #include "quantlane/imatrix.h"
 
-#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -24,10 +23,7 @@ ImatrixResult describe(const Imatrix& imatrix, const fs::path& path, std::string
   result.entries = static_cast<std::int64_t>(imatrix.entries.size());
   result.chunk_count = imatrix.chunk_count;
   result.chunk_size = imatrix.chunk_size;
-  if (imatrix.chunk_size > 0) {
-    for (const auto& [name, entry] : imatrix.entries)
-      result.tokens = std::max(result.tokens, entry.max_count());
-  }
+  result.tokens = imatrix.tokens();
   result.datasets = imatrix.datasets;
   result.notices = coverage_notices(imatrix);
   return result;

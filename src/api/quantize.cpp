@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "api/defaults.h"
+#include "api/importances.h"
 #include "api/quantize_request.h"
 #include "calibrate/collect.h"
 #include "core/check.h"
@@ -15,21 +16,41 @@ namespace {
 
 constexpr std::int64_t kCalibrationChunk = 512;
 
-Result<Statistics> calibrate(const QuantizeOptions& options,
-                             const std::shared_ptr<const Checkpoint>& checkpoint, ThreadPool& pool,
-                             Progress& progress) {
-  if (options.statistics) return Statistics::load(*options.statistics);
+Result<void> check_sources(const QuantizeOptions& options, const Lane& lane) {
+  const int given = static_cast<int>(options.statistics.has_value()) +
+                    static_cast<int>(options.imatrix.has_value()) +
+                    static_cast<int>(options.data_free);
+  if (given > 1) {
+    return fail(usage_error("choosing importances")
+                    .expects("one of --imatrix, --statistics and --data-free")
+                    .got(std::to_string(given)));
+  }
+  if (options.imatrix && !lane.is_gguf()) {
+    return fail(
+        usage_error("choosing importances")
+            .in(options.imatrix->string())
+            .expects("a GGUF lane with --imatrix")
+            .got(lane.name)
+            .advise("leave it out: folder lanes calibrate themselves, or take --statistics"));
+  }
+  return {};
+}
+
+Result<Importances> calibrate(const QuantizeOptions& options,
+                              const std::shared_ptr<const Checkpoint>& checkpoint, ThreadPool& pool,
+                              Progress& progress) {
+  if (options.imatrix) return importances_from_file(*options.imatrix, *checkpoint);
+  if (options.statistics) {
+    QUANTLANE_TRY(Statistics statistics, Statistics::load(*options.statistics));
+    return importances_from_pass(std::move(statistics), {}, 0);
+  }
   QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
   QUANTLANE_TRY(const TokenChunks chunks,
                 make_chunks(*checkpoint, text.text, text.name, kCalibrationChunk,
                             options.calibration_chunks));
   QUANTLANE_TRY(const auto runtime, Runtime::load(checkpoint));
-  return collect_statistics(*runtime, chunks, pool, progress);
-}
-
-bool wants_statistics(const Lane& lane) {
-  const Algorithm* algorithm = algorithm_by_name(lane.algorithm);
-  return algorithm != nullptr && algorithm->wants_statistics;
+  QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, chunks, pool, progress));
+  return importances_from_pass(std::move(statistics), text.name, chunks.count());
 }
 
 Result<QuantizeResult> run_job(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
@@ -58,7 +79,7 @@ struct Prepared {
   SplitRequest split;
   bool calibrates = false;
 
-  [[nodiscard]] QuantizeJob job(const QuantizeOptions& options,
+  [[nodiscard]] QuantizeJob job(const QuantizeOptions& options, const ImportanceOrigin& origin,
                                 const Statistics* statistics) const {
     return {.source = *checkpoint,
             .lane = lane,
@@ -66,13 +87,16 @@ struct Prepared {
             .out = options.out,
             .arch_agnostic = options.arch_agnostic,
             .request = request,
-            .split = split};
+            .split = split,
+            .origin = origin,
+            .force_unweighted = options.force_unweighted};
   }
 };
 
 Result<Prepared> prepare(const QuantizeOptions& options) {
   Prepared prepared;
   QUANTLANE_TRY(prepared.lane, find_lane(options.lane));
+  QUANTLANE_TRY_VOID(check_sources(options, prepared.lane));
   QUANTLANE_TRY(prepared.request, recipe_request(options.gguf, prepared.lane));
   QUANTLANE_TRY(prepared.split, split_request(options.gguf, prepared.lane));
   QUANTLANE_TRY(prepared.checkpoint, options.arch_agnostic
@@ -88,7 +112,7 @@ Result<Prepared> prepare(const QuantizeOptions& options) {
 
 Result<QuantizePlan> plan_quantization(const QuantizeOptions& options) {
   QUANTLANE_TRY(const Prepared prepared, prepare(options));
-  QUANTLANE_TRY(ArtefactPlan artefact, plan_quantize(prepared.job(options, nullptr)));
+  QUANTLANE_TRY(ArtefactPlan artefact, plan_quantize(prepared.job(options, {}, nullptr)));
   QuantizePlan plan;
   plan.lane = prepared.lane.name;
   plan.source_bytes = prepared.checkpoint->size_bytes();
@@ -111,17 +135,24 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   QUANTLANE_TRY(const Prepared prepared, prepare(options));
   QUANTLANE_TRY_VOID(check_files(options.out, prepared.split, *prepared.checkpoint, options.force));
   // Requests that do not fit the model fail before the calibration pass.
-  QUANTLANE_TRY_VOID(plan_quantize(prepared.job(options, nullptr)));
+  QUANTLANE_TRY_VOID(plan_quantize(prepared.job(options, {}, nullptr)));
   const auto start = std::chrono::steady_clock::now();
-  Statistics statistics;
+  Importances importances;
   if (prepared.calibrates) {
-    QUANTLANE_TRY(statistics, calibrate(options, prepared.checkpoint, pool, progress));
+    QUANTLANE_TRY(importances, calibrate(options, prepared.checkpoint, pool, progress));
+  } else if (options.imatrix) {
+    importances.notices = {prepared.lane.name +
+                           " does not weigh errors: the importance matrix is not used"};
   }
+  for (const std::string& notice : importances.notices) progress.notice(notice);
   const double calibration_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const QuantizeJob job = prepared.job(options, prepared.calibrates ? &statistics : nullptr);
+  const QuantizeJob job = prepared.job(options, importances.origin,
+                                       prepared.calibrates ? &importances.statistics : nullptr);
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));
   result.calibration_seconds = prepared.calibrates ? calibration_seconds : 0;
+  result.notices.insert(result.notices.begin(), importances.notices.begin(),
+                        importances.notices.end());
   return result;
 }
 

@@ -65,6 +65,8 @@ std::vector<float> ImatrixEntry::means() const {
   return means;
 }
 
+std::int64_t Imatrix::tokens() const { return chunk_size > 0 ? max_count(*this) : 0; }
+
 void Imatrix::set_chunk_size(std::int64_t tokens) {
   if (chunk_size == 0) {
     for (auto& [name, entry] : entries) {

@@ -38,6 +38,8 @@ struct Imatrix {
   // squares times them.
   std::int64_t chunk_size = 0;
 
+  // The most that an entry saw; 0 where chunk sizes are not known.
+  [[nodiscard]] std::int64_t tokens() const;
   // Counts chunks of `tokens` (1..2^24) from now on; where the size was not known, it is taken to
   // have been this.
   void set_chunk_size(std::int64_t tokens);

@@ -36,6 +36,8 @@ class Compare final : public Command {
     options.option("--text", options_.text, "UTF-8 text to evaluate on (default: embedded prose)");
     options.option("--calibration-text", options_.calibration_text,
                    "UTF-8 text to calibrate on (default: embedded prose)");
+    options.option("--imatrix", options_.imatrix,
+                   "importance matrix (.gguf, .dat) for the GGUF lanes instead of calibrating");
     options.option("--hw", options_.target,
                    "hardware to pick for: this-machine, h100-sxm, rtx-4090, m3-max, …");
     options.option("-o,--out", options_.out, "folder for report and artefacts");

@@ -61,6 +61,7 @@ class Quantize final : public Command {
         "  quantlane quantize ./model gguf:q4_k_m -o model-q4_k_m.gguf\n"
         "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --tensor-type attn_v=q8_0\n"
         "  quantlane quantize ./model gguf:iq4_xs --dry-run\n"
+        "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --imatrix imatrix.gguf\n"
         "  quantlane quantize ./unknown-arch w8a8 -o out --arch-agnostic\n" +
         lane_help();
     return text;
@@ -76,8 +77,12 @@ class Quantize final : public Command {
                    "chunks of 512 tokens to calibrate on (0 = all)");
     options.option("--statistics", options_.statistics,
                    "statistics of an earlier calibration instead");
+    options.option("--imatrix", options_.imatrix,
+                   "importance matrix (.gguf, .dat) instead; GGUF lanes");
     options.flag("--data-free", options_.data_free,
                  "no calibration: all input columns count the same");
+    options.flag("--force-unweighted", options_.force_unweighted,
+                 "write types that need importances without any");
     options.flag("--arch-agnostic", options_.arch_agnostic,
                  "unknown architecture: choose matrices by name");
     declare_gguf(options);

@@ -35,23 +35,44 @@ std::string fallback_notice(const TypeChoice& choice, std::int64_t cols) {
          std::to_string(choice.wanted.block->block_values);
 }
 
-Result<void> check_choice(const QuantizeJob& job, const RecipeTensor& tensor,
-                          const TypeChoice& choice, bool importance) {
-  const std::string type(choice.type.name());
-  if (!can_write(choice.type)) {
-    return fail(unsupported("quantizing to " + job.lane.name)
-                    .of(tensor.name)
-                    .expects("a type that this version can write")
-                    .got(type + ", which it can only read"));
-  }
-  if (importance || !choice.needs_importance) return {};
-  // llama.cpp refuses, too.
-  return fail(invalid("quantizing to " + job.lane.name)
-                  .of(tensor.name)
-                  .expects("activation statistics: " + type +
-                           " is too coarse to treat all input columns alike")
-                  .got("none")
-                  .advise("quantize without --data-free, or choose a lane of more bits"));
+Error cannot_write(const QuantizeJob& job, const RecipeTensor& tensor, const TypeChoice& choice) {
+  return unsupported("quantizing to " + job.lane.name)
+      .of(tensor.name)
+      .expects("a type that this version can write")
+      .got(std::string(choice.type.name()) + ", which it can only read");
+}
+
+// llama.cpp refuses these types without an importance matrix: their codes are poor then.
+Error lacks_importance(const QuantizeJob& job, const RecipeTensor& tensor,
+                       const TypeChoice& choice) {
+  const bool from_file = !job.origin.file.empty();
+  return invalid("quantizing to " + job.lane.name)
+      .in(job.origin.file)
+      .of(tensor.name)
+      .expects("importances of its inputs: " + std::string(choice.type.name()) +
+               " is too coarse to treat all input columns alike")
+      .got("none")
+      .advise(std::string(from_file ? "collect a matrix of this model (quantlane imatrix)"
+                                    : "quantize without --data-free or with --imatrix") +
+              ", choose a lane of more bits, or add --force-unweighted");
+}
+
+std::string unweighted_notice(std::int64_t count) {
+  return std::to_string(count) +
+         " tensors are in types that need importances and have none (forced)";
+}
+
+void set_origin(const ImportanceOrigin& origin, Metadata& metadata) {
+  const std::string prefix = "quantize.imatrix.";
+  for (const char* key : {"file", "dataset", "entries_count", "chunks_count"})
+    metadata.erase(prefix + key);
+  if (!origin.file.empty()) metadata.set(prefix + "file", origin.file);
+  if (!origin.dataset.empty()) metadata.set(prefix + "dataset", origin.dataset);
+  const auto count = [&](const char* key, std::int64_t value) {
+    if (value > 0) metadata.set(prefix + key, static_cast<std::uint32_t>(value));
+  };
+  count("entries_count", origin.entries);
+  count("chunks_count", origin.chunks);
 }
 
 Result<Metadata> gguf_metadata(const QuantizeJob& job) {
@@ -66,6 +87,8 @@ Result<Metadata> gguf_metadata(const QuantizeJob& job) {
   }
   metadata.set("general.file_type", static_cast<std::uint32_t>(job.lane.recipe->file_type));
   metadata.set("general.quantization_version", std::uint32_t{2});
+  const Algorithm* algorithm = algorithm_by_name(job.lane.algorithm);
+  if (algorithm != nullptr && algorithm->wants_statistics) set_origin(job.origin, metadata);
   if (from_gguf) return metadata;
   source.architecture()->to_gguf(source.graph()->config, metadata);
   QUANTLANE_TRY(const auto tokenizer, source.tokenizer());
@@ -86,13 +109,23 @@ Result<void> plan_tensors(const QuantizeJob& job, GgufPlan& plan) {
   request.importance = request.importance || job.statistics != nullptr;
   QUANTLANE_TRY(const auto choices,
                 assign_types(*job.lane.recipe, recipe_model(job.source), tensors, request));
+  const Algorithm* algorithm = algorithm_by_name(job.lane.algorithm);
+  // Sizes for a run whose importances are still to be collected.
+  const bool planned_only = job.request.importance && job.statistics == nullptr;
+  std::int64_t unweighted = 0;
   std::map<std::string, std::int64_t> fallbacks;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    QUANTLANE_TRY_VOID(check_choice(job, tensors[i], choices[i], request.importance));
+    if (!can_write(choices[i].type)) return fail(cannot_write(job, tensors[i], choices[i]));
+    const Parameter& p = graph.parameters[i];
+    if (choices[i].needs_importance && !planned_only &&
+        importance_for(job, algorithm, p.module(), p.cols).empty()) {
+      if (!job.force_unweighted) return fail(lacks_importance(job, tensors[i], choices[i]));
+      ++unweighted;
+    }
     if (choices[i].type != choices[i].wanted) {
       ++fallbacks[fallback_notice(choices[i], tensors[i].shape.back())];
     }
-    plan.items.push_back({.parameter = &graph.parameters[i],
+    plan.items.push_back({.parameter = &p,
                           .tensor = {.name = std::move(tensors[i].name),
                                      .type = choices[i].type,
                                      .shape = std::move(tensors[i].shape)}});
@@ -100,6 +133,7 @@ Result<void> plan_tensors(const QuantizeJob& job, GgufPlan& plan) {
   for (const auto& [notice, count] : fallbacks) {
     plan.notices.push_back(notice + " (" + std::to_string(count) + " tensors)");
   }
+  if (unweighted > 0) plan.notices.push_back(unweighted_notice(unweighted));
   return {};
 }
 

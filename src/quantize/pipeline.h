@@ -23,6 +23,15 @@ struct SplitRequest {
   [[nodiscard]] bool any() const { return keep || max_bytes > 0; }
 };
 
+// Where importances come from; GGUF files carry it as llama-quantize writes it
+// (quantize.imatrix.file, .dataset, .entries_count, .chunks_count). Empty and 0 are left out.
+struct ImportanceOrigin {
+  std::string file = {};
+  std::string dataset = {};  // names of the texts
+  std::int64_t entries = 0;
+  std::int64_t chunks = 0;
+};
+
 struct QuantizeJob {
   const Checkpoint& source;
   const Lane& lane;
@@ -33,7 +42,10 @@ struct QuantizeJob {
   bool arch_agnostic = false;
   // GGUF lanes only; `statistics` imply request.importance.
   RecipeRequest request = {};
-  SplitRequest split = {};  // GGUF lanes only
+  SplitRequest split = {};       // GGUF lanes only
+  ImportanceOrigin origin = {};  // of `statistics`
+  // Write types that need importances (GgufRecipe::needs_importance) without any, too.
+  bool force_unweighted = false;
 };
 
 struct QuantizeSummary {
@@ -68,8 +80,8 @@ Result<QuantizeSummary> write_folder(const QuantizeJob& job, ThreadPool& pool, P
 Result<QuantizeSummary> write_gguf(const QuantizeJob& job, ThreadPool& pool, Progress& progress);
 Result<ArtefactPlan> plan_folder(const QuantizeJob& job);
 
-// Shared by both: a parameter that a plain lane or GGUF can take from `source`, importance of the
-// inputs of `module`, joined names of the encodings with their counts.
+// Shared by both: importance of the inputs of `module` (empty = none), joined names of the
+// encodings, most frequent first.
 std::vector<float> importance_for(const QuantizeJob& job, const Algorithm* algorithm,
                                   std::string_view module, std::int64_t cols);
 std::string main_formats(const std::map<std::string, std::int64_t>& tensor_types);

@@ -1,0 +1,41 @@
+#include "api/importances.h"
+
+#include <utility>
+
+#include "calibrate/imatrix_model.h"
+#include "core/check.h"
+
+namespace quantlane {
+
+Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
+                                          const Checkpoint& checkpoint) {
+  QUANTLANE_TRY(const Imatrix read, read_imatrix(imatrix));
+  QUANTLANE_TRY(ImatrixMatch match, match_imatrix(read, *checkpoint.graph(), imatrix.string()));
+  Importances importances;
+  importances.statistics = std::move(match.statistics);
+  importances.notices = std::move(match.notices);
+  importances.origin.file = imatrix.string();
+  for (const std::string& dataset : read.datasets)
+    importances.origin.dataset += (importances.origin.dataset.empty() ? "" : ", ") + dataset;
+  importances.origin.entries = static_cast<std::int64_t>(read.entries.size());
+  importances.origin.chunks = read.chunk_count;
+  importances.tokens = read.tokens();
+  return importances;
+}
+
+Importances importances_from_pass(Statistics statistics, std::string dataset, std::int64_t chunks) {
+  Importances importances;
+  importances.origin = {.file = {},
+                        .dataset = std::move(dataset),
+                        .entries = static_cast<std::int64_t>(statistics.modules().size()),
+                        .chunks = chunks};
+  importances.statistics = std::move(statistics);
+  return importances;
+}
+
+bool wants_statistics(const Lane& lane) {
+  const Algorithm* algorithm = algorithm_by_name(lane.algorithm);
+  return algorithm != nullptr && algorithm->wants_statistics;
+}
+
+}  // namespace quantlane

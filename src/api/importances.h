@@ -1,0 +1,32 @@
+// Activation statistics for the quantizers, with where they come from.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "calibrate/statistics.h"
+#include "model/checkpoint.h"
+#include "quantize/pipeline.h"
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+struct Importances {
+  Statistics statistics;
+  ImportanceOrigin origin;
+  std::int64_t tokens = 0;           // the most that a Linear saw; 0 = not known
+  std::vector<std::string> notices;  // what the matrix lacks, what its text never reached
+};
+
+// A file of llama-imatrix or of quantlane imatrix, matched with the model; kInvalidArgument where
+// it belongs to another one.
+Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
+                                          const Checkpoint& checkpoint);
+// Those of our own pass over the text `dataset`.
+Importances importances_from_pass(Statistics statistics, std::string dataset, std::int64_t chunks);
+
+// The lane weighs errors by importance.
+bool wants_statistics(const Lane& lane);
+
+}  // namespace quantlane
