@@ -3,6 +3,13 @@
 #include "formats/fp8.h"
 #include "formats/group_format.h"
 #include "formats/int_group.h"
+#include "formats/iq1_m.h"
+#include "formats/iq1_s.h"
+#include "formats/iq2_s.h"
+#include "formats/iq2_xs.h"
+#include "formats/iq2_xxs.h"
+#include "formats/iq3_s.h"
+#include "formats/iq3_xxs.h"
 #include "formats/iq4_nl.h"
 #include "formats/iq4_xs.h"
 #include "formats/mxfp4.h"
@@ -28,8 +35,9 @@ namespace {
 constexpr const GroupFormat* kGroupFormats[] = {&kIntGroup, &kFp8E4M3};
 
 constexpr const BlockFormat* kBlockFormats[] = {
-    &kQ4_0, &kQ4_1,  &kQ5_0,  &kQ5_1,  &kQ8_0,  &kQ2K,   &kQ3K,   &kQ4K,  &kQ5K,
-    &kQ6K,  &kIq4Nl, &kIq4Xs, &kTq1_0, &kTq2_0, &kMxfp4, &kNvfp4, &kQ1_0, &kQ2_0};
+    &kQ4_0,  &kQ4_1,  &kQ5_0,  &kQ5_1,   &kQ8_0,  &kQ2K,  &kQ3K,    &kQ4K,  &kQ5K,
+    &kQ6K,   &kIq1S,  &kIq1M,  &kIq2Xxs, &kIq2Xs, &kIq2S, &kIq3Xxs, &kIq3S, &kIq4Nl,
+    &kIq4Xs, &kTq1_0, &kTq2_0, &kMxfp4,  &kNvfp4, &kQ1_0, &kQ2_0};
 
 }  // namespace
 
