@@ -46,18 +46,22 @@ void fill(const std::vector<double>& means, ImatrixTensor& row) {
   row.min = *std::ranges::min_element(means);
   row.max = *std::ranges::max_element(means);
   double squares = 0;
+  double active = 0;
   for (const double a : means) {
     row.sum += a;
     squares += a * a;
-    row.active += a > kActive ? 1 / n : 0;
+    active += a > kActive ? 1 : 0;
     row.zeros += a == 0 ? 1 : 0;
   }
   row.mean = row.sum / n;
+  row.active = active / n;
   row.sigma = std::sqrt(std::max(0.0, squares / n - row.mean * row.mean));
+  double outliers = 0;
   for (const double a : means) {
     if (a > 0) row.entropy -= a / row.sum * std::log2(a / row.sum);
-    row.outliers += row.sigma > 0 && a - row.mean > row.sigma ? 1 / n : 0;
+    outliers += row.sigma > 0 && a - row.mean > row.sigma ? 1 : 0;
   }
+  row.outliers = outliers / n;
 }
 
 double cosine(const std::vector<double>& a, const std::vector<double>& b) {
