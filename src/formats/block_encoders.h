@@ -22,6 +22,13 @@ struct BlockEncoders {
   EncodeBlocks q4_k;
   EncodeBlocks q5_k;
   EncodeBlocks q6_k;
+  EncodeBlocks iq1_s;
+  EncodeBlocks iq1_m;
+  EncodeBlocks iq2_xxs;
+  EncodeBlocks iq2_xs;
+  EncodeBlocks iq2_s;
+  EncodeBlocks iq3_xxs;
+  EncodeBlocks iq3_s;
   EncodeBlocks iq4_nl;
   EncodeBlocks iq4_xs;
   EncodeBlocks mxfp4;

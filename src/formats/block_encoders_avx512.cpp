@@ -1,5 +1,8 @@
 #include "formats/block_encoders.h"
 #include "formats/e4m3_search.h"
+#include "formats/iq1_encoders.h"
+#include "formats/iq2_encoders.h"
+#include "formats/iq3_encoders.h"
 #include "formats/k_encoders.h"
 #include "formats/legacy_encoders.h"
 #include "formats/other_encoders.h"
@@ -16,6 +19,13 @@ const BlockEncoders kBlockEncodersAvx512 = {
     .q4_k = encode_q4_k,
     .q5_k = encode_q5_k,
     .q6_k = encode_q6_k,
+    .iq1_s = encode_iq1_s,
+    .iq1_m = encode_iq1_m,
+    .iq2_xxs = encode_iq2_xxs,
+    .iq2_xs = encode_iq2_xs,
+    .iq2_s = encode_iq2_s,
+    .iq3_xxs = encode_iq3_xxs,
+    .iq3_s = encode_iq3_s,
     .iq4_nl = encode_iq4_nl,
     .iq4_xs = encode_iq4_xs,
     .mxfp4 = encode_mxfp4,

@@ -1,12 +1,15 @@
 #include "formats/block_encoders.h"
 
 #include <cmath>
+#include <cstddef>
+#include <limits>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "core/cpu.h"
 #include "core/rng.h"
+#include "formats/block_format.h"
 
 namespace quantlane {
 namespace {
@@ -19,10 +22,13 @@ constexpr IsaRow kRows[] = {{Isa::kAvx2, &kBlockEncodersAvx2},
                             {Isa::kAvx512, &kBlockEncodersAvx512}};
 
 constexpr EncodeBlocks BlockEncoders::* kFormats[] = {
-    &BlockEncoders::q4_0, &BlockEncoders::q4_1,   &BlockEncoders::q5_0,   &BlockEncoders::q5_1,
-    &BlockEncoders::q2_k, &BlockEncoders::q3_k,   &BlockEncoders::q4_k,   &BlockEncoders::q5_k,
-    &BlockEncoders::q6_k, &BlockEncoders::iq4_nl, &BlockEncoders::iq4_xs, &BlockEncoders::mxfp4,
-    &BlockEncoders::nvfp4};
+    &BlockEncoders::q4_0,    &BlockEncoders::q4_1,   &BlockEncoders::q5_0,
+    &BlockEncoders::q5_1,    &BlockEncoders::q2_k,   &BlockEncoders::q3_k,
+    &BlockEncoders::q4_k,    &BlockEncoders::q5_k,   &BlockEncoders::q6_k,
+    &BlockEncoders::iq4_nl,  &BlockEncoders::iq4_xs, &BlockEncoders::mxfp4,
+    &BlockEncoders::nvfp4,   &BlockEncoders::iq1_s,  &BlockEncoders::iq1_m,
+    &BlockEncoders::iq2_xxs, &BlockEncoders::iq2_xs, &BlockEncoders::iq2_s,
+    &BlockEncoders::iq3_xxs, &BlockEncoders::iq3_s};
 
 std::vector<float> values_of(std::size_t count, int kind, std::uint64_t seed) {
   Rng rng(seed);
@@ -55,6 +61,30 @@ TEST(BlockEncoders, EveryInstructionSetGivesTheSameBytes) {
           (row.encoders->*format)(values.data(), weights, 4096, bytes.data());
           EXPECT_EQ(bytes, expected) << isa_name(row.isa) << " kind " << kind;
         }
+      }
+    }
+  }
+}
+
+// Writers refuse values that are not finite before they get here; should one slip through, its
+// block may be anything, but nothing else is touched.
+TEST(BlockEncoders, ValuesThatAreNotFiniteSpoilTheirBlockOnly) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const BlockFormat* format : block_formats()) {
+    if (format->encode == nullptr) continue;
+    SCOPED_TRACE(format->name);
+    for (const float strange : {std::numeric_limits<float>::quiet_NaN(), kInfinity, -kInfinity}) {
+      std::vector<float> values = values_of(1024, 0, 25);
+      const std::size_t bytes = static_cast<std::size_t>(format->row_bytes(1024));
+      std::vector<std::byte> expected(bytes);
+      std::vector<std::byte> blocks(bytes);
+      format->encode(values, {}, expected.data());
+      values[300] = strange;
+      format->encode(values, {}, blocks.data());
+      const int spoiled = 300 / format->block_values;
+      for (std::size_t i = 0; i < bytes; ++i) {
+        if (static_cast<int>(i) / format->block_bytes == spoiled) continue;
+        ASSERT_EQ(blocks[i], expected[i]) << i;
       }
     }
   }

@@ -235,9 +235,11 @@ TEST_P(BlockFormats, EveryBytePatternDecodes) {
 // reach on such rows, or lower where a lower one was shown to be possible.
 TEST(BlockFormatTable, WeightedErrorIsBelowThatOfTheFormatsOwnTool) {
   const std::pair<std::string_view, double> bars[] = {
-      {"q4_0", .0773},   {"q4_1", .0636},  {"q5_0", .0384}, {"q5_1", .0308}, {"q2_k", .2360},
-      {"q3_k", .1330},   {"q4_k", .0630},  {"q5_k", .0329}, {"q6_k", .0157}, {"iq4_nl", .0691},
-      {"iq4_xs", .0699}, {"mxfp4", .1140}, {"nvfp4", .0850}};
+      {"q4_0", .0773},   {"q4_1", .0636},   {"q5_0", .0384},    {"q5_1", .0308},
+      {"q2_k", .2360},   {"q3_k", .1330},   {"q4_k", .0630},    {"q5_k", .0329},
+      {"q6_k", .0157},   {"iq4_nl", .0691}, {"iq4_xs", .0699},  {"mxfp4", .1140},
+      {"nvfp4", .0850},  {"iq1_s", .4060},  {"iq1_m", .3610},   {"iq2_xxs", .2750},
+      {"iq2_xs", .2390}, {"iq2_s", .2110},  {"iq3_xxs", .1475}, {"iq3_s", .1115}};
   constexpr std::size_t kRows = 4;
   constexpr std::size_t kCols = 4096;
   constexpr int kDraws = 8;

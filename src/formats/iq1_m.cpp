@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/half.h"
+#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/grid_decode.h"
 
@@ -33,6 +34,11 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
+void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
+  block_encoders().iq1_m(values.data(), importance.empty() ? nullptr : importance.data(),
+                         static_cast<std::int64_t>(values.size()), blocks);
+}
+
 }  // namespace
 
 const BlockFormat kIq1M{.name = "iq1_m",
@@ -40,8 +46,8 @@ const BlockFormat kIq1M{.name = "iq1_m",
                         .block_values = kValues,
                         .block_bytes = sizeof(BlockIq1M),
                         .decode = decode,
-                        .encode = nullptr,
-                        .error_bound = 0,
+                        .encode = encode,
+                        .error_bound = 0.433,
                         .fallback = "iq4_nl"};
 
 }  // namespace quantlane

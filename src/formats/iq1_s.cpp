@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/half.h"
+#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/grid_decode.h"
 
@@ -27,6 +28,11 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
+void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
+  block_encoders().iq1_s(values.data(), importance.empty() ? nullptr : importance.data(),
+                         static_cast<std::int64_t>(values.size()), blocks);
+}
+
 }  // namespace
 
 const BlockFormat kIq1S{.name = "iq1_s",
@@ -34,8 +40,8 @@ const BlockFormat kIq1S{.name = "iq1_s",
                         .block_values = kValues,
                         .block_bytes = sizeof(BlockIq1S),
                         .decode = decode,
-                        .encode = nullptr,
-                        .error_bound = 0,
+                        .encode = encode,
+                        .error_bound = 0.467,
                         .fallback = "iq4_nl"};
 
 }  // namespace quantlane

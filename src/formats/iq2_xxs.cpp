@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/half.h"
+#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/grid_decode.h"
 
@@ -29,6 +30,11 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
+void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
+  block_encoders().iq2_xxs(values.data(), importance.empty() ? nullptr : importance.data(),
+                           static_cast<std::int64_t>(values.size()), blocks);
+}
+
 }  // namespace
 
 const BlockFormat kIq2Xxs{.name = "iq2_xxs",
@@ -36,8 +42,8 @@ const BlockFormat kIq2Xxs{.name = "iq2_xxs",
                           .block_values = kValues,
                           .block_bytes = sizeof(BlockIq2Xxs),
                           .decode = decode,
-                          .encode = nullptr,
-                          .error_bound = 0,
+                          .encode = encode,
+                          .error_bound = 0.341,
                           .fallback = "iq4_nl"};
 
 }  // namespace quantlane
