@@ -255,6 +255,8 @@ Result<CompareReport> compare(const CompareOptions& options, Progress& progress)
 }
 
 Result<void> write_html(const CompareReport& report, const fs::path& path) {
+  QUANTLANE_TRY_VOID(
+      check_replaceable(path, "<!doctype html>\n<html lang=\"en\" data-generator=\"quantlane\">"));
   return write_text(path, to_html(report));
 }
 

@@ -32,6 +32,15 @@ struct LaneWork {
   std::vector<std::vector<std::uint8_t>> task_answers;  // per set, per item
 };
 
+// What is timed, and where the figures go.
+struct SpeedTarget {
+  std::string name;
+  std::filesystem::path path;
+  Speed* report;
+  std::uint64_t* peak_rss_bytes;
+  std::vector<Speed> rounds = {};
+};
+
 class Comparison {
  public:
   Comparison(const CompareOptions& options, Progress& progress);
@@ -60,14 +69,6 @@ class Comparison {
       const std::string& name, const std::string& hash,
       const std::shared_ptr<const Checkpoint>& checkpoint);
   Result<void> evaluate_group(std::span<LaneWork*> group, Runtime& reference);
-  struct SpeedTarget {
-    std::string name;
-    std::string hash;
-    std::filesystem::path path;
-    std::vector<Speed> rounds = {};
-    std::uint64_t peak_rss_bytes = 0;
-    bool known = false;  // from an earlier run
-  };
   // Adds a round: the best of a few runs.
   Result<void> measure_round(SpeedTarget& target);
 

@@ -28,6 +28,7 @@ constexpr int kRounds = 3;
 constexpr int kRepeats = 2;
 // Timings that differ by more between rounds are measured again by the next run.
 constexpr double kSettled = 0.15;
+constexpr std::string_view kSpeedRecord = "speed";
 
 // What a loaded lane keeps in memory, about: one byte per weight for unpacked Linears, the mapped
 // file otherwise.
@@ -61,6 +62,19 @@ Speed summarize(std::span<const Speed> rounds) {
   best.spread = std::max({best.spread, 1 - worst.prefill_tok_s / best.prefill_tok_s,
                           1 - worst.decode_tok_s / best.decode_tok_s});
   return best;
+}
+
+// Whether the record holds a speed for each target; they are filled in then.
+bool restore_speeds(const Json& record, std::span<const SpeedTarget> targets) {
+  if (record.items().size() != targets.size()) return false;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const Json& speed = record.items()[i];
+    *targets[i].report = {.prefill_tok_s = speed["prefill_tok_s"].number(),
+                          .decode_tok_s = speed["decode_tok_s"].number(),
+                          .spread = speed["spread"].number()};
+    *targets[i].peak_rss_bytes = static_cast<std::uint64_t>(speed["peak_rss_bytes"].integer());
+  }
+  return true;
 }
 
 TokenChunks first_chunks(const TokenChunks& chunks, std::int64_t count) {
@@ -222,58 +236,48 @@ Result<void> Comparison::measure_round(SpeedTarget& target) {
                 measure_throughput(*runtime, prefill, kDecode, kRepeats, pool_, progress));
   target.rounds.push_back(
       {.prefill_tok_s = result.prefill_tok_s, .decode_tok_s = result.decode_tok_s});
-  target.peak_rss_bytes = std::max(target.peak_rss_bytes, peak_rss_bytes());
+  *target.peak_rss_bytes = std::max(*target.peak_rss_bytes, peak_rss_bytes());
   return {};
 }
 
 Result<void> Comparison::measure_speed() {
   // Nothing else of this process should count into the peaks that follow.
   for (LaneWork& work : lanes_) work.checkpoint.reset();
-  std::vector<SpeedTarget> targets = {
-      {.name = "reference", .hash = reference_hash_, .path = report_.reference.path}};
-  for (const LaneWork& work : lanes_) {
-    targets.push_back(
-        {.name = work.lane.name, .hash = work.artefact_hash, .path = work.report.artifact});
+  std::vector<SpeedTarget> targets = {{.name = "reference",
+                                       .path = report_.reference.path,
+                                       .report = &report_.reference.speed,
+                                       .peak_rss_bytes = &report_.reference.peak_rss_bytes}};
+  std::string hashes = reference_hash_;
+  for (LaneWork& work : lanes_) {
+    targets.push_back({.name = work.lane.name,
+                       .path = work.report.artifact,
+                       .report = &work.report.speed,
+                       .peak_rss_bytes = &work.report.peak_rss_bytes});
+    hashes += work.artefact_hash;
   }
-  const auto key = [this](const SpeedTarget& target) {
-    return make_key({target.hash, cpu_info().model, isa_name(active_isa()),
-                     std::to_string(pool_.size()), version()});
-  };
-  const auto record_name = [](const SpeedTarget& target) {
-    return "speed-" + file_name_of(target.name);
-  };
-  for (SpeedTarget& target : targets) {
-    const auto record = store_.find(record_name(target), key(target));
-    if (!record) continue;
-    target.known = true;
-    target.rounds = {{.prefill_tok_s = (*record)["prefill_tok_s"].number(),
-                      .decode_tok_s = (*record)["decode_tok_s"].number(),
-                      .spread = (*record)["spread"].number()}};
-    target.peak_rss_bytes = static_cast<std::uint64_t>((*record)["peak_rss_bytes"].integer());
-  }
+  // Speeds are compared with each other, so all of them are of one session or none is kept.
+  const std::string key = make_key(
+      {hashes, cpu_info().model, isa_name(active_isa()), std::to_string(pool_.size()), version()});
+  const auto record = store_.find(kSpeedRecord, key);
+  if (record && restore_speeds(*record, targets)) return {};
   // There and back again: a machine that is busy for a while slows no lane in every round.
   for (int round = 0; round < kRounds; ++round) {
     for (std::size_t i = 0; i < targets.size(); ++i) {
-      SpeedTarget& target = targets[round % 2 == 0 ? i : targets.size() - 1 - i];
-      if (!target.known) QUANTLANE_TRY_VOID(measure_round(target));
+      QUANTLANE_TRY_VOID(measure_round(targets[round % 2 == 0 ? i : targets.size() - 1 - i]));
     }
   }
+  Json speeds = Json::array();
+  bool settled = true;
   for (const SpeedTarget& target : targets) {
-    const Speed speed = summarize(target.rounds);
-    if (target.known || speed.spread > kSettled) continue;
-    QUANTLANE_TRY_VOID(store_.put(record_name(target), key(target),
-                                  Json::object({{"prefill_tok_s", speed.prefill_tok_s},
-                                                {"decode_tok_s", speed.decode_tok_s},
-                                                {"spread", speed.spread},
-                                                {"peak_rss_bytes", target.peak_rss_bytes}})));
+    *target.report = summarize(target.rounds);
+    settled = settled && target.report->spread <= kSettled;
+    speeds.push(Json::object({{"prefill_tok_s", target.report->prefill_tok_s},
+                              {"decode_tok_s", target.report->decode_tok_s},
+                              {"spread", target.report->spread},
+                              {"peak_rss_bytes", *target.peak_rss_bytes}}));
   }
-  report_.reference.speed = summarize(targets[0].rounds);
-  report_.reference.peak_rss_bytes = targets[0].peak_rss_bytes;
-  for (std::size_t i = 0; i < lanes_.size(); ++i) {
-    lanes_[i].report.speed = summarize(targets[i + 1].rounds);
-    lanes_[i].report.peak_rss_bytes = targets[i + 1].peak_rss_bytes;
-  }
-  return {};
+  if (!settled) return {};
+  return store_.put(kSpeedRecord, key, std::move(speeds));
 }
 
 }  // namespace quantlane

@@ -37,6 +37,8 @@ Result<EvalResult> evaluate_sliding(const EvalOptions& options, Runtime& runtime
   return summarize(scores);
 }
 
+constexpr std::string_view kNpyMagic = "\x93NUMPY";
+
 // NumPy's .npy format, version 1.0: magic, header length, a Python dictionary padded to 64 bytes.
 std::string npy_header(std::size_t rows, std::int64_t cols) {
   std::string dictionary = "{'descr': '<f4', 'fortran_order': False, 'shape': (" +
@@ -44,7 +46,8 @@ std::string npy_header(std::size_t rows, std::int64_t cols) {
   const std::size_t unpadded = 10 + dictionary.size() + 1;
   dictionary.append((64 - unpadded % 64) % 64, ' ');
   dictionary += '\n';
-  std::string header("\x93NUMPY\x01\x00", 8);
+  std::string header(kNpyMagic);
+  header.append("\x01\x00", 2);
   header += static_cast<char>(dictionary.size() & 0xFF);
   header += static_cast<char>(dictionary.size() >> 8);
   return header + dictionary;
@@ -96,6 +99,7 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
 Result<void> write_logits(const fs::path& checkpoint, const fs::path& ids_json, const fs::path& npy,
                           int threads) {
   ThreadPool pool(threads);
+  QUANTLANE_TRY_VOID(check_replaceable(npy, kNpyMagic));
   QUANTLANE_TRY_VOID(check_writable(npy));
   QUANTLANE_TRY(const auto ids, read_ids(ids_json));
   QUANTLANE_TRY(const auto runtime, load_runtime(checkpoint));

@@ -21,7 +21,10 @@ Result<void> WorkStore::claim(std::initializer_list<std::string_view> entries) c
                     .got("a file or folder that no comparison of this version wrote")
                     .advise("choose another --out, or move it away"));
   };
-  if (fs::exists(folder_, code)) return refuse(folder_);
+  // Another run may be about to write the mark, or was killed before it could.
+  for (const auto& entry : fs::directory_iterator(folder_, code)) {
+    if (!entry.path().filename().string().starts_with(kMark)) return refuse(folder_);
+  }
   for (const std::string_view entry : entries) {
     const fs::path path = folder_.parent_path() / entry;
     if (fs::exists(fs::symlink_status(path, code))) return refuse(path);

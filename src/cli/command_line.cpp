@@ -1,5 +1,6 @@
 // Parsing with CLI11, signals, exit codes: everything between main() and a command.
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -172,9 +173,21 @@ CLI::App* add_command(CLI::App& app, const Command& command) {
                                 std::string(command.summary()));
 }
 
+// As a POSIX shell reads it back.
+std::string quoted(std::string_view word) {
+  const bool plain = !word.empty() && std::ranges::all_of(word, [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+           std::string_view("-_./:=,+@%").contains(c);
+  });
+  if (plain) return std::string(word);
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
+}
+
 std::string joined(int argc, char** argv) {
   std::string text = "quantlane";
-  for (int i = 1; i < argc; ++i) text += " " + std::string(argv[i]);
+  for (int i = 1; i < argc; ++i) text += " " + quoted(argv[i]);
   return text;
 }
 

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -140,6 +141,13 @@ void MappedFile::drop(std::uint64_t offset, std::uint64_t size) const {
 }
 
 Result<AtomicFile> AtomicFile::create(const fs::path& path) {
+  std::error_code code;
+  if (fs::exists(path, code) && !fs::is_regular_file(path, code)) {
+    return fail(io_error("creating a file")
+                    .in(path.string())
+                    .expects("a new file or a regular one")
+                    .got(fs::is_directory(path, code) ? "a folder" : "a device or the like"));
+  }
   QUANTLANE_TRY_VOID(make_parent(path));
   remove_leftovers(path);
   AtomicFile file;
@@ -277,6 +285,24 @@ Result<void> check_writable(const fs::path& target) {
     return fail(system_error("preparing an output", target, errno));
   }
   return {};
+}
+
+Result<void> check_replaceable(const fs::path& target, std::string_view magic) {
+  std::error_code code;
+  if (!fs::exists(fs::symlink_status(target, code))) return {};
+  std::string start(magic.size(), '\0');
+  if (fs::is_regular_file(target, code)) {
+    if (std::FILE* file = std::fopen(target.c_str(), "rb"); file != nullptr) {
+      start.resize(std::fread(start.data(), 1, start.size(), file));
+      std::fclose(file);
+      if (start == magic) return {};
+    }
+  }
+  return fail(invalid("choosing an output")
+                  .in(target.string())
+                  .expects("a new path, or a file of the same kind to replace")
+                  .got("something else that exists")
+                  .advise("choose another output; nothing else is replaced"));
 }
 
 std::uint64_t size_on_disk(const fs::path& path) {

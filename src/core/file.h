@@ -39,7 +39,8 @@ class MappedFile {
 
 // A file written under a temporary name beside its target; commit() makes it appear with all its
 // bytes on disk, destruction without commit removes it. create() also removes what killed processes
-// left of the same target. Not thread-safe, except write_at().
+// left of the same target, and refuses one that exists and is no regular file (a device, a folder).
+// Not thread-safe, except write_at().
 class AtomicFile {
  public:
   static Result<AtomicFile> create(const fs::path& path);
@@ -98,6 +99,9 @@ Result<void> write_text(const fs::path& path, std::string_view text);
 // Fails where `target` could not be created because of a missing permission or a file in place of a
 // folder; creates nothing. Asked before long work, whose own writes still report their errors.
 Result<void> check_writable(const fs::path& target);
+// Fails where `target` exists and is not a file that begins with `magic`: what a program wrote it
+// may replace, a user's other files it may not. Creates and removes nothing.
+Result<void> check_replaceable(const fs::path& target, std::string_view magic);
 // Size of a file, or of all regular files below a folder; 0 where it does not exist.
 std::uint64_t size_on_disk(const fs::path& path);
 // Checks that `text` is valid UTF-8; the error gives the offset of the first bad byte.

@@ -176,7 +176,7 @@ std::uint64_t Checkpoint::parameter_count() const {
 
 std::uint64_t Checkpoint::size_bytes() const {
   std::uint64_t bytes = 0;
-  for (const TensorInfo& tensor : container_->tensors()) bytes += tensor.size_bytes;
+  for (const std::string& file : container_->files()) bytes += size_on_disk(file);
   return bytes;
 }
 

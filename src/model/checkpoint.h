@@ -44,7 +44,8 @@ class Checkpoint {
   [[nodiscard]] const TensorInfo* stored(const Parameter& parameter) const;
   // Loaded on first use from tokenizer.json, tokenizer.model or GGUF metadata; thread-safe.
   Result<std::shared_ptr<const Tokenizer>> tokenizer() const;
-  // Values in all tensors (of a quantized folder: in the decoder's parameters), and stored bytes.
+  // Values in all tensors (of a quantized folder: in the decoder's parameters), and bytes of the
+  // weight files.
   [[nodiscard]] std::uint64_t parameter_count() const;
   [[nodiscard]] std::uint64_t size_bytes() const;
   // Content hash of configuration, tokenizer and all tensor bytes; computed once.

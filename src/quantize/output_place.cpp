@@ -1,8 +1,6 @@
 #include "quantize/output_place.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <string>
 
 #include "core/check.h"
@@ -29,15 +27,6 @@ fs::path resolved(const fs::path& path) {
   return result.has_filename() ? result : result.parent_path();
 }
 
-bool is_gguf(const fs::path& path) {
-  std::array<char, 4> magic = {};
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  if (file == nullptr) return false;
-  const bool whole = std::fread(magic.data(), 1, magic.size(), file) == magic.size();
-  std::fclose(file);
-  return whole && std::string_view(magic.data(), magic.size()) == "GGUF";
-}
-
 // The first entry that a checkpoint folder does not have; empty when all belong to one.
 std::string foreign_entry(const fs::path& folder) {
   std::error_code code;
@@ -51,15 +40,7 @@ std::string foreign_entry(const fs::path& folder) {
   return code ? code.message() : "";
 }
 
-Result<void> check_replaceable(const fs::path& out) {
-  std::error_code code;
-  if (fs::is_regular_file(out, code) && is_gguf(out)) return {};
-  if (!fs::is_directory(out, code)) {
-    return fail(refused(out)
-                    .expects("a GGUF file or a checkpoint folder to replace")
-                    .got("something else")
-                    .advise("choose another output; only artefacts are replaced"));
-  }
+Result<void> check_replaced_folder(const fs::path& out) {
   const std::string foreign = foreign_entry(out);
   if (foreign.empty()) return {};
   return fail(refused(out)
@@ -90,7 +71,11 @@ Result<void> check_output(const fs::path& out, const fs::path& source, bool repl
                       .expects("a path that does not exist yet")
                       .advise("choose another output, or add --force to replace it"));
     }
-    QUANTLANE_TRY_VOID(check_replaceable(out));
+    if (fs::is_directory(out, code)) {
+      QUANTLANE_TRY_VOID(check_replaced_folder(out));
+    } else {
+      QUANTLANE_TRY_VOID(check_replaceable(out, "GGUF"));
+    }
   }
   return check_writable(out);
 }

@@ -33,6 +33,23 @@ Result<void> check_finite(const float* values, std::int64_t rows, std::int64_t c
   return {};
 }
 
+// Beyond float16 lie infinities, which no reader forgives.
+Result<void> check_range(const float* values, std::int64_t rows, std::int64_t cols,
+                         std::int64_t first_row, const std::string& name) {
+  constexpr float kLeastOverflow = 65520;  // rounds to infinity
+  for (std::int64_t i = 0; i < rows * cols; ++i) {
+    if (std::abs(values[i]) < kLeastOverflow) continue;
+    return fail(unsupported("writing float16")
+                    .of(name)
+                    .expects("values up to 65504")
+                    .got(std::to_string(values[i]) + " in row " +
+                         std::to_string(first_row + i / cols) + ", column " +
+                         std::to_string(i % cols))
+                    .advise("write bf16 or f32"));
+  }
+  return {};
+}
+
 // The hot data-free formats have row encoders that read bf16 directly.
 using FastEncoder = kernels::EncodedRow (*)(const std::uint16_t*, std::int64_t, std::int8_t*);
 FastEncoder fast_encoder(const Weight& weight, const Scheme& scheme, const Algorithm& algorithm) {
@@ -135,6 +152,9 @@ SliceEncoder typed_encoder(const Weight& weight, const std::string& name, Elemen
     }
     if (map.shift != 0) {
       for (float& value : values) value += map.shift;
+    }
+    if (type.block == nullptr && type.plain == DType::kF16) {
+      QUANTLANE_TRY_VOID(check_range(values.data(), count, cols, begin, name));
     }
     SliceParts parts(1);
     const auto row_bytes = static_cast<std::size_t>(type.bytes_of(cols));

@@ -10,6 +10,9 @@
 namespace quantlane {
 namespace {
 
+// Spread between rounds of timing above which the reader is warned.
+constexpr double kNoisy = 0.15;
+
 std::string gigabytes(double bytes) {
   return bytes < 1e9 ? fmt::format("{:.0f} MB", bytes / 1e6)
                      : fmt::format("{:.1f} GB", bytes / 1e9);
@@ -117,10 +120,20 @@ Pick pick(const CompareReport& report, const PickInputs& inputs) {
                                         "unquantized checkpoint"});
     }
     result.reasons.push_back(cost_reason(*winner, reference, inputs));
+    const double noise = std::ranges::max(all, {}, &Candidate::noise).noise;
+    if (noise > kNoisy) {
+      result.reasons.push_back(
+          {.code = "NOISY_TIMING",
+           .text = fmt::format("rounds of timing differed by up to {:.0f} %: a busy machine; the "
+                               "speeds and what follows from them are rough",
+                               100 * noise)});
+    }
     for (const Rule* rule : winner->rules) {
       // What was measured replaces the expectations of rules.
       if (rule->prior && inputs.measured_here) continue;
-      result.reasons.push_back(reason_of(*rule));
+      Reason reason = reason_of(*rule);
+      if (rule->effect == Effect::kDefer) reason.text = "although " + reason.text;
+      result.reasons.push_back(std::move(reason));
     }
   }
   add_rejections(all, winner, result);

@@ -169,7 +169,8 @@ TEST(Flips, TimingsThatCouldHaveGoneTheOtherWayAreSaid) {
   inputs.situation.device.memory_only = {ComputePath::kFp8};
   const Pick close = pick(report, inputs);
   EXPECT_EQ(close.lane, "gguf:q4_k_m");
-  EXPECT_THAT(all_text(close.flips_if), HasSubstr("within the noise of the timings, up to 5 % here: fp8"));
+  EXPECT_THAT(all_text(close.flips_if),
+              HasSubstr("within the noise of the timings, up to 5 % here: fp8"));
   report.lanes[0].speed.decode_tok_s = 20;
   EXPECT_THAT(all_text(pick(report, inputs).flips_if), Not(HasSubstr("noise")));
 }

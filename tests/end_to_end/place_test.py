@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Where output may go: nothing that is not an artefact of the program is ever replaced."""
 
+import os
 import shutil
+import stat
 import unittest
 
-from program import CANARY, COMPARE, ProgramTest
+from program import CANARY, COMPARE, ProgramTest, read_safetensors, write_safetensors
 
 
 class Artefacts(ProgramTest):
@@ -45,6 +47,38 @@ class Artefacts(ProgramTest):
                 self.refused("convert", model, out, *force, says=["source"])
         self.assertEqual(self.files(model), before)
         self.assertFalse((model / "sub").exists())
+
+
+class Files(ProgramTest):
+    def test_logits_and_pages_replace_only_their_own_kind(self):
+        (self.folder / "ids.json").write_text("[1, 2, 3]")
+        self.succeeds(*COMPARE, "--out", "out")
+        for command in (["eval", CANARY, "--ids", "ids.json", "--logits"],
+                        ["report", "out", "--html"]):
+            new = self.folder / "new"
+            for _ in range(2):
+                self.succeeds(*command, new)
+            new.unlink()
+            new.write_text("mine")
+            self.refused(*command, new, says=[new])
+            self.assertEqual(new.read_text(), "mine")
+            new.unlink()
+            os.mkfifo(new)
+            self.refused(*command, new, says=[new])
+            self.assertTrue(stat.S_ISFIFO(new.stat().st_mode))
+            new.unlink()
+
+    def test_float16_overflow_is_refused(self):
+        model = self.copy_of_canary()
+        header, tensors = read_safetensors(model / "model.safetensors")
+        name = "model.layers.1.mlp.up_proj.weight"
+        offset = header[name]["data_offsets"][0]
+        tensors[offset:offset + 2] = b"\x80\x7e"  # 8.5e37
+        write_safetensors(model / "model.safetensors", header, tensors)
+        for command in (["convert", model, "o", "--to", "f16"], ["quantize", model, "f16", "-o", "o"],
+                        ["quantize", model, "gguf:f16", "-o", "o.gguf"]):
+            self.refused(*command, says=["65504", "up_proj" if "gguf" not in command[2] else "name:"])
+        self.assertFalse((self.folder / "o").exists() or (self.folder / "o.gguf").exists())
 
 
 class Comparisons(ProgramTest):

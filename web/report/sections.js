@@ -109,7 +109,7 @@ const sections = (() => {
       {label: 'top-1', title: 'same most likely token', sort: (l) => q(l).top1_agreement.value,
        cell: (l) => withInterval(q(l).top1_agreement, format.percent)},
       {label: 'tasks', title: 'answers lost / gained', sort: (l) => loss(l).lost - loss(l).gained,
-       cell: (l) => `−${loss(l).lost} / +${loss(l).gained}`},
+       cell: (l) => (loss(l).n > 0 ? `−${loss(l).lost} / +${loss(l).gained}` : '')},
       {label: 'prefill tok/s', sort: (l) => l.speed.prefill_tok_s,
        cell: (l) => format.significant(l.speed.prefill_tok_s)},
       {label: 'decode tok/s', sort: (l) => l.speed.decode_tok_s,
