@@ -34,8 +34,8 @@ class CollectImatrix final : public Command {
            "  quantlane quantize ./model gguf:q4_k_m -o model-q4_k_m.gguf --imatrix both.gguf\n";
   }
   void declare(Options& options) override {
-    options.positional("checkpoint", options_.checkpoint,
-                       "Hugging Face folder or GGUF file, not quantized", false);
+    options.positional("checkpoint", options_.checkpoint, "Hugging Face folder or GGUF file",
+                       false);
     options.option("--text", options_.text, "UTF-8 text to run (default: embedded prose)");
     options.option("-o,--out", options_.out, "output file: .gguf, or .dat for older tools");
     options.option("--chunk", options_.chunk, "tokens per chunk");
