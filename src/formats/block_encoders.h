@@ -33,6 +33,10 @@ struct BlockEncoders {
   EncodeBlocks iq4_xs;
   EncodeBlocks mxfp4;
   EncodeBlocks nvfp4;
+  EncodeBlocks q1_0;
+  EncodeBlocks q2_0;
+  EncodeBlocks tq1_0;
+  EncodeBlocks tq2_0;
   // For the group formats: candidate_sums.h, affine_search.h, e4m3_search.h.
   void (*symmetric_sums)(const float* x, const float* w, int count, const Lanes& inverse,
                          const CodeRange& codes, Lanes& xq, Lanes& qq);

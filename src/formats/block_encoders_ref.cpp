@@ -5,6 +5,7 @@
 #include "formats/iq3_encoders.h"
 #include "formats/k_encoders.h"
 #include "formats/legacy_encoders.h"
+#include "formats/low_bit_encoders.h"
 #include "formats/other_encoders.h"
 
 namespace quantlane {
@@ -30,6 +31,10 @@ const BlockEncoders kBlockEncodersRef = {
     .iq4_xs = encode_iq4_xs,
     .mxfp4 = encode_mxfp4,
     .nvfp4 = encode_nvfp4,
+    .q1_0 = encode_q1_0,
+    .q2_0 = encode_q2_0,
+    .tq1_0 = encode_tq1_0,
+    .tq2_0 = encode_tq2_0,
     .symmetric_sums = symmetric_sums<CodeRange>,
     .symmetric_errors = symmetric_errors<CodeRange>,
     .affine_errors = affine_errors,

@@ -28,7 +28,8 @@ constexpr EncodeBlocks BlockEncoders::* kFormats[] = {
     &BlockEncoders::iq4_nl,  &BlockEncoders::iq4_xs, &BlockEncoders::mxfp4,
     &BlockEncoders::nvfp4,   &BlockEncoders::iq1_s,  &BlockEncoders::iq1_m,
     &BlockEncoders::iq2_xxs, &BlockEncoders::iq2_xs, &BlockEncoders::iq2_s,
-    &BlockEncoders::iq3_xxs, &BlockEncoders::iq3_s};
+    &BlockEncoders::iq3_xxs, &BlockEncoders::iq3_s,  &BlockEncoders::q1_0,
+    &BlockEncoders::q2_0,    &BlockEncoders::tq1_0,  &BlockEncoders::tq2_0};
 
 std::vector<float> values_of(std::size_t count, int kind, std::uint64_t seed) {
   Rng rng(seed);

@@ -223,6 +223,26 @@ TEST_P(BlockEncoding, BlocksAreIndependent) {
   EXPECT_EQ(whole, parts);
 }
 
+// What a model trained with such weights has: it must come out as it went in.
+TEST(BlockFormatTable, WeightsOfFewValuesAreStoredExactly) {
+  constexpr float kScales[] = {1.0F, 0.0123291015625F, -3.5F, 6.103515625e-05F, 65504.0F};
+  for (const std::string_view name : {"q1_0", "q2_0", "tq1_0", "tq2_0"}) {
+    const BlockFormat& format = *block_format_by_name(name);
+    for (const float scale : kScales) {
+      Rng rng(16);
+      std::vector<float> values(1024);
+      for (float& value : values) {
+        const auto code = name == "q1_0" ? 2 * static_cast<int>(rng.next() % 2) - 1
+                                         : static_cast<int>(rng.next() % 3) - 1;
+        value = scale * static_cast<float>(code);
+      }
+      EXPECT_EQ(round_trip(format, values), values) << name << " " << scale;
+      EXPECT_EQ(round_trip(format, values, lognormal(values.size(), 17)), values)
+          << name << " " << scale;
+    }
+  }
+}
+
 TEST_P(BlockFormats, EveryBytePatternDecodes) {
   Rng rng(15);
   std::vector<std::byte> blocks(static_cast<std::size_t>(format().block_bytes) * 64);
@@ -239,7 +259,8 @@ TEST(BlockFormatTable, WeightedErrorIsBelowThatOfTheFormatsOwnTool) {
       {"q2_k", .2360},   {"q3_k", .1330},   {"q4_k", .0630},    {"q5_k", .0329},
       {"q6_k", .0157},   {"iq4_nl", .0691}, {"iq4_xs", .0699},  {"mxfp4", .1140},
       {"nvfp4", .0850},  {"iq1_s", .4060},  {"iq1_m", .3610},   {"iq2_xxs", .2750},
-      {"iq2_xs", .2390}, {"iq2_s", .2110},  {"iq3_xxs", .1475}, {"iq3_s", .1115}};
+      {"iq2_xs", .2390}, {"iq2_s", .2110},  {"iq3_xxs", .1475}, {"iq3_s", .1115},
+      {"q1_0", .5970},   {"q2_0", .3330},   {"tq1_0", .4330},   {"tq2_0", .4330}};
   constexpr std::size_t kRows = 4;
   constexpr std::size_t kCols = 4096;
   constexpr int kDraws = 8;

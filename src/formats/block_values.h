@@ -70,8 +70,8 @@ inline bool importance_weights(const float* importance, int count, float* w) {
 }
 
 // THE place that says what the block encoders minimise: sum w (decoded - x)^2 with w = importance,
-// or, without importance, w = sqrt(mean x^2 + x^2). llama.cpp multiplies importance by such a root
-// too. Why not here: docs/measurements/encoder-weights.md.
+// or, without importance, w = sqrt(mean x^2 + x^2) (low_bit_encoders.h: 1). llama.cpp multiplies
+// importance by such a root too. Why not here: docs/measurements/encoder-weights.md.
 inline void block_weights(const float* x, const float* importance, int count, float* w) {
   if (importance_weights(importance, count, w)) return;
   const float mean_square = weighted_sums(x, x, count).moment / static_cast<float>(count);

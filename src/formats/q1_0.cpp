@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/half.h"
+#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 
 namespace quantlane {
@@ -22,6 +23,11 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
+void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
+  block_encoders().q1_0(values.data(), importance.empty() ? nullptr : importance.data(),
+                        static_cast<std::int64_t>(values.size()), blocks);
+}
+
 }  // namespace
 
 const BlockFormat kQ1_0{.name = "q1_0",
@@ -29,8 +35,8 @@ const BlockFormat kQ1_0{.name = "q1_0",
                         .block_values = kValues,
                         .block_bytes = sizeof(BlockQ1_0),
                         .decode = decode,
-                        .encode = nullptr,
-                        .error_bound = 0,
+                        .encode = encode,
+                        .error_bound = 0.61,
                         .fallback = ""};
 
 }  // namespace quantlane
