@@ -13,6 +13,12 @@
 
 namespace quantlane {
 
+// GGUF artefacts in several files, of which the first stands for all.
+struct SplitOptions {
+  bool keep = false;     // as many files as the source has
+  std::string max_size;  // "2GiB": files of at most that size; "" = one file
+};
+
 // Wishes beyond the recipe of a GGUF lane. One that has no effect is an error.
 struct GgufOptions {
   // "pattern=type": tensors whose GGUF name the pattern (PCRE2) is found in; the first match wins.
@@ -20,8 +26,7 @@ struct GgufOptions {
   std::string output_type;           // of the head, or the tied embedding; "" = the recipe's
   std::string token_embedding_type;  // "" = the recipe's
   bool pure = false;                 // every matrix gets the base type of the recipe
-  bool keep_split = false;           // as many files as the source has
-  std::string split_max_size;        // "2GiB": files of at most that size; "" = one file
+  SplitOptions split;
 };
 
 struct QuantizeOptions {
@@ -40,8 +45,25 @@ struct QuantizeOptions {
   bool arch_agnostic =
       false;  // unknown architecture: matrices by name, data-free folder lanes only
   GgufOptions gguf;
+  // Give matrices that the source holds quantized new codes where the lane cannot take theirs.
+  bool allow_requantize = false;
   bool force = false;  // replace an existing output
   int threads = 0;
+};
+
+// A matrix that the source holds quantized.
+struct TransferredMatrix {
+  std::string tensor;
+  std::string from;  // encodings: "int4_g128_sym"
+  std::string to;    // "q4_0"
+  // "copied" (same bytes), "moved" (same codes, scales rounded to what `to` holds), "requantized",
+  // "dequantized"
+  std::string how;
+  double deviation = 0;  // relative RMSE of the artefact's values from the source's
+  // What the deviation is the root of: sums of squared differences and of squared values.
+  double squared_error = 0;
+  double squared_norm = 0;
+  std::int64_t differing = 0;  // values that are not the same
 };
 
 struct QuantizeResult {
@@ -57,6 +79,8 @@ struct QuantizeResult {
   std::uint64_t peak_rss_bytes = 0;
   std::map<std::string, std::int64_t> tensor_types;
   std::vector<std::string> notices;
+  // With a quantized source, read back from disk; empty otherwise.
+  std::vector<TransferredMatrix> transfers;
 };
 
 Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progress& progress);
@@ -76,12 +100,14 @@ Result<QuantizePlan> plan_quantization(const QuantizeOptions& options);
 struct ConvertOptions {
   std::filesystem::path checkpoint;  // plain or quantized, folder or GGUF
   std::filesystem::path out;         // folder, or a file ending in .gguf
-  std::string type = "bf16";         // f32, f16 or bf16
+  // f32, f16, bf16; "same" (GGUF): every matrix as it is, codes in the type that holds them
+  std::string type = "bf16";
+  SplitOptions split;
   bool force = false;
   int threads = 0;
 };
 
-// Dequantizes every tensor to `type`.
+// kUnsupported for "same" where GGUF has no type for the codes.
 Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progress& progress);
 
 std::string to_json(const QuantizeResult& result);

@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/cpu.h"
 #include "core/json.h"
+#include "eval/weight_deviation.h"
 #include "quantize/pipeline.h"
 
 namespace quantlane {
@@ -53,6 +54,29 @@ Result<Importances> calibrate(const QuantizeOptions& options,
   return importances_from_pass(std::move(statistics), text.name, chunks.count());
 }
 
+// The artefact as written against the quantized source.
+Result<std::vector<TransferredMatrix>> measure_transfers(const QuantizeJob& job,
+                                                         const QuantizeSummary& summary,
+                                                         ThreadPool& pool, Progress& progress) {
+  QUANTLANE_TRY(const auto artefact, Checkpoint::open(summary.files.front()));
+  std::vector<std::string> names;
+  for (const auto& [name, transfer] : summary.transfers) names.push_back(name);
+  QUANTLANE_TRY(const auto deviations,
+                measure_deviations(job.source, *artefact, names, pool, progress));
+  std::vector<TransferredMatrix> transfers;
+  for (const WeightDeviation& row : deviations) {
+    transfers.push_back({.tensor = row.tensor,
+                         .from = row.from,
+                         .to = row.to,
+                         .how = std::string(transfer_name(summary.transfers.at(row.tensor))),
+                         .deviation = row.relative_rmse(),
+                         .squared_error = row.squared_error,
+                         .squared_norm = row.squared_norm,
+                         .differing = row.differing});
+  }
+  return transfers;
+}
+
 Result<QuantizeResult> run_job(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
   QUANTLANE_TRY(const QuantizeSummary summary, run_quantize(job, pool, progress));
   QuantizeResult result;
@@ -67,6 +91,9 @@ Result<QuantizeResult> run_job(const QuantizeJob& job, ThreadPool& pool, Progres
   result.peak_rss_bytes = peak_rss_bytes();
   result.tensor_types = summary.tensor_types;
   result.notices = summary.notices;
+  if (!summary.transfers.empty()) {
+    QUANTLANE_TRY(result.transfers, measure_transfers(job, summary, pool, progress));
+  }
   return result;
 }
 
@@ -89,7 +116,8 @@ struct Prepared {
             .request = request,
             .split = split,
             .origin = origin,
-            .force_unweighted = options.force_unweighted};
+            .force_unweighted = options.force_unweighted,
+            .allow_requantize = options.allow_requantize};
   }
 };
 
@@ -98,7 +126,7 @@ Result<Prepared> prepare(const QuantizeOptions& options) {
   QUANTLANE_TRY(prepared.lane, find_lane(options.lane));
   QUANTLANE_TRY_VOID(check_sources(options, prepared.lane));
   QUANTLANE_TRY(prepared.request, recipe_request(options.gguf, prepared.lane));
-  QUANTLANE_TRY(prepared.split, split_request(options.gguf, prepared.lane));
+  QUANTLANE_TRY(prepared.split, split_request(options.gguf.split, prepared.lane));
   QUANTLANE_TRY(prepared.checkpoint, options.arch_agnostic
                                          ? Checkpoint::open_any(options.checkpoint)
                                          : Checkpoint::open(options.checkpoint));
@@ -159,20 +187,32 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
 Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progress& progress) {
   ThreadPool pool(options.threads);
   const bool gguf = options.out.extension() == ".gguf";
-  if (options.type != "f32" && options.type != "f16" && options.type != "bf16") {
+  const bool same = options.type == "same";
+  if (!same && options.type != "f32" && options.type != "f16" && options.type != "bf16") {
     return fail(usage_error("converting")
-                    .expects("--to f32, f16 or bf16")
+                    .expects("--to f32, f16, bf16 or same")
                     .got(options.type)
                     .advise("to quantize, use quantlane quantize"));
   }
-  QUANTLANE_TRY(const Lane lane, find_lane((gguf ? "gguf:" : "") + options.type));
+  if (same && !gguf) {
+    return fail(usage_error("converting")
+                    .in(options.out.string())
+                    .expects("an output that ends in .gguf with --to same")
+                    .got("a folder")
+                    .advise("folders are written with --to f32, f16 or bf16"));
+  }
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
-  QUANTLANE_TRY_VOID(check_files(options.out, {}, *checkpoint, options.force));
+  QUANTLANE_TRY(const Lane lane, same ? lane_as_stored(*checkpoint)
+                                      : find_lane((gguf ? "gguf:" : "") + options.type));
+  QUANTLANE_TRY(const SplitRequest split, split_request(options.split, lane));
+  QUANTLANE_TRY_VOID(check_files(options.out, split, *checkpoint, options.force));
   return run_job({.source = *checkpoint,
                   .lane = lane,
                   .statistics = nullptr,
                   .out = options.out,
-                  .arch_agnostic = false},
+                  .arch_agnostic = false,
+                  .split = split,
+                  .as_stored = same},
                  pool, progress);
 }
 
@@ -182,6 +222,19 @@ Json text_array(const std::vector<std::string>& texts) {
   Json array = Json::array();
   for (const std::string& text : texts) array.push(text);
   return array;
+}
+
+Json transfers_json(const std::vector<TransferredMatrix>& transfers) {
+  Json rows = Json::array();
+  for (const TransferredMatrix& row : transfers) {
+    rows.push(Json::object({{"tensor", row.tensor},
+                            {"from", row.from},
+                            {"to", row.to},
+                            {"how", row.how},
+                            {"deviation", row.deviation},
+                            {"differing", row.differing}}));
+  }
+  return rows;
 }
 
 }  // namespace
@@ -202,6 +255,7 @@ std::string to_json(const QuantizeResult& result) {
                        {"calibration_seconds", result.calibration_seconds},
                        {"peak_rss_bytes", result.peak_rss_bytes},
                        {"tensor_types", std::move(types)},
+                       {"transfers", transfers_json(result.transfers)},
                        {"notices", text_array(result.notices)}})
       .dump(2);
 }

@@ -83,10 +83,10 @@ Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lan
   return request;
 }
 
-Result<SplitRequest> split_request(const GgufOptions& options, const Lane& lane) {
-  SplitRequest request{.keep = options.keep_split};
-  if (!options.split_max_size.empty()) {
-    QUANTLANE_TRY(request.max_bytes, parse_bytes(options.split_max_size));
+Result<SplitRequest> split_request(const SplitOptions& options, const Lane& lane) {
+  SplitRequest request{.keep = options.keep};
+  if (!options.max_size.empty()) {
+    QUANTLANE_TRY(request.max_bytes, parse_bytes(options.max_size));
   }
   if (request.keep && request.max_bytes > 0) {
     return fail(usage_error("quantizing to " + lane.name)

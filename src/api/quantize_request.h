@@ -9,7 +9,7 @@ namespace quantlane {
 
 // A usage error for misspelt wishes, and for any wish where the lane is no GGUF lane.
 Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lane);
-Result<SplitRequest> split_request(const GgufOptions& options, const Lane& lane);
+Result<SplitRequest> split_request(const SplitOptions& options, const Lane& lane);
 
 // "2GiB", "500MB", "1.5G" (a power of 1000, as with llama-gguf-split), "4096".
 Result<std::uint64_t> parse_bytes(std::string_view text);

@@ -8,16 +8,21 @@ namespace {
 class Convert final : public Command {
   [[nodiscard]] std::string_view name() const override { return "convert"; }
   [[nodiscard]] std::string_view summary() const override {
-    return "dequantize to a folder or a GGUF file, or change the container";
+    return "change the container or the files, keeping codes or dequantizing";
   }
   [[nodiscard]] std::string_view examples() const override {
     return "  quantlane convert model-q4_k_m.gguf ./model-f32 --to f32\n"
-           "  quantlane convert ./model model-bf16.gguf --to bf16\n";
+           "  quantlane convert ./model model-bf16.gguf --to bf16\n"
+           "  quantlane convert ./model-w4a16 model-q4_0.gguf --to same\n"
+           "  quantlane convert model-00001-of-00003.gguf model.gguf --to same\n";
   }
   void declare(Options& options) override {
     options.positional("input", options_.checkpoint, "Hugging Face folder or GGUF file", true);
     options.positional("output", options_.out, "folder, or file ending in .gguf", true);
-    options.option("--to", options_.type, "f32, f16 or bf16");
+    options.option("--to", options_.type,
+                   "f32, f16 or bf16; same: matrices as they are, codes in the GGUF type that "
+                   "holds them");
+    declare_split(options, options_.split);
     options.flag("-f,--force", options_.force, "replace an existing output");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
   }

@@ -7,24 +7,6 @@
 
 namespace quantlane::cli {
 
-void print_quantized(const QuantizeResult& result, const Io& io) {
-  if (io.json) {
-    print_line(to_json(result));
-    return;
-  }
-  const double rate =
-      result.seconds > 0 ? static_cast<double>(result.source_bytes) / result.seconds / 1e6 : 0;
-  print_line(fmt::format("{:<12} {}", "artefact", result.artifact.string()));
-  if (result.files.size() > 1) {
-    print_line(fmt::format("{:<12} {}", "files", result.files.size()));
-  }
-  print_line(fmt::format("{:<12} {}", "format", result.format));
-  print_line(fmt::format("{:<12} {:.1f} MB, {:.3f} bits per weight", "size",
-                         static_cast<double>(result.size_bytes) / 1e6, result.bits_per_weight));
-  print_line(
-      fmt::format("{:<12} {:.2f} s ({:.0f} MB/s of the source)", "time", result.seconds, rate));
-}
-
 namespace {
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
@@ -67,8 +49,7 @@ class Quantize final : public Command {
     return text;
   }
   void declare(Options& options) override {
-    options.positional("checkpoint", options_.checkpoint,
-                       "Hugging Face folder or GGUF file, not quantized", true);
+    options.positional("checkpoint", options_.checkpoint, "Hugging Face folder or GGUF file", true);
     options.positional("lane", options_.lane, "what to make (list below)", true);
     options.option("-o,--out", options_.out, "output folder, or file ending in .gguf");
     options.option("--calibration-text", options_.calibration_text,
@@ -86,6 +67,8 @@ class Quantize final : public Command {
     options.flag("--arch-agnostic", options_.arch_agnostic,
                  "unknown architecture: choose matrices by name");
     declare_gguf(options);
+    options.flag("--allow-requantize", options_.allow_requantize,
+                 "new codes for a quantized source where the lane cannot take its own");
     options.flag("--dry-run", dry_run_, "print type and size of each tensor, write nothing");
     options.flag("-f,--force", options_.force, "replace an existing output");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
@@ -99,9 +82,7 @@ class Quantize final : public Command {
     options.option("--token-embedding-type", gguf.token_embedding_type,
                    "type of the token embeddings (GGUF)");
     options.flag("--pure", gguf.pure, "the base type for every matrix, no mixture (GGUF)");
-    options.flag("--keep-split", gguf.keep_split, "as many files as the source has (GGUF)");
-    options.option("--split-max-size", gguf.split_max_size,
-                   "files of at most that size, such as 2GiB (GGUF)");
+    declare_split(options, gguf.split);
   }
   Result<ExitCode> run(const Io& io) override {
     if (dry_run_) return plan(io);

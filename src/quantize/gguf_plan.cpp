@@ -24,6 +24,8 @@ RecipeModel recipe_model(const Checkpoint& source) {
           .experts = 0};
 }
 
+bool is_matrix(Role role) { return is_linear(role) || role == Role::kEmbedding; }
+
 std::vector<std::int64_t> gguf_shape(const Parameter& p) {
   const bool vector = p.rows == 1 && !is_linear(p.role);
   return vector ? std::vector<std::int64_t>{p.cols} : std::vector<std::int64_t>{p.rows, p.cols};
@@ -117,7 +119,9 @@ Result<void> plan_tensors(const QuantizeJob& job, GgufPlan& plan) {
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (!can_write(choices[i].type)) return fail(cannot_write(job, tensors[i], choices[i]));
     const Parameter& p = graph.parameters[i];
-    if (choices[i].needs_importance && !planned_only &&
+    const Transfer transfer = transfer_to(job.source, p, choices[i].type);
+    const bool keeps_codes = transfer == Transfer::kCopy || transfer == Transfer::kMove;
+    if (choices[i].needs_importance && !planned_only && !keeps_codes &&
         importance_for(job, algorithm, p.module(), p.cols).empty()) {
       if (!job.force_unweighted) return fail(lacks_importance(job, tensors[i], choices[i]));
       ++unweighted;
@@ -128,13 +132,62 @@ Result<void> plan_tensors(const QuantizeJob& job, GgufPlan& plan) {
     plan.items.push_back({.parameter = &p,
                           .tensor = {.name = std::move(tensors[i].name),
                                      .type = choices[i].type,
-                                     .shape = std::move(tensors[i].shape)}});
+                                     .shape = std::move(tensors[i].shape)},
+                          .transfer = transfer});
   }
   for (const auto& [notice, count] : fallbacks) {
     plan.notices.push_back(notice + " (" + std::to_string(count) + " tensors)");
   }
   if (unweighted > 0) plan.notices.push_back(unweighted_notice(unweighted));
   return {};
+}
+
+// The types that take the matrices as the source holds them.
+Result<void> plan_as_stored(const QuantizeJob& job, GgufPlan& plan) {
+  const Graph& graph = *job.source.graph();
+  for (const Parameter& p : graph.parameters) {
+    const auto type = is_matrix(p.role) ? type_as_stored(job.source, p) : ElementType{};
+    if (!type) {
+      return fail(unsupported("converting to GGUF")
+                      .in(job.source.path().string())
+                      .of(p.name)
+                      .expects("codes that a GGUF type can hold: integers in groups of a multiple "
+                               "of 32, or blocks")
+                      .got(stored_encoding(job.source, p))
+                      .advise("convert to bf16 or f32, or quantize with --allow-requantize"));
+    }
+    plan.items.push_back({.parameter = &p,
+                          .tensor = {.name = gguf_name(p.role, p.layer, graph.config),
+                                     .type = *type,
+                                     .shape = gguf_shape(p)},
+                          .transfer = transfer_to(job.source, p, *type)});
+  }
+  return {};
+}
+
+Result<void> check_transfers(const QuantizeJob& job, const GgufPlan& plan) {
+  if (job.allow_requantize) return {};
+  std::vector<PlannedTransfer> transfers;
+  for (const GgufPlan::Item& item : plan.items) {
+    if (item.parameter == nullptr || !is_matrix(item.parameter->role)) continue;
+    transfers.push_back({.parameter = item.parameter,
+                         .target = std::string(item.tensor.type.name()),
+                         .transfer = item.transfer});
+  }
+  return refuse_requantizing(job.source, "quantizing to " + job.lane.name, transfers);
+}
+
+// Engines of the source round activations; those of GGUF have their own ways.
+void note_input_rounding(const QuantizeJob& job, GgufPlan& plan) {
+  if (job.source.quantization() == nullptr) return;
+  for (const Parameter& p : job.source.graph()->parameters) {
+    const auto scheme =
+        is_linear(p.role) ? job.source.quantization()->scheme_of(p.module()) : std::nullopt;
+    if (!scheme || !scheme->input) continue;
+    plan.notices.emplace_back(
+        "the source also rounds the inputs of its matrices; GGUF cannot say so");
+    return;
+  }
 }
 
 // The source's file that holds the item, or what became of it in a quantized folder.
@@ -195,7 +248,9 @@ Result<GgufPlan> plan_gguf(const QuantizeJob& job) {
                     .type = {.plain = DType::kF32},
                     .shape = {static_cast<std::int64_t>(plan.rope_divisors.size())}}});
   }
-  QUANTLANE_TRY_VOID(plan_tensors(job, plan));
+  QUANTLANE_TRY_VOID(job.as_stored ? plan_as_stored(job, plan) : plan_tensors(job, plan));
+  QUANTLANE_TRY_VOID(check_transfers(job, plan));
+  note_input_rounding(job, plan);
   QUANTLANE_TRY(plan.metadata, gguf_metadata(job));
   if (job.split.keep) keep_split(job, plan);
   if (job.split.max_bytes > 0) split_by_size(job, plan);

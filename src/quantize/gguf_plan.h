@@ -13,6 +13,7 @@ struct GgufPlan {
   struct Item {
     const Parameter* parameter;  // nullptr: the rotary divisors
     PlannedTensor tensor;
+    Transfer transfer = Transfer::kEncode;
   };
   std::vector<Item> items;  // in file order
   std::vector<float> rope_divisors;

@@ -1,10 +1,13 @@
 #include "quantize/lane.h"
 
+#include <algorithm>
+#include <map>
 #include <utility>
 
 #include "core/check.h"
 #include "core/embedded.h"
 #include "core/json.h"
+#include "quantize/transfer.h"
 
 namespace quantlane {
 
@@ -87,6 +90,29 @@ Result<Lane> find_lane(std::string_view name) {
     if (row["name"].string() == name) return read_folder_lane(row);
   }
   return fail(unknown_lane(name));
+}
+
+Result<Lane> lane_as_stored(const Checkpoint& source) {
+  std::map<std::string, std::int64_t> values;
+  for (const Parameter& p : source.graph()->parameters) {
+    const bool matrix = is_linear(p.role) || p.role == Role::kEmbedding;
+    const auto type = matrix ? type_as_stored(source, p) : std::nullopt;
+    if (type) values[std::string(type->name())] += p.rows * p.cols;
+  }
+  const auto most =
+      std::ranges::max_element(values, {}, [](const auto& row) { return row.second; });
+  // The one block format whose file type has another name.
+  const std::string type = most == values.end() ? "f32" : most->first;
+  auto lane = find_gguf_lane(type == "mxfp4" ? "mxfp4_moe" : type);
+  if (!lane) lane = find_gguf_lane("f32");
+  if (!lane) return lane;
+  const auto file_type = source.container().metadata().integer("general.file_type");
+  if (file_type && source.config_json().is_null()) {
+    lane->recipe->file_type = static_cast<int>(*file_type);
+  }
+  lane->name = "same";
+  lane->algorithm = "none";
+  return lane;
 }
 
 std::vector<std::string> lane_names() {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "containers/dialects/dialect.h"
+#include "model/checkpoint.h"
 #include "quantize/recipe.h"
 #include "quantlane/result.h"
 
@@ -28,6 +29,9 @@ struct Lane {
 // kNotFound lists the known lanes. "gguf:q4_k" and other aliases of llama.cpp give the lane that
 // they stand for.
 Result<Lane> find_lane(std::string_view name);
+// What a GGUF file is called that holds the matrices of `source` as they are (QuantizeJob::
+// as_stored): its file type is the source's own, or that of its most frequent type.
+Result<Lane> lane_as_stored(const Checkpoint& source);
 std::vector<std::string> lane_names();
 // The six of `compare`.
 std::vector<std::string> default_lanes();

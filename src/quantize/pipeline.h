@@ -11,6 +11,7 @@
 #include "model/checkpoint.h"
 #include "quantize/algorithms/algorithm.h"
 #include "quantize/lane.h"
+#include "quantize/transfer.h"
 #include "quantlane/progress.h"
 #include "quantlane/result.h"
 
@@ -46,6 +47,9 @@ struct QuantizeJob {
   ImportanceOrigin origin = {};  // of `statistics`
   // Write types that need importances (GgufRecipe::needs_importance) without any, too.
   bool force_unweighted = false;
+  bool allow_requantize = false;  // quantize what the source holds quantized a second time
+  // Every matrix in the type that takes it as the source holds it, whatever the recipe says. GGUF.
+  bool as_stored = false;
 };
 
 struct QuantizeSummary {
@@ -56,10 +60,12 @@ struct QuantizeSummary {
   std::string format;                                // "fp8_e4m3_channel", "q4_k + q6_k"
   std::map<std::string, std::int64_t> tensor_types;  // encoding -> number of tensors
   std::vector<std::string> notices;                  // fallbacks taken
+  // How the parameters that the source holds quantized got into the artefact.
+  std::map<std::string, Transfer> transfers;
 };
 
-// The artefact appears whole or not at all. A quantized source is refused unless the lane is plain
-// (dequantizing); kUnsupported then says so.
+// The artefact appears whole or not at all. kUnsupported where the source is quantized, the codes
+// do not fit the lane's types and the job does not allow new ones.
 Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, Progress& progress);
 
 // What run_quantize would write, without reading any weight; `job.out` may be empty.

@@ -145,7 +145,6 @@ TEST_P(RecipesOf, TypesAndSizesAreThoseOfLlamaQuantize) {
   std::size_t compared = 0;
   for (const auto& [file_type, row] : golden.json["recipes"].members()) {
     const auto recipe = find_recipe(lower(file_type));
-    if (!recipe && recipe.error().code == ErrorCode::kUnsupported) continue;
     ASSERT_TRUE(recipe.has_value()) << recipe.error().message();
     for (const bool importance : {false, true}) {
       SCOPED_TRACE(file_type + (importance ? " with imatrix" : ""));
@@ -154,7 +153,7 @@ TEST_P(RecipesOf, TypesAndSizesAreThoseOfLlamaQuantize) {
     }
     ++compared;
   }
-  EXPECT_GE(compared, 24U);
+  EXPECT_GE(compared, 34U);  // q1_0 has no answer to widths that 128 does not divide
 }
 
 TEST(Recipes, EveryFileTypeOfLlamaQuantizeIsThere) {

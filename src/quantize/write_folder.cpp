@@ -276,6 +276,7 @@ class FolderWriter {
       QUANTLANE_TRY_VOID(writer.write(index + i, rest[i]));
     index += rest.size();
     ++summary_.tensor_types[scheme_.weight.spelling()];
+    note_transfer(item, Transfer::kRequantize);
     return {};
   }
 
@@ -286,8 +287,15 @@ class FolderWriter {
         item.weight.rows(), item.weight.cols(), pool_, encoder,
         [&](const SliceParts& parts, std::int64_t) { return writer.write(index, parts[0]); }));
     if (job_.lane.plain) ++summary_.tensor_types[std::string(plain_type(job_, item).name())];
+    note_transfer(item, Transfer::kDequantize);
     ++index;
     return {};
+  }
+
+  void note_transfer(const Item& item, Transfer transfer) {
+    if (item.weight.quantized() != nullptr || item.weight.block_format() != nullptr) {
+      summary_.transfers[item.name] = transfer;
+    }
   }
 
   Result<void> write_index(const fs::path& folder) {

@@ -1,0 +1,70 @@
+#include "cli/quantize_output.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include <fmt/format.h>
+
+namespace quantlane::cli {
+namespace {
+
+// One line for each way in which matrices of a quantized source got into the artefact.
+void print_transfers(const std::vector<TransferredMatrix>& transfers) {
+  struct Sum {
+    std::int64_t matrices = 0;
+    std::int64_t differing = 0;
+    double squared_error = 0;
+    double squared_norm = 0;
+    const TransferredMatrix* worst = nullptr;
+  };
+  std::map<std::string, Sum> sums;
+  for (const TransferredMatrix& row : transfers) {
+    Sum& sum = sums[fmt::format("{:<12} {} -> {}", row.how, row.from, row.to)];
+    ++sum.matrices;
+    sum.differing += row.differing;
+    sum.squared_error += row.squared_error;
+    sum.squared_norm += row.squared_norm;
+    if (sum.worst == nullptr || row.deviation > sum.worst->deviation) sum.worst = &row;
+  }
+  for (const auto& [how, sum] : sums) {
+    const std::string matrices = fmt::format("{}, {} matrices: ", how, sum.matrices);
+    if (sum.differing == 0) {
+      print_line(matrices + "every value is the source's");
+      continue;
+    }
+    const double deviation =
+        sum.squared_norm > 0 ? std::sqrt(sum.squared_error / sum.squared_norm) : 0;
+    print_line(fmt::format("{}{:.2g} off the source (relative RMSE), at most {:.2g} ({})", matrices,
+                           deviation, sum.worst->deviation, sum.worst->tensor));
+  }
+}
+
+}  // namespace
+
+void print_quantized(const QuantizeResult& result, const Io& io) {
+  if (io.json) {
+    print_line(to_json(result));
+    return;
+  }
+  const double rate =
+      result.seconds > 0 ? static_cast<double>(result.source_bytes) / result.seconds / 1e6 : 0;
+  print_line(fmt::format("{:<12} {}", "artefact", result.artifact.string()));
+  if (result.files.size() > 1) {
+    print_line(fmt::format("{:<12} {}", "files", result.files.size()));
+  }
+  print_line(fmt::format("{:<12} {}", "format", result.format));
+  print_line(fmt::format("{:<12} {:.1f} MB, {:.3f} bits per weight", "size",
+                         static_cast<double>(result.size_bytes) / 1e6, result.bits_per_weight));
+  print_transfers(result.transfers);
+  print_line(
+      fmt::format("{:<12} {:.2f} s ({:.0f} MB/s of the source)", "time", result.seconds, rate));
+}
+
+void declare_split(Options& options, SplitOptions& split) {
+  options.flag("--keep-split", split.keep, "as many files as the source has (GGUF)");
+  options.option("--split-max-size", split.max_size,
+                 "files of at most that size, such as 2GiB (GGUF)");
+}
+
+}  // namespace quantlane::cli

@@ -1,0 +1,96 @@
+#include "quantize/transfer.h"
+
+#include <algorithm>
+
+#include "formats/code_moves.h"
+
+namespace quantlane {
+namespace {
+
+// The scheme of a Linear that a dialect stores.
+std::optional<Scheme> scheme_of(const Checkpoint& source, const Parameter& parameter) {
+  if (source.quantization() == nullptr || !is_linear(parameter.role)) return std::nullopt;
+  const auto linear = source.quantization()->scheme_of(parameter.module());
+  return linear ? std::optional(linear->weight) : std::nullopt;
+}
+
+const BlockFormat* stored_blocks(const Checkpoint& source, const Parameter& parameter) {
+  const TensorInfo* stored = source.stored(parameter);
+  return stored == nullptr ? nullptr : stored->type.block;
+}
+
+}  // namespace
+
+std::string_view transfer_name(Transfer transfer) {
+  switch (transfer) {
+    case Transfer::kEncode:
+      return "";
+    case Transfer::kDequantize:
+      return "dequantized";
+    case Transfer::kCopy:
+      return "copied";
+    case Transfer::kMove:
+      return "moved";
+    case Transfer::kRequantize:
+      return "requantized";
+  }
+  return "";
+}
+
+bool is_quantized(const Checkpoint& source, const Parameter& parameter) {
+  return scheme_of(source, parameter).has_value() || stored_blocks(source, parameter) != nullptr;
+}
+
+std::string stored_encoding(const Checkpoint& source, const Parameter& parameter) {
+  if (const auto scheme = scheme_of(source, parameter)) return scheme->spelling();
+  const TensorInfo* stored = source.stored(parameter);
+  return stored == nullptr ? "" : std::string(stored->type.name());
+}
+
+Transfer transfer_to(const Checkpoint& source, const Parameter& parameter,
+                     const ElementType& target) {
+  if (target.block == nullptr) {
+    return is_quantized(source, parameter) ? Transfer::kDequantize : Transfer::kEncode;
+  }
+  if (const auto scheme = scheme_of(source, parameter)) {
+    return can_move_codes(*scheme, parameter.cols, *target.block) ? Transfer::kMove
+                                                                  : Transfer::kRequantize;
+  }
+  const BlockFormat* blocks = stored_blocks(source, parameter);
+  if (blocks == nullptr) return Transfer::kEncode;
+  return blocks == target.block ? Transfer::kCopy : Transfer::kRequantize;
+}
+
+std::optional<ElementType> type_as_stored(const Checkpoint& source, const Parameter& parameter) {
+  if (const auto scheme = scheme_of(source, parameter)) {
+    const BlockFormat* block = block_for_codes(*scheme, parameter.cols);
+    return block == nullptr ? std::nullopt : std::optional(ElementType{.block = block});
+  }
+  const TensorInfo* stored = source.stored(parameter);
+  if (stored == nullptr || (stored->type.block == nullptr && !is_float(stored->type.plain))) {
+    return std::nullopt;
+  }
+  return stored->type;
+}
+
+Result<void> refuse_requantizing(const Checkpoint& source, const std::string& what,
+                                 std::span<const PlannedTransfer> transfers) {
+  const auto is_second = [](const PlannedTransfer& row) {
+    return row.transfer == Transfer::kRequantize;
+  };
+  const auto first = std::ranges::find_if(transfers, is_second);
+  if (first == transfers.end()) return {};
+  return fail(
+      unsupported(what)
+          .in(source.path().string())
+          .of(first->parameter->name)
+          .expects("an unquantized checkpoint (bf16, f16 or f32), or types that hold its codes")
+          .got("one that is quantized already: " +
+               std::to_string(std::ranges::count_if(transfers, is_second)) + " of " +
+               std::to_string(transfers.size()) + " matrices would get new codes, this one " +
+               stored_encoding(source, *first->parameter) + " -> " + first->target)
+          .advise("start from the original checkpoint: quantizing twice adds both errors. "
+                  "--allow-requantize does it and says how far the weights move"));
+}
+
+}  // namespace quantlane

@@ -1,0 +1,44 @@
+// What becomes of matrices that the source holds in quantized form: their codes are carried over
+// where the artefact's type can hold them, else they are quantized a second time, which is never
+// done unasked.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "model/checkpoint.h"
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+enum class Transfer : std::uint8_t {
+  kEncode,      // the source holds plain floats
+  kDequantize,  // the artefact holds plain floats
+  kCopy,        // the same blocks
+  kMove,        // the same codes as blocks (formats/code_moves.h)
+  kRequantize,  // new codes for the decoded values
+};
+// "dequantized", "copied", "moved", "requantized"; empty for kEncode.
+std::string_view transfer_name(Transfer transfer);
+
+// Is the parameter stored as codes, by a dialect or in blocks?
+bool is_quantized(const Checkpoint& source, const Parameter& parameter);
+// How `parameter` is stored in `source`: "q4_k", "int4_g128_sym", "bf16".
+std::string stored_encoding(const Checkpoint& source, const Parameter& parameter);
+Transfer transfer_to(const Checkpoint& source, const Parameter& parameter,
+                     const ElementType& target);
+// The type that takes the parameter as it is: its blocks, blocks for its codes, its plain float;
+// nullopt where GGUF has none.
+std::optional<ElementType> type_as_stored(const Checkpoint& source, const Parameter& parameter);
+
+struct PlannedTransfer {
+  const Parameter* parameter;
+  std::string target;
+  Transfer transfer;
+};
+// kUnsupported where matrices would be quantized a second time; `what` begins the error.
+Result<void> refuse_requantizing(const Checkpoint& source, const std::string& what,
+                                 std::span<const PlannedTransfer> transfers);
+
+}  // namespace quantlane

@@ -1,0 +1,171 @@
+// Quantized sources: codes are carried over or refused, never quantized again unasked.
+#include "quantize/transfer.h"
+
+#include <algorithm>
+
+#include <gmock/gmock.h>
+
+#include "model/checkpoint_fixtures.h"
+#include "quantize/pipeline.h"
+
+namespace quantlane {
+namespace {
+
+using fixtures::open_checkpoint;
+using fixtures::ScratchFolder;
+using testing::HasSubstr;
+
+const fs::path kCanary = QUANTLANE_SOURCE_DIR "/models/canary";
+
+class Transfers : public testing::Test {
+ protected:
+  // The canary as `lane` writes it.
+  std::shared_ptr<const Checkpoint> made(const std::string& lane) {
+    const auto source = open_checkpoint(kCanary);
+    const fs::path out = scratch_.path() / (lane.starts_with("gguf:") ? lane + ".gguf" : lane);
+    const auto summary = run(*source, lane, out);
+    EXPECT_TRUE(summary.has_value()) << summary.error().message();
+    return open_checkpoint(out);
+  }
+  static Result<QuantizeSummary> run(const Checkpoint& source, const std::string& lane_name,
+                                     const fs::path& out, bool allow = false) {
+    const auto lane = find_lane(lane_name);
+    ThreadPool pool(2);
+    return run_quantize({.source = source, .lane = *lane, .out = out, .allow_requantize = allow},
+                        pool, no_progress());
+  }
+  static Result<QuantizeSummary> as_stored(const Checkpoint& source, const fs::path& out) {
+    const auto lane = lane_as_stored(source);
+    EXPECT_TRUE(lane.has_value());
+    ThreadPool pool(2);
+    return run_quantize({.source = source, .lane = *lane, .out = out, .as_stored = true}, pool,
+                        no_progress());
+  }
+  [[nodiscard]] fs::path out(const std::string& name) const { return scratch_.path() / name; }
+  // Values of all parameters are the same.
+  static void expect_same_values(const Checkpoint& got, const Checkpoint& want) {
+    for (const Parameter& p : want.graph()->parameters) {
+      const auto a = got.weight(*got.graph()->find(p.role, p.layer));
+      const auto b = want.weight(p);
+      ASSERT_TRUE(a.has_value() && b.has_value()) << p.name;
+      std::vector<float> x(static_cast<std::size_t>(p.rows * p.cols));
+      std::vector<float> y(x.size());
+      a->decode_rows(0, p.rows, x.data());
+      b->decode_rows(0, p.rows, y.data());
+      EXPECT_TRUE(x == y) << p.name;
+    }
+  }
+  static std::int64_t count(const QuantizeSummary& summary, Transfer transfer) {
+    return std::ranges::count(summary.transfers, transfer,
+                              [](const auto& row) { return row.second; });
+  }
+
+  const ScratchFolder scratch_;
+};
+
+TEST_F(Transfers, IntegerCodesBecomeBlocksWithoutChangingAValue) {
+  for (const auto& [lane, type, file_type] :
+       {std::tuple{"w4a16", "q4_0", 2}, std::tuple{"w8a8", "q8_0", 7}}) {
+    const auto source = made(lane);
+    const auto summary = as_stored(*source, out(std::string(lane) + ".gguf"));
+    ASSERT_TRUE(summary.has_value()) << summary.error().message();
+    EXPECT_EQ(count(*summary, Transfer::kMove), 42);
+    EXPECT_EQ(summary->transfers.size(), 42U);
+    EXPECT_EQ(summary->tensor_types.at(type), 42);
+    EXPECT_EQ(summary->tensor_types.at("bf16"), 2);
+    const auto artefact = open_checkpoint(out(std::string(lane) + ".gguf"));
+    expect_same_values(*artefact, *source);
+    EXPECT_EQ(artefact->container().metadata().integer("general.file_type"), file_type);
+    // The inputs of w8a8 are rounded, too.
+    EXPECT_EQ(summary->notices.size(), lane == std::string("w8a8") ? 1U : 0U);
+  }
+}
+
+TEST_F(Transfers, ARecipeTakesTheCodesThatItsTypesHold) {
+  const auto source = made("w4a16");
+  const auto summary = run(*source, "gguf:q4_0", out("a.gguf"));
+  ASSERT_TRUE(summary.has_value()) << summary.error().message();
+  EXPECT_EQ(count(*summary, Transfer::kMove), 42);
+  EXPECT_EQ(summary->tensor_types.at("q6_k"), 1);  // the head, which the source holds in bf16
+  EXPECT_TRUE(run(*source, "gguf:q8_0", out("b.gguf")).has_value());
+  const auto refused = run(*source, "gguf:q4_k_m", out("c.gguf"));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+  EXPECT_THAT(refused.error().found, HasSubstr("42 of 44 matrices"));
+  EXPECT_THAT(refused.error().found, HasSubstr("int4_g128_sym -> q4_k"));
+  EXPECT_THAT(refused.error().hint, HasSubstr("--allow-requantize"));
+  EXPECT_FALSE(fs::exists(out("c.gguf")));
+  const auto allowed = run(*source, "gguf:q4_k_m", out("c.gguf"), true);
+  ASSERT_TRUE(allowed.has_value()) << allowed.error().message();
+  EXPECT_EQ(count(*allowed, Transfer::kRequantize), 42);
+}
+
+TEST_F(Transfers, BlocksOfTheSameTypeAreCopied) {
+  const auto source = made("gguf:q4_k_m");
+  const auto summary = run(*source, "gguf:q4_k_m", out("a.gguf"));
+  ASSERT_TRUE(summary.has_value()) << summary.error().message();
+  EXPECT_EQ(count(*summary, Transfer::kCopy), 44);
+  const auto same = as_stored(*source, out("b.gguf"));
+  ASSERT_TRUE(same.has_value()) << same.error().message();
+  const auto a = open_checkpoint(out("a.gguf"));
+  const auto b = open_checkpoint(out("b.gguf"));
+  for (const TensorInfo& tensor : source->container().tensors()) {
+    for (const Checkpoint* copy : {a.get(), b.get()}) {
+      const TensorInfo* other = copy->container().find(tensor.name);
+      ASSERT_NE(other, nullptr) << tensor.name;
+      EXPECT_TRUE(
+          std::ranges::equal(copy->container().bytes(*other), source->container().bytes(tensor)))
+          << tensor.name;
+    }
+  }
+  EXPECT_EQ(b->container().metadata().integer("general.file_type"), 15);
+}
+
+TEST_F(Transfers, FolderLanesAskBeforeTheyQuantizeAgain) {
+  const auto blocks = made("gguf:q8_0");
+  const auto refused = run(*blocks, "fp8", out("fp8"));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_THAT(refused.error().found, HasSubstr("q8_0 -> fp8_e4m3_channel"));
+  const auto allowed = run(*blocks, "fp8", out("fp8"), true);
+  ASSERT_TRUE(allowed.has_value()) << allowed.error().message();
+  EXPECT_EQ(count(*allowed, Transfer::kRequantize), 42);
+  const auto plain = run(*blocks, "f32", out("f32"));
+  ASSERT_TRUE(plain.has_value());
+  EXPECT_EQ(count(*plain, Transfer::kDequantize), 44);
+}
+
+TEST_F(Transfers, CodesWithoutABlockFormatAreAnError) {
+  const auto source = made("fp8");
+  const auto summary = as_stored(*source, out("a.gguf"));
+  ASSERT_FALSE(summary.has_value());
+  EXPECT_EQ(summary.error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(summary.error().found, "fp8_e4m3_channel");
+}
+
+// Files of llm-compressor: zero points cost the rounding of their products, nothing else.
+TEST_F(Transfers, FilesOfOtherToolsKeepTheirCodes) {
+  const fs::path folder = fixtures::shared_data("formats/hf-quantized");
+  if (!fs::exists(folder)) GTEST_SKIP() << folder << " is absent";
+  for (const auto& [name, type, exact] : {std::tuple{"ct-w4a16-sym-g128", "q4_0", true},
+                                          std::tuple{"ct-w4a16-gptq-static-g128", "q4_0", true},
+                                          std::tuple{"ct-w4a16-awq-asym-g128", "q4_1", false},
+                                          std::tuple{"ct-int8-w8a8-dynamic", "q8_0", true}}) {
+    const fs::path copy = out(name);
+    fs::create_directories(copy);
+    fs::copy_file(folder / name / "config.json", copy / "config.json");
+    fs::copy_file(folder / "base/tokenizer.json", copy / "tokenizer.json");
+    ASSERT_TRUE(
+        fixtures::unpack_xz(folder / name / "model.safetensors.xz", copy / "model.safetensors"));
+    const auto source = open_checkpoint(copy);
+    ASSERT_NE(source, nullptr);
+    const auto summary = as_stored(*source, out(std::string(name) + ".gguf"));
+    ASSERT_TRUE(summary.has_value()) << summary.error().message();
+    EXPECT_EQ(summary->tensor_types.at(type), 14) << name;
+    if (exact) {
+      expect_same_values(*open_checkpoint(out(std::string(name) + ".gguf")), *source);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace quantlane
