@@ -73,6 +73,34 @@ namespace quantlane {
   return static_cast<std::uint8_t>(sign | (code > 0x7EU ? 0x7EU : code));
 }
 
+// OCP E2M1 (FP4: sign, 2 exponent bits, 1 mantissa bit, largest 6) in the low four bits of `code`.
+[[nodiscard]] constexpr float e2m1_to_f32(std::uint8_t code) {
+  constexpr float kMagnitudes[8] = {0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F};
+  const float magnitude = kMagnitudes[code & 7U];
+  return (code & 8U) != 0 ? -magnitude : magnitude;
+}
+// Half to even, saturating at 6; what rounds to zero keeps its sign, NaN gives 0.
+[[nodiscard]] constexpr std::uint8_t f32_to_e2m1(float value) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  const float magnitude = std::bit_cast<float>(bits & 0x7FFFFFFFU);
+  // Halfway points; the code above one of them is even where the point itself belongs to it.
+  const int code = (magnitude > 0.25F ? 1 : 0) + (magnitude >= 0.75F ? 1 : 0) +
+                   (magnitude > 1.25F ? 1 : 0) + (magnitude >= 1.75F ? 1 : 0) +
+                   (magnitude > 2.5F ? 1 : 0) + (magnitude >= 3.5F ? 1 : 0) +
+                   (magnitude > 5.0F ? 1 : 0);
+  return static_cast<std::uint8_t>((bits >> 28 & 8U) | static_cast<std::uint32_t>(code));
+}
+
+// OCP E8M0: 2^(code - 127); 0xFF is NaN.
+[[nodiscard]] constexpr float e8m0_to_f32(std::uint8_t code) {
+  if (code == 0xFF) return std::numeric_limits<float>::quiet_NaN();
+  return std::bit_cast<float>(code == 0 ? 0x00400000U : static_cast<std::uint32_t>(code) << 23);
+}
+// The exponent of a positive normal value (its mantissa is dropped); 0 below 2^-126.
+[[nodiscard]] constexpr std::uint8_t f32_to_e8m0(float value) {
+  return static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(value) >> 23);
+}
+
 // Half-even rounding of a value with |value| < 2^22 to the nearest integer, independent of the
 // rounding mode in force and of the math library.
 [[nodiscard]] constexpr float round_half_even(float value) {

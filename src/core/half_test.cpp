@@ -1,6 +1,8 @@
 #include "core/half.h"
 
+#include <cmath>
 #include <cstring>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -71,6 +73,42 @@ TEST(Half, Bf16RoundsToNearestEven) {
   EXPECT_EQ(f32_to_bf16(std::bit_cast<float>(0x3F808000U)), 0x3F80);  // tie, even below
   EXPECT_EQ(f32_to_bf16(std::bit_cast<float>(0x3F818000U)), 0x3F82);  // tie, even above
   EXPECT_TRUE(std::isnan(bf16_to_f32(f32_to_bf16(std::nanf("")))));
+}
+
+TEST(E2M1, RoundsToTheNearestHalfToEven) {
+  // Each code, the halfway points and their neighbours, against the nearest by search.
+  for (int step = -700; step <= 700; ++step) {
+    for (const float shift : {0.0F, 1e-6F, -1e-6F}) {
+      const float value = 0.01F * static_cast<float>(step) + shift;
+      const float found = e2m1_to_f32(f32_to_e2m1(value));
+      float nearest = 7;
+      for (int code = 0; code < 16; ++code) {
+        const float candidate = e2m1_to_f32(static_cast<std::uint8_t>(code));
+        if (std::abs(candidate - value) < nearest) nearest = std::abs(candidate - value);
+      }
+      EXPECT_EQ(std::abs(found - value), nearest) << value;
+    }
+  }
+  const std::pair<float, float> ties[] = {{0.25F, 0.0F}, {0.75F, 1.0F}, {1.25F, 1.0F},
+                                          {1.75F, 2.0F}, {2.5F, 2.0F},  {3.5F, 4.0F},
+                                          {5.0F, 4.0F},  {100.0F, 6.0F}};
+  for (const auto& [value, rounded] : ties) {
+    EXPECT_EQ(e2m1_to_f32(f32_to_e2m1(value)), rounded) << value;
+    EXPECT_EQ(e2m1_to_f32(f32_to_e2m1(-value)), -rounded) << value;
+  }
+  for (int code = 0; code < 16; ++code) {
+    EXPECT_EQ(f32_to_e2m1(e2m1_to_f32(static_cast<std::uint8_t>(code))), code);
+  }
+  EXPECT_EQ(f32_to_e2m1(-0.1F), 8);
+}
+
+TEST(E8M0, IsAPowerOfTwo) {
+  for (int code = 0; code < 255; ++code) {
+    const float value = e8m0_to_f32(static_cast<std::uint8_t>(code));
+    EXPECT_EQ(value, std::ldexp(1.0F, code - 127));
+    EXPECT_EQ(f32_to_e8m0(value), code);
+  }
+  EXPECT_TRUE(std::isnan(e8m0_to_f32(255)));
 }
 
 }  // namespace

@@ -37,7 +37,8 @@ struct BlockEncoders {
   EncodeBlocks q2_0;
   EncodeBlocks tq1_0;
   EncodeBlocks tq2_0;
-  // For the group formats: candidate_sums.h, affine_search.h, e4m3_search.h.
+  // For the group formats: candidate_sums.h, affine_search.h, e4m3_search.h,
+  // e2m1_search.h.
   void (*symmetric_sums)(const float* x, const float* w, int count, const Lanes& inverse,
                          const CodeRange& codes, Lanes& xq, Lanes& qq);
   void (*symmetric_errors)(const float* x, const float* w, int count, const Lanes& scale,
@@ -47,6 +48,7 @@ struct BlockEncoders {
   AffineFit (*search_affine)(const float* x, const float* w, int count, const BlockMoments& moments,
                              float high_code, float lowest, int refinements, float* centred);
   void (*e4m3_errors)(const float* x, const float* w, int count, const Lanes& scale, Lanes& error);
+  void (*e2m1_errors)(const float* x, const float* w, int count, const Lanes& scale, Lanes& error);
 };
 
 extern const BlockEncoders kBlockEncodersRef;

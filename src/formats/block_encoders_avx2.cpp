@@ -1,4 +1,5 @@
 #include "formats/block_encoders.h"
+#include "formats/e2m1_search.h"
 #include "formats/e4m3_search.h"
 #include "formats/iq1_encoders.h"
 #include "formats/iq2_encoders.h"
@@ -40,6 +41,7 @@ const BlockEncoders kBlockEncodersAvx2 = {
     .affine_errors = affine_errors,
     .search_affine = search_affine,
     .e4m3_errors = e4m3_errors,
+    .e2m1_errors = e2m1_errors,
 };
 
 }  // namespace quantlane

@@ -112,6 +112,9 @@ TEST(BlockEncoders, EveryInstructionSetSumsAlike) {
       kBlockEncodersRef.e4m3_errors(x.data(), w.data(), count, scale, expected);
       row.encoders->e4m3_errors(x.data(), w.data(), count, scale, error);
       for (int l = 0; l < kLanes; ++l) EXPECT_EQ(error.v[l], expected.v[l]);
+      kBlockEncodersRef.e2m1_errors(x.data(), w.data(), count, scale, expected);
+      row.encoders->e2m1_errors(x.data(), w.data(), count, scale, error);
+      for (int l = 0; l < kLanes; ++l) EXPECT_EQ(error.v[l], expected.v[l]);
     }
   }
 }

@@ -11,17 +11,24 @@ namespace quantlane {
 namespace {
 
 constexpr float kLargestE4M3 = 448.0F;
+constexpr int kLargestExponent = 8;  // 448 = 1.75 * 2^8
 
 bool holds(const Scheme& scheme) {
   const bool scaled = scheme.scale_dtype == DType::kBF16 || scheme.scale_dtype == DType::kF16 ||
-                      scheme.scale_dtype == DType::kF32;
-  const bool grouped = scheme.granularity != Granularity::kGroup || scheme.group_size > 0;
+                      scheme.scale_dtype == DType::kF32 || scheme.scale_dtype == DType::kF8E8M0;
+  const bool grouped =
+      (scheme.granularity != Granularity::kGroup && scheme.granularity != Granularity::kBlock) ||
+      scheme.group_size > 0;
   return scheme.type == ValueType::kFloat && scheme.bits == 8 && scaled && grouped &&
-         scheme.symmetric && scheme.granularity != Granularity::kToken;
+         scheme.symmetric && scheme.tensor_scale == TensorScale::kNone &&
+         scheme.granularity != Granularity::kToken;
 }
 
 GroupParams fit_absmax(std::span<const float> values, const Scheme& scheme) {
   const float largest = largest_magnitude(values.data(), static_cast<int>(values.size()));
+  if (scheme.scale_dtype == DType::kF8E8M0) {
+    return {.scale = shared_power_of_two(largest, kLargestExponent)};
+  }
   return {.scale = storable_scale(largest / kLargestE4M3, scheme.scale_dtype)};
 }
 
@@ -30,7 +37,8 @@ GroupParams fit_weighted(std::span<const float> values, std::span<const float> i
   const GroupParams start = fit_absmax(values, scheme);
   const int count = static_cast<int>(values.size());
   const float largest = largest_magnitude(values.data(), count);
-  if (!(largest >= 0x1p-110F)) return start;
+  // A power of two moves the range of the codes and hardly their steps: nothing to search.
+  if (!(largest >= 0x1p-110F) || scheme.scale_dtype == DType::kF8E8M0) return start;
   const float unit = power_of_two_below(largest);
   std::vector<float> x(values.size());
   std::vector<float> w(values.size());

@@ -1,6 +1,7 @@
 // Properties that every row of group_formats() must have, over the schemes it holds.
 #include "formats/group_format.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -63,7 +64,8 @@ INSTANTIATE_TEST_SUITE_P(Table, Schemes,
                          testing::Values("int2_g64_sym", "int3_g128_sym", "int4_g128_sym",
                                          "int5_g32_sym", "int8_channel_sym", "int2_g64_asym",
                                          "int3_g128_asym", "int4_g128_asym", "int8_g128_asym",
-                                         "fp8_e4m3_channel", "fp8_e4m3_g128"),
+                                         "fp8_e4m3_channel", "fp8_e4m3_g128", "fp4_e2m1_g32",
+                                         "nf4_g64"),
                          [](const auto& test) { return std::string(test.param); });
 
 constexpr DType kScaleTypes[] = {DType::kBF16, DType::kF16, DType::kF32};
@@ -190,6 +192,78 @@ TEST(GroupFormats, SymmetricScalesFollowCompressedTensors) {
   EXPECT_EQ(params.zero, 8);  // 3 / (5.5 / 15) = 8.18
 }
 
+// By compressed-tensors 0.20 (calculate_qparams): values per group, the scale it stores.
+TEST(GroupFormats, SharedPowersOfTwoFollowCompressedTensors) {
+  const Scheme mxfp4 = Scheme::parse("mxfp4").value();
+  const Scheme mxfp8 = Scheme::parse("mxfp8").value();
+  const struct {
+    float largest;
+    float fp4;
+    float fp8;
+  } kCases[] = {
+      {1.0F, 0.25F, 0x1p-8F},      {1.5F, 0.25F, 0x1p-8F}, {1.7499F, 0.25F, 0x1p-8F},
+      {1.75F, 0.5F, 0x1p-7F},      {6.0F, 1.0F, 0x1p-6F},  {6.99F, 1.0F, 0x1p-6F},
+      {7.0F, 2.0F, 0x1p-5F},       {8.0F, 2.0F, 0x1p-5F},  {0x1p-126F, 0x1p-126F, 0x1p-126F},
+      {0.0F, 0x1p-126F, 0x1p-126F}};
+  for (const auto& c : kCases) {
+    const std::vector<float> values = {0, -c.largest, c.largest / 3};
+    EXPECT_EQ(group_format_for(mxfp4)->fit_absmax(values, mxfp4).scale, c.fp4) << c.largest;
+    EXPECT_EQ(group_format_for(mxfp8)->fit_absmax(values, mxfp8).scale, c.fp8) << c.largest;
+  }
+}
+
+TEST(GroupFormats, ScalesOfScalesAreStorable) {
+  const Scheme nvfp4 = Scheme::parse("nvfp4").value();
+  const GroupFormat& format = *group_format_for(nvfp4);
+  for (const float amax : {0.0F, 1e-30F, 0.5F, 3e38F}) {
+    const float divisor = tensor_scale_for(nvfp4, amax);
+    ASSERT_TRUE(divisor > 0 && std::isfinite(divisor)) << amax;
+    for (std::uint64_t seed = 1; seed < 20; ++seed) {
+      std::vector<float> values = normal_values(16, 0.2 * static_cast<double>(amax), seed);
+      for (float& value : values) value = std::clamp(value, -amax, amax);
+      for (const bool weighted : {false, true}) {
+        const FittedGroup fitted = fit_group(format, values, {}, weighted, nvfp4, divisor);
+        EXPECT_EQ(e4m3_to_f32(f32_to_e4m3(fitted.stored)), fitted.stored);
+        EXPECT_GT(fitted.stored, 0);
+        EXPECT_EQ(fitted.params.scale, fitted.stored / divisor);
+        for (const float value : round_trip(nvfp4, values, fitted.params)) {
+          EXPECT_TRUE(std::isfinite(value));
+        }
+      }
+    }
+  }
+  Scheme factor = nvfp4;
+  factor.tensor_scale = TensorScale::kMultiplies;
+  EXPECT_FLOAT_EQ(tensor_scale_for(factor, 2.0F) * tensor_scale_for(nvfp4, 2.0F), 1);
+  EXPECT_EQ(tensor_scale_for(Scheme::parse("fp8_e4m3_channel").value(), 2.0F), 1);
+  Scheme whole = Scheme::parse("fp8_e4m3_tensor").value();
+  whole.scale_dtype = DType::kF32;
+  EXPECT_EQ(tensor_scale_for(whole, 2.0F), 2.0F / 448);
+}
+
+TEST(GroupFormats, FourBitFloatsGainFromTheSearch) {
+  const std::pair<const char*, double> gains[] = {
+      {"nvfp4", 0.91}, {"mxfp4", 0.995}, {"nf4_g64", 0.94}};
+  for (const auto& [spelling, ratio] : gains) {
+    const Scheme s = Scheme::parse(spelling).value();
+    const GroupFormat& format = *group_format_for(s);
+    double plain = 0;
+    double fitted = 0;
+    for (std::uint64_t seed = 0; seed < 256; ++seed) {
+      const std::vector<float> values =
+          normal_values(static_cast<std::size_t>(s.group_size), 0.02, seed);
+      const auto error = [&](bool weighted) {
+        const FittedGroup group = fit_group(format, values, {}, weighted, s, 2688.0F / 0.1F);
+        return squared_error(round_trip(s, values, group.params), values);
+      };
+      plain += error(false);
+      fitted += error(true);
+    }
+    EXPECT_LT(std::sqrt(fitted / plain), ratio) << spelling;
+    RecordProperty(spelling, std::to_string(std::sqrt(fitted / plain)));
+  }
+}
+
 TEST(GroupFormats, NoFormatHoldsImpossibleSchemes) {
   Scheme scheme = scheme_of("int4_g128_sym");
   scheme.granularity = Granularity::kToken;
@@ -202,6 +276,11 @@ TEST(GroupFormats, NoFormatHoldsImpossibleSchemes) {
   EXPECT_EQ(group_format_for(scheme), nullptr);
   scheme = scheme_of("int4_g128_sym", DType::kI8);
   EXPECT_EQ(group_format_for(scheme), nullptr);
+  for (const char* spelling : {"fp8_e4m3_channel", "int4_g128_sym", "nf4_g64"}) {
+    scheme = scheme_of(spelling);
+    scheme.tensor_scale = TensorScale::kDivides;
+    EXPECT_EQ(group_format_for(scheme), nullptr) << spelling;
+  }
 }
 
 }  // namespace

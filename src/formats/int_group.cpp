@@ -25,7 +25,8 @@ bool holds(const Scheme& scheme) {
                       scheme.scale_dtype == DType::kF32;
   const bool grouped = scheme.granularity != Granularity::kGroup || scheme.group_size > 0;
   return scheme.type == ValueType::kInt && scheme.bits >= 2 && scheme.bits <= 8 && scaled &&
-         grouped && scheme.granularity != Granularity::kToken;
+         grouped && scheme.tensor_scale == TensorScale::kNone &&
+         scheme.granularity != Granularity::kToken && scheme.granularity != Granularity::kBlock;
 }
 
 // Nearest zero point of an asymmetric group whose smallest value is -minimum.

@@ -51,6 +51,65 @@ TEST(QuantizeRows, DecodesActOrderGroups) {
   EXPECT_EQ(values, (std::vector<float>{-100, 10, 20, 1300}));
 }
 
+TEST(QuantizeRows, DecodesBlocksThatTheMatrixCutsOff) {
+  const std::int64_t rows = 5;
+  const std::int64_t cols = 10;
+  const std::vector<float> values = normal_values(50, 7);
+  Scheme scheme = Scheme::parse("fp8_e4m3_b2x4").value();
+  scheme.scale_dtype = DType::kF32;
+  for (const bool weighted : {false, true}) {
+    const std::vector<float> importance(weighted ? 10 : 0, 3.0F);
+    const auto tensor = quantize_rows(scheme, values.data(), rows, cols, importance);
+    ASSERT_TRUE(tensor) << tensor.error().message();
+    ASSERT_EQ(tensor->scales.size(), 9U);
+    std::vector<float> decoded(values.size());
+    tensor->decode_rows(0, rows, decoded.data());
+    std::vector<float> last(values.size());
+    tensor->decode_rows(4, 1, last.data());
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t c = 0; c < cols; ++c) {
+        float largest = 0;
+        for (std::int64_t y = r / 2 * 2; y < std::min(rows, r / 2 * 2 + 2); ++y) {
+          for (std::int64_t x = c / 4 * 4; x < std::min(cols, c / 4 * 4 + 4); ++x) {
+            largest = std::max(largest, std::abs(values[static_cast<std::size_t>(y * cols + x)]));
+          }
+        }
+        const auto i = static_cast<std::size_t>(r * cols + c);
+        const float scale = tensor->scales[static_cast<std::size_t>(r / 2 * 3 + c / 4)];
+        if (!weighted) {
+          EXPECT_EQ(scale, largest / 448.0F);
+        }
+        EXPECT_EQ(decoded[i], e4m3_to_f32(f32_to_e4m3(values[i] / scale)) * scale);
+        if (r == 4) {
+          EXPECT_EQ(last[static_cast<std::size_t>(c)], decoded[i]);
+        }
+      }
+    }
+  }
+}
+
+TEST(QuantizeRows, ScalesOfTheTensorAndRoundingsApplyInOrder) {
+  QuantTensor tensor;
+  tensor.scheme = Scheme::parse("nvfp4").value();
+  tensor.rows = 1;
+  tensor.cols = 2;
+  tensor.codes = {7, 0xB - 16};
+  tensor.scales = {3.5F};
+  tensor.tensor_scale = 700.0F;
+  std::vector<float> values(2);
+  tensor.decode_rows(0, 1, values.data());
+  EXPECT_EQ(values, (std::vector<float>{6 * (3.5F / 700), -1.5F * (3.5F / 700)}));
+  tensor.scheme.tensor_scale = TensorScale::kMultiplies;
+  tensor.decode_rows(0, 1, values.data());
+  EXPECT_EQ(values, (std::vector<float>{6 * (3.5F * 700), -1.5F * (3.5F * 700)}));
+  tensor.scheme.tensor_scale = TensorScale::kDivides;
+  tensor.scheme.rounding = {.scale = DType::kBF16, .value = DType::kF16};
+  const float scale = bf16_to_f32(f32_to_bf16(3.5F / 700));
+  tensor.decode_rows(0, 1, values.data());
+  EXPECT_EQ(values, (std::vector<float>{f16_to_f32(f32_to_f16(6 * scale)),
+                                        f16_to_f32(f32_to_f16(-1.5F * scale))}));
+}
+
 TEST(QuantizeRows, RowsDoNotDependOnEachOther) {
   const std::vector<float> values = normal_values(4 * 128, 2);
   const Scheme scheme = Scheme::parse("int4_g64_sym").value();
@@ -107,6 +166,43 @@ TEST(RoundActivations, StaticScaleSaturates) {
   round_activations({.granularity = Granularity::kTensor, .dynamic = false, .static_scale = 0.5F},
                     values.data(), 1, 3);
   EXPECT_EQ(values, (std::vector<float>{0.5F, -64.0F, 63.5F}));
+}
+
+// One group at a time, by the formulas of compressed-tensors.
+TEST(RoundActivations, FollowsTheFormulaPerGroup) {
+  std::vector<float> values = normal_values(2 * 96, 5);
+  std::fill(values.begin() + 32, values.begin() + 64, 0.0F);
+  for (const char* spelling : {"fp8_e4m3_g32", "mxfp4", "mxfp8", "nvfp4"}) {
+    ActivationScheme scheme = ActivationScheme::parse(spelling).value();
+    scheme.tensor_divisor = scheme.calibrated() ? 2688.0F / 3.0F : 0.0F;
+    std::vector<float> rounded = values;
+    round_activations(scheme, rounded.data(), 2, 96);
+    const auto length = static_cast<std::size_t>(scheme.group_size);
+    for (std::size_t begin = 0; begin < values.size(); begin += length) {
+      float largest = 0;
+      for (std::size_t i = begin; i < begin + length; ++i) {
+        largest = std::max(largest, std::abs(values[i]));
+      }
+      const float code = scheme.bits == 4 ? 6.0F : 448.0F;
+      float scale = largest / code;
+      if (scheme.scale_dtype == DType::kF8E4M3) {
+        scale = e4m3_to_f32(f32_to_e4m3(scheme.tensor_divisor * scale)) / scheme.tensor_divisor;
+      } else if (scheme.scale_dtype == DType::kF8E8M0 && largest > 0) {
+        int exponent = 0;
+        const float mantissa = 2 * std::frexp(largest, &exponent);
+        scale = std::ldexp(1.0F,
+                           exponent - 1 + (mantissa >= 1.75F ? 1 : 0) - (scheme.bits == 4 ? 2 : 8));
+      }
+      for (std::size_t i = begin; i < begin + length; ++i) {
+        const float step = values[i] / scale;
+        const float expected = largest > 0 ? (scheme.bits == 4 ? e2m1_to_f32(f32_to_e2m1(step))
+                                                               : e4m3_to_f32(f32_to_e4m3(step))) *
+                                                 scale
+                                           : 0.0F;
+        EXPECT_EQ(rounded[i], expected) << spelling << " " << i;
+      }
+    }
+  }
 }
 
 }  // namespace

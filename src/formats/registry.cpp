@@ -1,5 +1,6 @@
 // The one table of number formats. A new format is one row here and one file pair.
 #include "formats/block_format.h"
+#include "formats/fp4.h"
 #include "formats/fp8.h"
 #include "formats/group_format.h"
 #include "formats/int_group.h"
@@ -13,6 +14,7 @@
 #include "formats/iq4_nl.h"
 #include "formats/iq4_xs.h"
 #include "formats/mxfp4.h"
+#include "formats/nf4.h"
 #include "formats/nvfp4.h"
 #include "formats/q1_0.h"
 #include "formats/q2_0.h"
@@ -32,7 +34,7 @@
 namespace quantlane {
 namespace {
 
-constexpr const GroupFormat* kGroupFormats[] = {&kIntGroup, &kFp8E4M3};
+constexpr const GroupFormat* kGroupFormats[] = {&kIntGroup, &kFp8E4M3, &kFp4E2M1, &kNf4};
 
 constexpr const BlockFormat* kBlockFormats[] = {
     &kQ4_0,  &kQ4_1,  &kQ5_0,  &kQ5_1,   &kQ8_0,  &kQ2K,  &kQ3K,    &kQ4K,  &kQ5K,

@@ -4,11 +4,18 @@
 #include "core/check.h"
 #include "core/half.h"
 #include "formats/group_format.h"
+#include "formats/scale_storage.h"
 
 namespace quantlane {
 namespace {
 
 void round_row(const ActivationScheme& scheme, float scale, float* row, std::int64_t count) {
+  if (scheme.type == ValueType::kFloat && scheme.bits == 4) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      row[i] = e2m1_to_f32(f32_to_e2m1(row[i] / scale)) * scale;
+    }
+    return;
+  }
   if (scheme.type == ValueType::kFloat) {
     for (std::int64_t i = 0; i < count; ++i) {
       row[i] = e4m3_to_f32(f32_to_e4m3(row[i] / scale)) * scale;
@@ -23,30 +30,53 @@ void round_row(const ActivationScheme& scheme, float scale, float* row, std::int
   }
 }
 
+float largest_code(const ActivationScheme& scheme) {
+  if (scheme.type == ValueType::kInt) return static_cast<float>((1 << scheme.bits) - 1) / 2.0F;
+  return scheme.bits == 4 ? 6.0F : 448.0F;
+}
+
+// The scale of values whose largest magnitude is `largest`, or 0 where there is nothing to round:
+// zeros, or numbers so small that their scale vanishes.
+float dynamic_scale(const ActivationScheme& scheme, float largest) {
+  if (!(largest > 0)) return 0;
+  if (scheme.scale_dtype == DType::kF8E8M0) {
+    return shared_power_of_two(largest, scheme.bits == 4 ? 2 : 8);
+  }
+  const float scale = largest / largest_code(scheme);
+  if (scheme.scale_dtype != DType::kF8E4M3) return scale;
+  const float stored = e4m3_to_f32(f32_to_e4m3(scheme.tensor_divisor * scale));
+  // compressed-tensors stores 0.125 for what is too small.
+  return (stored > 0 ? stored : 0.125F) / scheme.tensor_divisor;
+}
+
 }  // namespace
 
 void round_activations(const ActivationScheme& scheme, float* values, std::int64_t tokens,
                        std::int64_t cols) {
-  QUANTLANE_CHECK(scheme.type == ValueType::kFloat ? scheme.bits == 8
+  QUANTLANE_CHECK(scheme.type == ValueType::kFloat ? scheme.bits == 8 || scheme.bits == 4
                                                    : scheme.bits >= 2 && scheme.bits <= 8);
-  QUANTLANE_CHECK(scheme.dynamic ? scheme.granularity == Granularity::kToken
-                                 : scheme.static_scale > 0);
-  const float divisor =
-      scheme.type == ValueType::kFloat ? 448.0F : static_cast<float>((1 << scheme.bits) - 1) / 2.0F;
+  QUANTLANE_CHECK(scheme.granularity != Granularity::kGroup || scheme.group_size > 0);
+  QUANTLANE_CHECK(scheme.dynamic || scheme.static_scale > 0);
+  QUANTLANE_CHECK(scheme.scale_dtype != DType::kF8E4M3 || scheme.tensor_divisor > 0);
+  const std::int64_t length = scheme.granularity == Granularity::kGroup
+                                  ? std::min<std::int64_t>(scheme.group_size, cols)
+                                  : cols;
   for (std::int64_t t = 0; t < tokens; ++t) {
-    float* row = values + t * cols;
-    float scale = scheme.static_scale;
-    if (scheme.dynamic) {
-      float largest = 0;
-      for (std::int64_t i = 0; i < cols; ++i) largest = std::max(largest, std::abs(row[i]));
-      scale = largest / divisor;
-      // A row of zeros, or of numbers so small that their scale vanishes, has nothing to round.
-      if (!(scale > 0)) {
-        std::fill(row, row + cols, 0.0F);
-        continue;
+    for (std::int64_t c = 0; c < cols; c += length) {
+      float* group = values + t * cols + c;
+      const std::int64_t count = std::min(length, cols - c);
+      float scale = scheme.static_scale;
+      if (scheme.dynamic) {
+        float largest = 0;
+        for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, std::abs(group[i]));
+        scale = dynamic_scale(scheme, largest);
+      }
+      if (scale > 0) {
+        round_row(scheme, scale, group, count);
+      } else {
+        std::fill(group, group + count, 0.0F);
       }
     }
-    round_row(scheme, scale, row, cols);
   }
 }
 

@@ -10,36 +10,68 @@
 
 namespace quantlane {
 
-enum class ValueType : std::uint8_t { kInt, kFloat };
-// What shares one scale. kChannel: one output row. kToken: one row of activations.
-enum class Granularity : std::uint8_t { kTensor, kChannel, kGroup, kToken };
+// kNormalFloat: the 16 quantiles of NF4.
+enum class ValueType : std::uint8_t { kInt, kFloat, kNormalFloat };
+// What shares one scale. kChannel: one output row. kToken: one row of activations. kBlock: a
+// rectangle of rows and columns.
+enum class Granularity : std::uint8_t { kTensor, kChannel, kGroup, kToken, kBlock };
+// How one more scale of the whole tensor enters those of the groups (NVFP4: compressed-tensors
+// stores a divisor, ModelOpt a factor).
+enum class TensorScale : std::uint8_t { kNone, kDivides, kMultiplies };
+
+// What an engine rounds while it decodes: scales to `scale` before the product with a code, the
+// product to `value`. kF32 = nothing; else kF16 or kBF16.
+struct DecodeRounding {
+  DType scale = DType::kF32;
+  DType value = DType::kF32;
+  bool operator==(const DecodeRounding&) const = default;
+};
 
 // How the weight [N, K] of a Linear is stored. Spelling: "int4_g128_sym", "int8_channel_sym",
-// "fp8_e4m3_channel", "fp8_e4m3_tensor".
+// "fp8_e4m3_channel", "fp8_e4m3_tensor", "fp8_e4m3_b128x128", "fp4_e2m1_g32", "nf4_g64", and the
+// three that fix all fields: "nvfp4" (E2M1, groups of 16, E4M3 scales under one of the tensor),
+// "mxfp4" (E2M1, groups of 32, E8M0 scales), "mxfp8" (E4M3, the same).
 struct Scheme {
   ValueType type = ValueType::kInt;
-  int bits = 4;  // int: 2..8; float: 8 = E4M3
+  int bits = 4;  // int: 2..8; float: 8 = E4M3, 4 = E2M1; normal float: 4
   bool symmetric = true;
   Granularity granularity = Granularity::kGroup;
-  int group_size = 0;                // values of one row that share a scale; only for kGroup
-  DType scale_dtype = DType::kBF16;  // kBF16, kF16 or kF32: how scales are stored, hence rounded
+  int group_size = 0;                // columns that share a scale; only for kGroup and kBlock
+  int block_rows = 1;                // rows that share a scale; above 1 only for kBlock
+  DType scale_dtype = DType::kBF16;  // how scales are stored, hence rounded: kBF16, kF16, kF32,
+                                     // kF8E4M3 or kF8E8M0
+  TensorScale tensor_scale = TensorScale::kNone;
+  DecodeRounding rounding = {};  // not spelled: dialects know what their engines do
 
   static Result<Scheme> parse(std::string_view spelling);
   [[nodiscard]] std::string spelling() const;
   // Scales of one row of `cols` values; group sizes that do not divide `cols` are refused earlier.
   [[nodiscard]] std::int64_t groups_per_row(std::int64_t cols) const;
+  // Scales of a matrix [rows, cols].
+  [[nodiscard]] std::int64_t scale_count(std::int64_t rows, std::int64_t cols) const;
+  // Where the scales of row `row` begin.
+  [[nodiscard]] std::int64_t first_scale(std::int64_t row, std::int64_t cols) const;
   // Stored bits per weight of a matrix [*, cols], scales and zero points included.
   [[nodiscard]] double bits_per_weight(std::int64_t cols) const;
   bool operator==(const Scheme&) const = default;
 };
 
-// How the input of a Linear is rounded before the product.
+// How the input of a Linear is rounded before the product. Spelling: "int8_token",
+// "fp8_e4m3_token", "int8_tensor", "fp8_e4m3_tensor" (static), "fp8_e4m3_g128", and as weights
+// "nvfp4", "mxfp4", "mxfp8".
 struct ActivationScheme {
   ValueType type = ValueType::kInt;
-  int bits = 8;
-  Granularity granularity = Granularity::kToken;  // kToken (dynamic) or kTensor (static)
+  int bits = 8;                                   // float: 8 = E4M3, 4 = E2M1
+  Granularity granularity = Granularity::kToken;  // kToken, kGroup (dynamic) or kTensor (static)
+  int group_size = 0;                             // only for kGroup
+  DType scale_dtype = DType::kF32;  // what dynamic scales are rounded to: kF32, kF8E4M3, kF8E8M0
   bool dynamic = true;
-  float static_scale = 0;  // only when !dynamic
+  float static_scale = 0;    // only when !dynamic
+  float tensor_divisor = 0;  // with kF8E4M3: scales are stored times this (NVFP4)
+
+  static Result<ActivationScheme> parse(std::string_view spelling);
+  // Does it need numbers from a calibration pass: a static scale, or the divisor of NVFP4?
+  [[nodiscard]] bool calibrated() const { return !dynamic || scale_dtype == DType::kF8E4M3; }
   bool operator==(const ActivationScheme&) const = default;
 };
 

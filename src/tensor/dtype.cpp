@@ -18,6 +18,7 @@ constexpr std::array kTable = {
     DTypeRow{DType::kF64, "f64", "F64", 28, 8},
     DTypeRow{DType::kF8E4M3, "f8_e4m3", "F8_E4M3", -1, 1},
     DTypeRow{DType::kF8E5M2, "f8_e5m2", "F8_E5M2", -1, 1},
+    DTypeRow{DType::kF8E8M0, "f8_e8m0", "F8_E8M0", -1, 1},
     DTypeRow{DType::kI8, "i8", "I8", 24, 1},
     DTypeRow{DType::kI16, "i16", "I16", 25, 2},
     DTypeRow{DType::kI32, "i32", "I32", 26, 4},
@@ -77,7 +78,8 @@ std::optional<DType> dtype_from_name(std::string_view name) {
 
 bool is_float(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 ||
-         dtype == DType::kF64 || dtype == DType::kF8E4M3 || dtype == DType::kF8E5M2;
+         dtype == DType::kF64 || dtype == DType::kF8E4M3 || dtype == DType::kF8E5M2 ||
+         dtype == DType::kF8E8M0;
 }
 
 void decode_plain(DType dtype, const std::byte* source, std::int64_t count, float* values) {
@@ -95,6 +97,8 @@ void decode_plain(DType dtype, const std::byte* source, std::int64_t count, floa
       return decode_each<std::uint8_t>(source, count, values, e4m3_to_f32);
     case DType::kF8E5M2:
       return decode_each<std::uint8_t>(source, count, values, e5m2_to_f32);
+    case DType::kF8E8M0:
+      return decode_each<std::uint8_t>(source, count, values, e8m0_to_f32);
     case DType::kI8:
       return decode_numbers<std::int8_t>(source, count, values);
     case DType::kI16:
@@ -116,9 +120,17 @@ void decode_plain(DType dtype, const std::byte* source, std::int64_t count, floa
 }
 
 void encode_plain(DType dtype, const float* values, std::int64_t count, std::byte* target) {
-  QUANTLANE_CHECK(dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16);
+  QUANTLANE_CHECK(dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 ||
+                  dtype == DType::kF8E4M3 || dtype == DType::kF8E8M0);
   if (dtype == DType::kF32) {
     std::memcpy(target, values, static_cast<std::size_t>(count) * 4);
+    return;
+  }
+  if (dtype == DType::kF8E4M3 || dtype == DType::kF8E8M0) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      target[i] = static_cast<std::byte>(dtype == DType::kF8E4M3 ? f32_to_e4m3(values[i])
+                                                                 : f32_to_e8m0(values[i]));
+    }
     return;
   }
   for (std::int64_t i = 0; i < count; ++i) {

@@ -14,6 +14,7 @@ enum class DType : std::uint8_t {
   kF64,
   kF8E4M3,
   kF8E5M2,
+  kF8E8M0,
   kI8,
   kI16,
   kI32,
@@ -42,7 +43,8 @@ std::optional<DType> dtype_from_name(std::string_view name);
 
 // Converts `count` stored values of `dtype` (little endian, any alignment) to float32.
 void decode_plain(DType dtype, const std::byte* source, std::int64_t count, float* values);
-// Converts float32 to `dtype`, which must be kF32, kF16 or kBF16.
+// Converts float32 to `dtype`, which must be kF32, kF16, kBF16, kF8E4M3 or kF8E8M0 (powers
+// of two only).
 void encode_plain(DType dtype, const float* values, std::int64_t count, std::byte* target);
 
 }  // namespace quantlane

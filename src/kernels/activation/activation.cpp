@@ -23,7 +23,7 @@ void round_activations_with(const ActivationRow& row, const ActivationScheme& sc
                             std::int64_t tokens, std::int64_t cols) {
   QUANTLANE_CHECK(scheme.dynamic || scheme.static_scale > 0);
   void (*round)(float*, std::int64_t, float) = nullptr;
-  if (row.kernels != nullptr && scheme.bits == 8) {
+  if (row.kernels != nullptr && scheme.bits == 8 && scheme.scale_dtype == DType::kF32) {
     round = scheme.type == ValueType::kFloat ? row.kernels->round_e4m3 : row.kernels->round_int8;
   }
   const float scale = scheme.dynamic ? 0.0F : scheme.static_scale;
@@ -31,7 +31,14 @@ void round_activations_with(const ActivationRow& row, const ActivationScheme& sc
     quantlane::round_activations(scheme, values, tokens, cols);
     return;
   }
-  for (std::int64_t t = 0; t < tokens; ++t) round(values + t * cols, cols, scale);
+  const std::int64_t length = scheme.granularity == Granularity::kGroup
+                                  ? std::min<std::int64_t>(scheme.group_size, cols)
+                                  : cols;
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    for (std::int64_t c = 0; c < cols; c += length) {
+      round(values + t * cols + c, std::min(length, cols - c), scale);
+    }
+  }
 }
 
 void round_activations(const ActivationScheme& scheme, float* values, std::int64_t tokens,

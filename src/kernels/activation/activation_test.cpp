@@ -59,6 +59,10 @@ std::vector<ActivationScheme> schemes() {
     all[i].static_scale = 0.0123F;
   }
   all[4].bits = 4;
+  for (const char* spelling : {"fp8_e4m3_g128", "fp8_e4m3_g7", "mxfp4", "mxfp8", "nvfp4"}) {
+    all.push_back(ActivationScheme::parse(spelling).value());
+    all.back().tensor_divisor = 100;
+  }
   return all;
 }
 

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "core/check.h"
+#include "formats/code_tables.h"
+#include "formats/group_format.h"
 #include "kernels/dequant/dequant_table.h"
 
 namespace quantlane::kernels {
@@ -36,17 +39,43 @@ const DequantRow& chosen() {
 
 void decode_group(const DequantKernels& kernels, const QuantTensor& tensor, std::int64_t group,
                   const std::int8_t* codes, std::int64_t count, float* values) {
-  const auto index = static_cast<std::size_t>(group);
-  const float scale = tensor.scales[index];
-  if (tensor.scheme.type == ValueType::kFloat) {
+  const Scheme& scheme = tensor.scheme;
+  const float scale = tensor.effective_scale(group);
+  if (scheme.type == ValueType::kNormalFloat) {
+    kernels.lookup(codes, count, kNf4Values, scale, values);
+  } else if (scheme.type == ValueType::kFloat && scheme.bits == 4) {
+    kernels.lookup(codes, count, kE2M1Values, scale, values);
+  } else if (scheme.type == ValueType::kFloat) {
     kernels.e4m3(codes, count, scale, values);
-  } else if (tensor.scheme.symmetric) {
+  } else if (scheme.symmetric) {
     kernels.int_symmetric(codes, count, scale, values);
   } else {
-    const float zero = tensor.zeros.empty()
-                           ? 0.0F
-                           : static_cast<float>(static_cast<std::uint8_t>(tensor.zeros[index]));
-    kernels.int_asymmetric(codes, count, scale, zero, values);
+    kernels.int_asymmetric(codes, count, scale, tensor.zero_point(group), values);
+  }
+}
+
+void round_row(const DequantKernels& kernels, DType dtype, float* values, std::int64_t count) {
+  if (dtype == DType::kF16) kernels.round_f16(values, count);
+  if (dtype == DType::kBF16) kernels.round_bf16(values, count);
+}
+
+// One row of integers whose columns are in the order of their activation: neighbours have
+// different groups, so each value looks its parameters up.
+void decode_scattered(const QuantTensor& tensor, std::int64_t row, float* values) {
+  const std::int64_t groups = tensor.scheme.groups_per_row(tensor.cols);
+  const std::int64_t first = tensor.scheme.first_scale(row, tensor.cols);
+  std::vector<GroupParams> params(static_cast<std::size_t>(groups));
+  for (std::int64_t g = 0; g < groups; ++g) {
+    params[static_cast<std::size_t>(g)] = {.scale = tensor.effective_scale(first + g),
+                                           .zero = tensor.zero_point(first + g)};
+  }
+  const std::int8_t* codes = tensor.codes.data() + row * tensor.cols;
+  const std::int32_t* group = tensor.group_of_column.data();
+  const bool is_signed = tensor.scheme.symmetric;
+  for (std::int64_t c = 0; c < tensor.cols; ++c) {
+    const int code = is_signed ? codes[c] : static_cast<std::uint8_t>(codes[c]);
+    const GroupParams& own = params[static_cast<std::size_t>(group[c])];
+    values[c] = (static_cast<float>(code) - own.zero) * own.scale;
   }
 }
 
@@ -63,24 +92,28 @@ BlockDecode block_decode_with(const DequantRow& row, const BlockFormat& format) 
 
 void decode_rows_with(const DequantRow& row, const QuantTensor& tensor, std::int64_t begin,
                       std::int64_t count, float* values) {
-  // Columns in the order of their activation have groups in pieces: rare, left to the scalar code.
-  if (row.kernels == nullptr || !tensor.group_of_column.empty()) {
+  if (row.kernels == nullptr) {
     tensor.decode_rows(begin, count, values);
     return;
   }
   QUANTLANE_CHECK(begin >= 0 && count >= 0 && begin + count <= tensor.rows);
+  QUANTLANE_CHECK(tensor.group_of_column.empty() || tensor.scheme.type == ValueType::kInt);
   const std::int64_t cols = tensor.cols;
-  const bool per_tensor = tensor.scheme.granularity == Granularity::kTensor;
   const std::int64_t groups = tensor.scheme.groups_per_row(cols);
   const std::int64_t length = groups == 1 ? cols : tensor.scheme.group_size;
   for (std::int64_t r = begin; r < begin + count; ++r) {
     float* target = values + (r - begin) * cols;
-    for (std::int64_t g = 0; g < groups; ++g) {
-      const std::int64_t start = g * length;
-      decode_group(*row.kernels, tensor, per_tensor ? 0 : r * groups + g,
-                   tensor.codes.data() + r * cols + start, std::min(length, cols - start),
-                   target + start);
+    const std::int64_t first = tensor.scheme.first_scale(r, cols);
+    if (!tensor.group_of_column.empty()) {
+      decode_scattered(tensor, r, target);
+    } else {
+      for (std::int64_t g = 0; g < groups; ++g) {
+        const std::int64_t start = g * length;
+        decode_group(*row.kernels, tensor, first + g, tensor.codes.data() + r * cols + start,
+                     std::min(length, cols - start), target + start);
+      }
     }
+    round_row(*row.kernels, tensor.scheme.rounding.value, target, cols);
   }
 }
 

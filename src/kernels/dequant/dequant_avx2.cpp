@@ -21,6 +21,9 @@ const DequantKernels kDequantAvx2 = {
     .int_symmetric = int_symmetric,
     .int_asymmetric = int_asymmetric,
     .e4m3 = e4m3,
+    .lookup = lookup,
+    .round_f16 = round_f16,
+    .round_bf16 = round_bf16,
 };
 
 }  // namespace quantlane::kernels

@@ -28,6 +28,12 @@ struct DequantKernels {
                          float* values);
   // values = e4m3(code) * scale.
   void (*e4m3)(const int8_t* codes, int64_t count, float scale, float* values);
+  // values = table[code] * scale, codes 0 .. 15.
+  void (*lookup)(const int8_t* codes, int64_t count, const float table[16], float scale,
+                 float* values);
+  // To binary16 or bfloat16 and back, in place.
+  void (*round_f16)(float* values, int64_t count);
+  void (*round_bf16)(float* values, int64_t count);
 };
 
 extern const DequantKernels kDequantAvx2;

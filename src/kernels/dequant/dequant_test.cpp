@@ -60,19 +60,21 @@ TEST_P(DequantRows, BlocksOfRandomBytesDecodeAsTheFormat) {
 TEST_P(DequantRows, QuantizedRowsDecodeAsTheTensor) {
   Rng rng(2);
   for (const char* spelling : {"int8_channel_sym", "int8_channel_asym", "int4_g32_sym",
-                               "int4_g32_asym", "fp8_e4m3_channel", "fp8_e4m3_tensor"}) {
-    const Scheme scheme = Scheme::parse(spelling).value();
+                               "int4_g32_asym", "fp8_e4m3_channel", "fp8_e4m3_tensor",
+                               "fp8_e4m3_b2x32", "nvfp4", "mxfp4", "mxfp8", "nf4_g32"}) {
+    Scheme scheme = Scheme::parse(spelling).value();
     for (const std::int64_t cols : {32, 96, 224}) {
       QuantTensor tensor;
       tensor.scheme = scheme;
       tensor.rows = 5;
       tensor.cols = cols;
       const std::int64_t groups = scheme.groups_per_row(cols);
-      const std::int64_t scales = scheme.granularity == Granularity::kTensor ? 1 : 5 * groups;
+      const auto mask = scheme.bits == 4 && scheme.type != ValueType::kInt ? 15U : 255U;
       for (std::int64_t i = 0; i < 5 * cols; ++i) {
-        tensor.codes.push_back(static_cast<std::int8_t>(rng.next() & 255U));
+        tensor.codes.push_back(static_cast<std::int8_t>(rng.next() & mask));
       }
-      for (std::int64_t i = 0; i < scales; ++i) {
+      tensor.tensor_scale = 0.7F;
+      for (std::int64_t i = 0; i < scheme.scale_count(5, cols); ++i) {
         tensor.scales.push_back(static_cast<float>(rng.uniform()));
         if (!scheme.symmetric) {
           tensor.zeros.push_back(static_cast<std::int8_t>(rng.next() & 255U));
@@ -80,11 +82,14 @@ TEST_P(DequantRows, QuantizedRowsDecodeAsTheTensor) {
       }
       std::vector<float> expected(static_cast<std::size_t>(3 * cols));
       std::vector<float> found(expected.size());
-      tensor.decode_rows(1, 3, expected.data());
-      decode_rows_with(GetParam(), tensor, 1, 3, found.data());
       SCOPED_TRACE(spelling);
-      expect_same(found, expected);
-      if (scheme.granularity == Granularity::kGroup) {
+      for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
+        tensor.scheme.rounding = {.scale = dtype, .value = dtype};
+        tensor.decode_rows(1, 3, expected.data());
+        decode_rows_with(GetParam(), tensor, 1, 3, found.data());
+        expect_same(found, expected);
+      }
+      if (scheme.granularity == Granularity::kGroup && scheme.type == ValueType::kInt) {
         for (std::int64_t c = 0; c < cols; ++c) {
           tensor.group_of_column.push_back(static_cast<std::int32_t>(c * 7 % groups));
         }
@@ -93,6 +98,28 @@ TEST_P(DequantRows, QuantizedRowsDecodeAsTheTensor) {
         expect_same(found, expected);
       }
     }
+  }
+}
+
+TEST_P(DequantRows, RoundingToSmallFloatsMatchesTheScalarCode) {
+  if (GetParam().kernels == nullptr) GTEST_SKIP() << "the scalar code itself";
+  std::vector<float> values;
+  for (std::uint64_t bits = 0; bits < (1ULL << 32); bits += 16661) {
+    values.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+  }
+  for (int i = -4100; i <= 4100; ++i) {
+    values.push_back(static_cast<float>(i) * 0x1p-26F);  // ties of the subnormals of binary16
+    values.push_back(65000.0F + static_cast<float>(i));  // where it overflows
+    values.push_back(1.0F + static_cast<float>(i) * 0x1p-12F);
+    values.push_back(1.0F + static_cast<float>(i) * 0x1p-9F);
+  }
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    std::vector<float> expected = values;
+    std::vector<float> found = values;
+    round_values(dtype, expected.data(), static_cast<std::int64_t>(values.size()));
+    (dtype == DType::kF16 ? GetParam().kernels->round_f16 : GetParam().kernels->round_bf16)(
+        found.data(), static_cast<std::int64_t>(values.size()));
+    expect_same(found, expected);
   }
 }
 
