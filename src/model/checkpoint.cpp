@@ -35,6 +35,14 @@ void find_tensor_prefix(const Container& container, ModelConfig& config) {
   }
 }
 
+// transformers 5 says dtype, older ones torch_dtype; both with or without "torch.".
+DType model_dtype(const Json& config) {
+  std::string_view name = config["dtype"].string(config["torch_dtype"].string("bfloat16"));
+  if (name.starts_with("torch.")) name.remove_prefix(6);
+  if (name == "float16") return DType::kF16;
+  return name == "float32" ? DType::kF32 : DType::kBF16;
+}
+
 bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
 
 }  // namespace
@@ -91,7 +99,10 @@ Result<void> Checkpoint::read_hugging_face() {
                       .expects("one of: " + names)
                       .got(quantization["quant_method"].dump()));
     }
-    QUANTLANE_TRY(quantization_, dialect_->read_config(quantization, origin));
+    QUANTLANE_TRY(quantization_, dialect_->read_map({.config = quantization,
+                                                     .container = *container_,
+                                                     .origin = origin,
+                                                     .model_dtype = model_dtype(config_json_)}));
   }
   const Json& classes = config_json_["architectures"];
   if (classes.items().empty()) return {};
@@ -147,9 +158,9 @@ Result<Weight> Checkpoint::gguf_weight(const Parameter& parameter, const TensorI
 Result<Weight> Checkpoint::weight(const Parameter& parameter) const {
   if (quantization_ && is_linear(parameter.role)) {
     if (const auto scheme = quantization_->scheme_of(parameter.module())) {
-      QUANTLANE_TRY(QuantTensor tensor, dialect_->unpack(*container_, parameter.module(), *scheme,
-                                                         parameter.rows, parameter.cols));
-      return Weight(std::make_shared<const QuantTensor>(std::move(tensor)), scheme->input);
+      QUANTLANE_TRY(StoredLinear linear, dialect_->unpack(*container_, parameter.module(), *scheme,
+                                                          parameter.rows, parameter.cols));
+      return Weight(std::make_shared<const QuantTensor>(std::move(linear.weight)), linear.input);
     }
   }
   const TensorInfo* tensor = stored(parameter);

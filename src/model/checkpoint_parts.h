@@ -8,7 +8,7 @@
 namespace quantlane {
 
 // Every parameter of `graph` is stored in `container` with its shape and a type that can be decoded
-// (or, quantized, as the tensors that `dialect` plans), and no tensor of the decoder contradicts
+// (or, quantized, as `dialect` verifies), and no tensor of the decoder contradicts
 // the configuration. `gguf`: tensors have GGUF names.
 Result<void> verify_parameters(const Container& container, const Graph& graph, bool gguf,
                                const Dialect* dialect, const QuantizationMap* quantization);

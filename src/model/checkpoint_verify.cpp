@@ -61,21 +61,6 @@ Result<void> verify_plain(const Container& container, const Parameter& parameter
   return {};
 }
 
-Result<void> verify_quantized(const Container& container, const Parameter& parameter,
-                              const Dialect& dialect, const LinearScheme& scheme) {
-  for (const PlannedTensor& planned :
-       dialect.plan(parameter.module(), scheme, parameter.rows, parameter.cols)) {
-    const TensorInfo* tensor = container.find(planned.name);
-    if (tensor == nullptr) return fail(missing(container, planned.name, planned.shape));
-    if (tensor->shape != planned.shape) {
-      return fail(wrong(container, *tensor)
-                      .expects("shape " + shape_text(planned.shape))
-                      .got("shape " + shape_text(tensor->shape)));
-    }
-  }
-  return {};
-}
-
 // Does the configuration say that a tensor of this name must not be there? Tensors that no
 // decoder has (vision towers, buffers) are left alone.
 bool contradicts(std::string_view name, const ModelConfig& config,
@@ -108,7 +93,8 @@ Result<void> verify_parameters(const Container& container, const Graph& graph, b
     if (quantization != nullptr && is_linear(parameter.role)) {
       scheme = quantization->scheme_of(parameter.module());
     }
-    QUANTLANE_TRY_VOID(scheme ? verify_quantized(container, parameter, *dialect, *scheme)
+    QUANTLANE_TRY_VOID(scheme ? dialect->verify(container, parameter.module(), *scheme,
+                                                parameter.rows, parameter.cols)
                               : verify_plain(container, parameter, name));
   }
   if (gguf) return {};

@@ -25,17 +25,6 @@ Result<Json> embedded_lanes() {
   return fail(make_error(ErrorCode::kInternal, "looking for embedded data").of(std::string(kFile)));
 }
 
-Result<std::optional<ActivationScheme>> read_input(std::string_view spelling) {
-  if (spelling.empty()) return std::nullopt;
-  ActivationScheme scheme;
-  if (spelling == "fp8_e4m3_token") {
-    scheme.type = ValueType::kFloat;
-  } else if (spelling != "int8_token") {
-    return fail(make_error(ErrorCode::kInternal, "reading a lane").got(std::string(spelling)));
-  }
-  return scheme;
-}
-
 Result<Lane> read_folder_lane(const Json& json) {
   Lane lane;
   lane.name = json["name"].string();
@@ -48,8 +37,16 @@ Result<Lane> read_folder_lane(const Json& json) {
     return lane;
   }
   lane.dialect = dialect_by_name(dialect);
+  if (lane.dialect == nullptr || lane.dialect->writer == nullptr) {
+    return fail(make_error(ErrorCode::kInternal, "reading a lane")
+                    .of(lane.name)
+                    .expects("a dialect that can be written")
+                    .got(std::string(dialect)));
+  }
   QUANTLANE_TRY(lane.scheme.weight, Scheme::parse(json["weights"].string()));
-  QUANTLANE_TRY(lane.scheme.input, read_input(json["input"].string()));
+  if (json.contains("input")) {
+    QUANTLANE_TRY(lane.scheme.input, ActivationScheme::parse(json["input"].string()));
+  }
   return lane;
 }
 

@@ -84,9 +84,10 @@ Result<QuantTensor> encode_fast(FastEncoder encode, const Weight& weight, const 
 }  // namespace
 
 Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& pool,
-                           const SliceEncoder& encode, const SliceSink& sink) {
-  const std::int64_t slice_rows =
-      std::max<std::int64_t>(1, kSliceValues / std::max<std::int64_t>(1, cols));
+                           const SliceEncoder& encode, const SliceSink& sink,
+                           std::int64_t row_multiple) {
+  const std::int64_t wanted = kSliceValues / std::max<std::int64_t>(1, cols);
+  const std::int64_t slice_rows = std::max<std::int64_t>(1, wanted / row_multiple) * row_multiple;
   const std::int64_t wave = slice_rows * pool.size() * kSlicesPerWorker;
   for (std::int64_t first = 0; first < rows; first += wave) {
     QUANTLANE_TRY_VOID(check_cancel("quantizing"));
@@ -106,13 +107,12 @@ Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& poo
   return {};
 }
 
-SliceEncoder linear_encoder(const Weight& weight, const std::string& name, const Dialect& dialect,
-                            const LinearScheme& scheme, const Algorithm& algorithm,
-                            std::vector<float> importance) {
-  const std::size_t part_count = dialect.plan(name, scheme, weight.rows(), weight.cols()).size();
+SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
+                            const DialectWriter& writer, const LinearScheme& scheme,
+                            const Algorithm& algorithm, std::vector<float> importance) {
   const FastEncoder fast = fast_encoder(weight, scheme.weight, algorithm);
-  return [&weight, name, &dialect, scheme, &algorithm, importance = std::move(importance),
-          part_count, fast](std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
+  return [&weight, name, &writer, scheme, &algorithm, importance = std::move(importance), fast](
+             std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
     QuantTensor slice;
     if (fast != nullptr) {
       QUANTLANE_TRY(slice, encode_fast(fast, weight, name, scheme.weight, begin, count));
@@ -123,9 +123,7 @@ SliceEncoder linear_encoder(const Weight& weight, const std::string& name, const
       QUANTLANE_TRY(slice, algorithm.quantize(scheme.weight, values.data(), count, weight.cols(),
                                               importance));
     }
-    SliceParts parts(part_count);
-    dialect.pack_rows(slice, begin == 0, weight.rows(), parts);
-    return parts;
+    return writer.pack(scheme, slice, weight.rows());
   };
 }
 

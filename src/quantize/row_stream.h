@@ -23,15 +23,17 @@ using SliceEncoder = std::function<Result<SliceParts>(std::int64_t begin, std::i
 // Called in row order on the calling thread.
 using SliceSink = std::function<Result<void>(const SliceParts& parts, std::int64_t rows_done)>;
 
-// The first failing slice, in row order, decides the error. Checks for cancellation between waves.
+// Slices begin at multiples of `row_multiple` rows. The first failing slice, in row order, decides
+// the error. Checks for cancellation between waves.
 Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& pool,
-                           const SliceEncoder& encode, const SliceSink& sink);
+                           const SliceEncoder& encode, const SliceSink& sink,
+                           std::int64_t row_multiple = 1);
 
-// Encodes rows of `weight` under a group scheme and packs them as `dialect` lays them out; one part
-// per tensor of Dialect::plan. NaN and infinities are refused with the tensor's name and row.
-SliceEncoder linear_encoder(const Weight& weight, const std::string& name, const Dialect& dialect,
-                            const LinearScheme& scheme, const Algorithm& algorithm,
-                            std::vector<float> importance);
+// Encodes rows of `weight` under a group scheme and packs them as `writer` lays them out; one part
+// per planned tensor. NaN and infinities are refused with the tensor's name and row.
+SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
+                            const DialectWriter& writer, const LinearScheme& scheme,
+                            const Algorithm& algorithm, std::vector<float> importance);
 
 // Where output row r of a plain or block tensor comes from (and its column c, for biases), and what
 // is added to every value

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "containers/dialects/part_collector.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "quantize/companion_files.h"
@@ -120,7 +121,7 @@ Result<void> check_dialect(const QuantizeJob& job, const std::vector<Item>& item
     if (!item.quantized) continue;
     any = true;
     if (const auto reason =
-            job.lane.dialect->cannot_hold(scheme, item.weight.rows(), item.weight.cols())) {
+            job.lane.dialect->writer->cannot_hold(scheme, item.weight.rows(), item.weight.cols())) {
       return fail(unsupported("quantizing to " + job.lane.name)
                       .in(job.source.path().string())
                       .of(item.name)
@@ -146,12 +147,21 @@ ElementType plain_type(const QuantizeJob& job, const Item& item) {
   return item.raw != nullptr ? item.raw->type : ElementType{.plain = DType::kBF16};
 }
 
+std::vector<PlannedPart> planned_parts(const QuantizeJob& job, const LinearScheme& scheme,
+                                       const Item& item) {
+  return job.lane.dialect->writer->plan(module_of(item.name), scheme, item.weight.rows(),
+                                        item.weight.cols());
+}
+
 // The tensors that the item becomes.
 std::vector<PlannedTensor> planned(const QuantizeJob& job, const LinearScheme& scheme,
                                    const Item& item) {
   if (item.quantized) {
-    return job.lane.dialect->plan(module_of(item.name), scheme, item.weight.rows(),
-                                  item.weight.cols());
+    std::vector<PlannedTensor> tensors;
+    for (PlannedPart& part : planned_parts(job, scheme, item)) {
+      tensors.push_back(std::move(part.tensor));
+    }
+    return tensors;
   }
   return {{.name = item.name,
            .type = item.weight.valid() ? plain_type(job, item) : item.raw->type,
@@ -217,6 +227,8 @@ class FolderWriter {
                : static_cast<std::uint64_t>(item.weight.rows() * item.weight.cols()) * 2;
   }
 
+  [[nodiscard]] const DialectWriter& dialect_writer() const { return *job_.lane.dialect->writer; }
+
   Result<void> write_shard(const fs::path& folder, std::uint32_t shard) {
     std::vector<PlannedTensor> plan;
     for (const Item& item : items_) {
@@ -249,19 +261,21 @@ class FolderWriter {
     return item.quantized ? write_linear(writer, index, item) : write_plain(writer, index, item);
   }
 
-  Result<void> write_linear(ContainerWriter& writer, std::size_t& index, const Item& item) {
+  Result<void> write_linear(ContainerWriter& output, std::size_t& index, const Item& item) {
     const Algorithm* algorithm = algorithm_by_name(job_.lane.algorithm);
     const std::string module = module_of(item.name);
     const auto encoder =
-        linear_encoder(item.weight, module, *job_.lane.dialect, scheme_, *algorithm,
+        linear_encoder(item.weight, module, dialect_writer(), scheme_, *algorithm,
                        importance_for(job_, algorithm, module, item.weight.cols()));
-    // The first part streams to disk, the small ones (scales) wait until it is complete.
-    SliceParts rest(
-        job_.lane.dialect->plan(module, scheme_, item.weight.rows(), item.weight.cols()).size());
+    const std::vector<PlannedPart> plan = planned_parts(job_, scheme_, item);
+    // The first part streams to disk where rows follow each other there; the others (scales, or a
+    // matrix that is stored transposed) wait until they are complete.
+    const std::size_t streamed = plan[0].axis == SliceAxis::kRows ? 1 : 0;
+    std::vector<PartCollector> rest;
+    for (std::size_t i = streamed; i < plan.size(); ++i) rest.emplace_back(plan[i]);
     std::uint64_t dropped = 0;
     const auto sink = [&](const SliceParts& parts, std::int64_t rows_done) -> Result<void> {
-      for (std::size_t i = 1; i < parts.size(); ++i)
-        rest[i].insert(rest[i].end(), parts[i].begin(), parts[i].end());
+      for (std::size_t i = 0; i < rest.size(); ++i) rest[i].add(parts[i + streamed]);
       if (item.raw != nullptr) {
         const std::uint64_t reached =
             item.raw->type.bytes_of(item.weight.cols()) * static_cast<std::uint64_t>(rows_done);
@@ -269,12 +283,14 @@ class FolderWriter {
         progress_.update(done_ + reached);
         dropped = reached;
       }
-      return writer.write(index, parts[0]);
+      return streamed == 1 ? output.write(index, parts[0]) : Result<void>();
     };
-    QUANTLANE_TRY_VOID(stream_slices(item.weight.rows(), item.weight.cols(), pool_, encoder, sink));
-    for (std::size_t i = 1; i < rest.size(); ++i)
-      QUANTLANE_TRY_VOID(writer.write(index + i, rest[i]));
-    index += rest.size();
+    QUANTLANE_TRY_VOID(stream_slices(item.weight.rows(), item.weight.cols(), pool_, encoder, sink,
+                                     dialect_writer().row_multiple(scheme_)));
+    for (std::size_t i = 0; i < rest.size(); ++i) {
+      QUANTLANE_TRY_VOID(output.write(index + streamed + i, rest[i].bytes()));
+    }
+    index += plan.size();
     ++summary_.tensor_types[scheme_.weight.spelling()];
     note_transfer(item, Transfer::kRequantize);
     return {};
@@ -316,7 +332,7 @@ class FolderWriter {
     }
     // Tied models have no head tensor, but engines still ask whether "lm_head" is quantized.
     if (std::ranges::find(ignore, "lm_head") == ignore.end()) ignore.emplace_back("lm_head");
-    return job_.lane.dialect->write_config(scheme_, ignore);
+    return dialect_writer().write_config(scheme_, ignore);
   }
 
   const QuantizeJob& job_;

@@ -1,50 +1,25 @@
-#include "containers/dialects/compressed_tensors_config.h"
-
+// The quantization_config of compressed-tensors: which Linears are quantized and how.
 #include <array>
+#include <charconv>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "containers/dialects/compressed_tensors_parts.h"
+#include "containers/dialects/module_patterns.h"
 #include "core/check.h"
-#include "core/regex.h"
 
 namespace quantlane::compressed_tensors {
 namespace {
 
 std::string_view format_name(Layout layout) {
-  constexpr std::array<std::string_view, 3> kNames = {"float-quantized", "int-quantized",
-                                                      "pack-quantized"};
+  constexpr std::array<std::string_view, 6> kNames = {
+      "float-quantized",      "int-quantized",        "pack-quantized",
+      "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized"};
   return kNames[static_cast<std::size_t>(layout)];
 }
 
-// A target or ignore entry: an exact module path, a class name, or "re:" and a regular expression.
-struct Matcher {
-  std::string text;
-  std::optional<Regex> regex;
-  [[nodiscard]] bool matches(std::string_view module) const {
-    if (regex) return regex->matches_start(module);
-    return text == module || text == "Linear";
-  }
-};
-
-Result<std::vector<Matcher>> read_matchers(const Json& list) {
-  std::vector<Matcher> matchers;
-  for (const Json& item : list.items()) {
-    Matcher matcher{.text = std::string(item.string()), .regex = std::nullopt};
-    if (matcher.text.starts_with("re:")) {
-      QUANTLANE_TRY(matcher.regex, Regex::compile(std::string_view(matcher.text).substr(3)));
-    }
-    matchers.push_back(std::move(matcher));
-  }
-  return matchers;
-}
-
-bool any_matches(const std::vector<Matcher>& matchers, std::string_view module) {
-  for (const Matcher& matcher : matchers) {
-    if (matcher.matches(module)) return true;
-  }
-  return false;
-}
+constexpr std::int64_t kLargestGroup = 1 << 20;
 
 Error bad_argument(const std::string& origin, std::string key, const Json& found) {
   return unsupported("reading the quantization arguments of compressed-tensors")
@@ -58,49 +33,120 @@ Result<Granularity> read_strategy(const Json& args, const std::string& origin) {
       args["strategy"].string(args["group_size"].integer() > 0 ? "group" : "tensor");
   if (strategy == "tensor") return Granularity::kTensor;
   if (strategy == "channel") return Granularity::kChannel;
-  if (strategy == "group")
+  if (strategy == "group" || strategy == "tensor_group")
     return args["group_size"].integer() > 0 ? Granularity::kGroup : Granularity::kChannel;
   if (strategy == "token") return Granularity::kToken;
+  if (strategy == "block") return Granularity::kBlock;
   return fail(bad_argument(origin, "strategy", args["strategy"])
-                  .expects("tensor, channel, group or token"));
+                  .expects("tensor, channel, group, tensor_group, block or token"));
 }
 
 Result<ValueType> read_type(const Json& args, const std::string& origin) {
   const std::string_view type = args["type"].string("int");
   const std::int64_t bits = args["num_bits"].integer(8);
   if (type == "int" && bits >= 2 && bits <= 8) return ValueType::kInt;
-  if (type == "float" && bits == 8) return ValueType::kFloat;
-  return fail(bad_argument(origin, "num_bits", args["num_bits"]).expects("int 2..8 or float 8"));
+  if (type == "float" && (bits == 8 || bits == 4)) return ValueType::kFloat;
+  return fail(
+      bad_argument(origin, "num_bits", args["num_bits"]).expects("int 2..8, float 8 or float 4"));
 }
 
-Result<Scheme> read_weight_scheme(const Json& args, const std::string& origin) {
+Result<int> read_group_size(const Json& args, const std::string& origin) {
+  const std::int64_t group = args["group_size"].integer();
+  if (group < 1 || group > kLargestGroup) {
+    return fail(bad_argument(origin, "group_size", args["group_size"]));
+  }
+  return static_cast<int>(group);
+}
+
+// [128, 128], or "128x128" in old files.
+Result<std::pair<int, int>> read_block(const Json& args, const std::string& origin) {
+  const Json& block = args["block_structure"];
+  std::array<std::int64_t, 2> extents{};
+  if (block.items().size() == 2) {
+    extents = {block.items()[0].integer(), block.items()[1].integer()};
+  } else if (const std::size_t by = block.string().find('x'); by != std::string_view::npos) {
+    const std::string_view text = block.string();
+    std::from_chars(text.data(), text.data() + by, extents[0]);
+    std::from_chars(text.data() + by + 1, text.data() + text.size(), extents[1]);
+  }
+  for (const std::int64_t extent : extents) {
+    if (extent < 1 || extent > kLargestGroup) {
+      return fail(bad_argument(origin, "block_structure", block).expects("two extents"));
+    }
+  }
+  return std::pair(static_cast<int>(extents[0]), static_cast<int>(extents[1]));
+}
+
+// Are the scales E8M0? Old files say so by the format alone.
+bool has_shared_exponents(const Json& args, std::string_view format) {
+  return args["scale_dtype"].string() == "torch.uint8" || format.starts_with("mxfp");
+}
+
+Result<Scheme> read_weight_scheme(const Json& args, std::string_view format,
+                                  const std::string& origin) {
   Scheme scheme;
   QUANTLANE_TRY(scheme.type, read_type(args, origin));
   QUANTLANE_TRY(scheme.granularity, read_strategy(args, origin));
   scheme.bits = static_cast<int>(args["num_bits"].integer(8));
   scheme.symmetric = args["symmetric"].boolean(true);
-  const std::int64_t group = args["group_size"].integer();
-  if (group > 1 << 20) return fail(bad_argument(origin, "group_size", args["group_size"]));
-  if (scheme.granularity == Granularity::kGroup) scheme.group_size = static_cast<int>(group);
-  if (scheme.granularity == Granularity::kToken) {
+  const bool fits = scheme.granularity != Granularity::kToken &&
+                    (scheme.type == ValueType::kFloat || scheme.granularity != Granularity::kBlock);
+  if (!fits) {
     return fail(
         bad_argument(origin, "strategy", args["strategy"]).expects("a strategy for weights"));
+  }
+  if (scheme.type == ValueType::kFloat && !scheme.symmetric) {
+    return fail(bad_argument(origin, "symmetric", args["symmetric"]).expects("symmetric floats"));
+  }
+  if (scheme.granularity == Granularity::kGroup) {
+    QUANTLANE_TRY(scheme.group_size, read_group_size(args, origin));
+  } else if (scheme.granularity == Granularity::kBlock) {
+    QUANTLANE_TRY(const auto block, read_block(args, origin));
+    scheme.block_rows = block.first;
+    scheme.group_size = block.second;
+  }
+  if (scheme.type == ValueType::kInt) return scheme;
+  if (has_shared_exponents(args, format)) {
+    scheme.scale_dtype = DType::kF8E8M0;
+  } else if (scheme.bits == 4) {
+    scheme.scale_dtype = DType::kF8E4M3;
+    scheme.tensor_scale = TensorScale::kDivides;
+    scheme.rounding.value = DType::kBF16;  // the library decodes to bf16
+  }
+  const bool grouped = scheme.granularity == Granularity::kGroup && scheme.group_size % 2 == 0;
+  if ((scheme.bits == 4 || scheme.scale_dtype == DType::kF8E8M0) && !grouped) {
+    return fail(bad_argument(origin, "weights", args).expects("an even group_size"));
   }
   return scheme;
 }
 
-Result<std::optional<ActivationScheme>> read_input_scheme(const Json& args,
+Result<std::optional<ActivationScheme>> read_input_scheme(const Json& args, std::string_view format,
                                                           const std::string& origin) {
   if (!args.is_object()) return std::nullopt;
   ActivationScheme scheme;
   QUANTLANE_TRY(scheme.type, read_type(args, origin));
   QUANTLANE_TRY(scheme.granularity, read_strategy(args, origin));
   scheme.bits = static_cast<int>(args["num_bits"].integer(8));
-  scheme.dynamic = args["dynamic"].boolean(false);
-  if (scheme.granularity != Granularity::kToken || !scheme.dynamic || scheme.bits != 8 ||
-      !args["symmetric"].boolean(true)) {
+  const bool local = args["dynamic"].string() == "local";
+  scheme.dynamic = local || args["dynamic"].boolean(false);
+  const bool fp4 = scheme.type == ValueType::kFloat && scheme.bits == 4;
+  bool known = args["symmetric"].boolean(true) && (fp4 || scheme.bits == 8);
+  if (scheme.granularity == Granularity::kGroup) {
+    QUANTLANE_TRY(scheme.group_size, read_group_size(args, origin));
+    known = known && scheme.type == ValueType::kFloat && scheme.dynamic;
+    if (has_shared_exponents(args, format)) {
+      scheme.scale_dtype = DType::kF8E8M0;
+    } else if (fp4) {
+      scheme.scale_dtype = DType::kF8E4M3;
+    }
+  } else {
+    known = known && !fp4 && !local &&
+            scheme.granularity == (scheme.dynamic ? Granularity::kToken : Granularity::kTensor);
+  }
+  if (!known) {
     return fail(bad_argument(origin, "input_activations", args)
-                    .expects("8 bits, symmetric, dynamic, one scale per token"));
+                    .expects("8 bits, symmetric, one dynamic scale per token or one static scale; "
+                             "or floats with a dynamic scale per group"));
   }
   return scheme;
 }
@@ -108,58 +154,99 @@ Result<std::optional<ActivationScheme>> read_input_scheme(const Json& args,
 class Map final : public QuantizationMap {
  public:
   struct Group {
-    std::vector<Matcher> targets;
+    ModulePatterns targets;
     LinearScheme scheme;
   };
   std::vector<Group> groups;
-  std::vector<Matcher> ignore;
+  ModulePatterns ignore;
 
   [[nodiscard]] std::optional<LinearScheme> scheme_of(std::string_view module) const override {
-    if (any_matches(ignore, module)) return std::nullopt;
+    if (ignore.matches(module)) return std::nullopt;
+    const Group* best = nullptr;
+    PatternMatch closest = PatternMatch::kNone;
     for (const Group& group : groups) {
-      if (any_matches(group.targets, module)) return group.scheme;
+      const PatternMatch match = group.targets.match(module);
+      if (match < closest) {
+        closest = match;
+        best = &group;
+      }
     }
-    return std::nullopt;
+    return best == nullptr ? std::nullopt : std::optional(best->scheme);
   }
 };
 
-Json write_arguments(ValueType type, int bits, Granularity granularity, int group_size,
-                     bool symmetric, bool dynamic) {
-  constexpr std::array<std::string_view, 4> kStrategies = {"tensor", "channel", "group", "token"};
+Json write_weights(const Scheme& scheme) {
+  constexpr std::array<std::string_view, 5> kStrategies = {"tensor", "channel", "group", "token",
+                                                           "block"};
   Json args;
-  args.set("num_bits", bits);
-  args.set("type", type == ValueType::kInt ? "int" : "float");
-  args.set("symmetric", symmetric);
-  args.set("strategy", kStrategies[static_cast<std::size_t>(granularity)]);
-  if (granularity == Granularity::kGroup) args.set("group_size", group_size);
-  args.set("dynamic", dynamic);
+  args.set("num_bits", scheme.bits);
+  args.set("type", scheme.type == ValueType::kInt ? "int" : "float");
+  args.set("symmetric", scheme.symmetric);
+  args.set("strategy", scheme.tensor_scale != TensorScale::kNone
+                           ? "tensor_group"
+                           : kStrategies[static_cast<std::size_t>(scheme.granularity)]);
+  if (scheme.granularity == Granularity::kGroup) args.set("group_size", scheme.group_size);
+  if (scheme.granularity == Granularity::kBlock) {
+    args.set("block_structure", Json::array().push(scheme.block_rows).push(scheme.group_size));
+  }
+  args.set("dynamic", false);
+  if (scheme.scale_dtype == DType::kF8E8M0) args.set("scale_dtype", "torch.uint8");
+  if (scheme.scale_dtype == DType::kF8E4M3) args.set("scale_dtype", "torch.float8_e4m3fn");
+  return args;
+}
+
+Json write_input(const ActivationScheme& scheme) {
+  Json args;
+  args.set("num_bits", scheme.bits);
+  args.set("type", scheme.type == ValueType::kInt ? "int" : "float");
+  args.set("symmetric", true);
+  if (scheme.granularity == Granularity::kGroup) {
+    const bool local = scheme.scale_dtype == DType::kF8E4M3;
+    args.set("strategy", local ? "tensor_group" : "group");
+    args.set("group_size", scheme.group_size);
+    args.set("dynamic", local ? Json("local") : Json(true));
+    if (local) args.set("scale_dtype", "torch.float8_e4m3fn");
+    if (scheme.scale_dtype == DType::kF8E8M0) args.set("scale_dtype", "torch.uint8");
+  } else {
+    args.set("strategy", scheme.dynamic ? "token" : "tensor");
+    args.set("dynamic", scheme.dynamic);
+  }
   return args;
 }
 
 }  // namespace
 
 Layout layout_of(const LinearScheme& scheme) {
-  if (scheme.weight.type == ValueType::kFloat) return Layout::kFloat;
-  return scheme.input ? Layout::kInt : Layout::kPacked;
+  const Scheme& w = scheme.weight;
+  if (w.type == ValueType::kInt) return scheme.input ? Layout::kInt : Layout::kPacked;
+  if (w.tensor_scale != TensorScale::kNone) return Layout::kNvfp4;
+  if (w.scale_dtype == DType::kF8E8M0) return w.bits == 4 ? Layout::kMxfp4 : Layout::kMxfp8;
+  return Layout::kFloat;
 }
 
 bool recognises(const Json& config) { return config["quant_method"].string() == kName; }
 
-Result<std::unique_ptr<QuantizationMap>> read_config(const Json& config,
-                                                     const std::string& origin) {
+Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
   auto map = std::make_unique<Map>();
-  QUANTLANE_TRY(map->ignore, read_matchers(config["ignore"]));
+  const Json& config = source.config;
+  QUANTLANE_TRY(map->ignore, ModulePatterns::read(config["ignore"], PatternStyle::kTargets));
   if (config["config_groups"].members().empty()) {
     return fail(corrupt("reading quantization_config")
-                    .in(origin)
+                    .in(source.origin)
                     .of("config_groups")
                     .expects("at least one group"));
   }
   for (const auto& [name, group] : config["config_groups"].members()) {
+    const std::string_view format = group["format"].string(config["format"].string());
+    if (group["output_activations"].is_object()) {
+      return fail(bad_argument(source.origin, "output_activations", group["output_activations"])
+                      .expects("outputs that are not rounded"));
+    }
     Map::Group read;
-    QUANTLANE_TRY(read.targets, read_matchers(group["targets"]));
-    QUANTLANE_TRY(read.scheme.weight, read_weight_scheme(group["weights"], origin));
-    QUANTLANE_TRY(read.scheme.input, read_input_scheme(group["input_activations"], origin));
+    QUANTLANE_TRY(read.targets, ModulePatterns::read(group["targets"], PatternStyle::kTargets));
+    QUANTLANE_TRY(read.scheme.weight, read_weight_scheme(group["weights"], format, source.origin));
+    QUANTLANE_TRY(read.scheme.input,
+                  read_input_scheme(group["input_activations"], format, source.origin));
     map->groups.push_back(std::move(read));
   }
   return map;
@@ -167,16 +254,10 @@ Result<std::unique_ptr<QuantizationMap>> read_config(const Json& config,
 
 Json write_config(const LinearScheme& scheme, std::span<const std::string> ignore) {
   const std::string_view format = format_name(layout_of(scheme));
-  const Scheme& w = scheme.weight;
   Json group;
   group.set("targets", Json::array().push("Linear"));
-  group.set("weights",
-            write_arguments(w.type, w.bits, w.granularity, w.group_size, w.symmetric, false));
-  group.set("input_activations",
-            scheme.input
-                ? write_arguments(scheme.input->type, scheme.input->bits, scheme.input->granularity,
-                                  0, true, scheme.input->dynamic)
-                : Json());
+  group.set("weights", write_weights(scheme.weight));
+  group.set("input_activations", scheme.input ? write_input(*scheme.input) : Json());
   group.set("output_activations", Json());
   Json ignored = Json::array();
   for (const std::string& name : ignore) ignored.push(name);

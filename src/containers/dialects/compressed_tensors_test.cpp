@@ -1,5 +1,4 @@
-// Reads what llm-compressor wrote (golden: the values that compressed-tensors decodes), writes the
-// same bytes back, and refuses damaged tensors by name.
+// The configuration and damaged tensors; values and bytes: dialect_fixture_test.cpp.
 #include "containers/dialects/compressed_tensors.h"
 
 #include <algorithm>
@@ -7,161 +6,86 @@
 #include <limits>
 #include <memory>
 
-#include "containers/container_test_files.h"
-#include "core/hash.h"
+#include "containers/dialects/dialect_test_files.h"
 
 namespace quantlane {
 namespace {
 
-constexpr const char* kFixtures[] = {"ct-fp8-dynamic-channel",    "ct-int8-w8a8-dynamic",
-                                     "ct-w4a16-sym-g128",         "ct-w4a16-awq-asym-g128",
-                                     "ct-w4a16-gptq-static-g128", "ct-w4a16-gptq-gidx-g128"};
-
-Json read_json(const fs::path& path) {
-  const auto text = read_text(path);
-  EXPECT_TRUE(text.has_value()) << path;
-  auto json = Json::parse(text.value_or("null"), path.string());
-  EXPECT_TRUE(json.has_value()) << path;
-  return json.value_or(Json());
+QuantizationSource source_of(const Json& config) {
+  static const test::NoTensors kEmpty;
+  return {
+      .config = config, .container = kEmpty, .origin = "config.json", .model_dtype = DType::kBF16};
 }
 
 std::unique_ptr<QuantizationMap> map_of(const Json& config) {
   EXPECT_TRUE(kCompressedTensors.recognises(config));
-  auto map = kCompressedTensors.read_config(config, "config.json");
+  auto map = kCompressedTensors.read_map(source_of(config));
   EXPECT_TRUE(map.has_value()) << map.error().message();
   return map ? std::move(*map) : nullptr;
 }
 
-std::string decoded_sha256(const QuantTensor& tensor) {
-  std::vector<float> values(static_cast<std::size_t>(tensor.rows * tensor.cols));
-  tensor.decode_rows(0, tensor.rows, values.data());
-  return sha256_hex(std::as_bytes(std::span(values)));
-}
-
-// The tensors of `module` as plan() and pack_rows() write them, `step` rows at a time, must be the
-// stored ones.
-void expect_same_bytes(const Container& container, std::string_view module,
-                       const LinearScheme& scheme, const QuantTensor& tensor, std::int64_t step) {
-  const auto plan = kCompressedTensors.plan(module, scheme, tensor.rows, tensor.cols);
-  std::vector<std::vector<std::byte>> parts(plan.size());
-  const auto groups = tensor.scheme.groups_per_row(tensor.cols);
-  for (std::int64_t r = 0; r < tensor.rows; r += step) {
-    QuantTensor slice;
-    slice.scheme = tensor.scheme;
-    slice.rows = std::min(step, tensor.rows - r);
-    slice.cols = tensor.cols;
-    slice.codes.assign(tensor.codes.begin() + r * tensor.cols,
-                       tensor.codes.begin() + (r + slice.rows) * tensor.cols);
-    slice.scales.assign(tensor.scales.begin() + r * groups,
-                        tensor.scales.begin() + (r + slice.rows) * groups);
-    kCompressedTensors.pack_rows(slice, r == 0, tensor.rows, parts);
-  }
-  for (std::size_t i = 0; i < plan.size(); ++i) {
-    const TensorInfo* stored = container.find(plan[i].name);
-    ASSERT_NE(stored, nullptr) << plan[i].name;
-    EXPECT_EQ(plan[i].type, stored->type) << plan[i].name;
-    EXPECT_EQ(plan[i].shape, stored->shape) << plan[i].name;
-    const auto bytes = container.bytes(*stored);
-    if (plan[i].name.ends_with("weight_shape") && tensor.rows == 8) {
-      const std::int64_t shape[2] = {tensor.rows, tensor.cols};
-      EXPECT_EQ(std::memcmp(parts[i].data(), shape, sizeof(shape)), 0);
-      continue;  // a slice in the committed file: its shape is that of the slice
-    }
-    ASSERT_EQ(parts[i].size(), bytes.size()) << plan[i].name;
-    EXPECT_EQ(std::memcmp(parts[i].data(), bytes.data(), bytes.size()), 0) << plan[i].name;
-  }
-}
-
-std::unique_ptr<Container> open_packed(const fs::path& packed) {
-  const fs::path file =
-      fs::temp_directory_path() / ("quantlane-packed-" + std::to_string(::getpid()));
-  EXPECT_TRUE(write_text(file, test::unpack(packed)).has_value());
-  auto container = open_container(file);
-  fs::remove(file);
-  EXPECT_TRUE(container.has_value()) << container.error().message();
-  return container ? std::move(*container) : nullptr;
-}
-
-class CompressedTensorsFixture : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Files, CompressedTensorsFixture, testing::ValuesIn(kFixtures),
-                         [](const auto& fixture) {
-                           std::string name = fixture.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
-
-TEST_P(CompressedTensorsFixture, CommittedRowsDecodeBitExactAndPackBack) {
-  const fs::path folder = test::committed("compressed_tensors");
-  const Json index = read_json(folder / "slices.json");
-  const Json entry = index[GetParam()];
-  const auto container = open_container(folder / "slices.safetensors");
-  ASSERT_TRUE(container.has_value()) << container.error().message();
-  const auto map = map_of(entry["quantization_config"]);
-  const auto scheme = map->scheme_of("model.layers.0.self_attn.k_proj");
-  ASSERT_TRUE(scheme.has_value());
-  EXPECT_FALSE(map->scheme_of("lm_head").has_value());
-  const auto tensor = kCompressedTensors.unpack(**container, GetParam(), *scheme,
-                                                entry["rows"].integer(), entry["cols"].integer());
-  ASSERT_TRUE(tensor.has_value()) << tensor.error().message();
-  EXPECT_EQ(decoded_sha256(*tensor), entry["sha256_f32"].string());
-  if (scheme->weight.symmetric) {
-    expect_same_bytes(**container, GetParam(), *scheme, *tensor, 3);
-    expect_same_bytes(**container, GetParam(), *scheme, *tensor, 8);
-  }
-}
-
-TEST_P(CompressedTensorsFixture, WholeFileDecodesBitExactAndPacksBack) {
-  const fs::path folder = test::shared_formats() / "hf-quantized" / GetParam();
-  if (!fs::exists(folder)) GTEST_SKIP() << "no fixtures in " << folder;
-  const auto container = open_packed(folder / "model.safetensors.xz");
-  ASSERT_NE(container, nullptr);
-  const auto map = map_of(read_json(folder / "config.json")["quantization_config"]);
-  std::int64_t checked = 0;
-  const Json goldens = read_json(folder / "golden.json");
-  for (const auto& [module, golden] : goldens["weights"].members()) {
-    const auto scheme = map->scheme_of(module);
-    ASSERT_TRUE(scheme.has_value()) << module;
-    const auto tensor =
-        kCompressedTensors.unpack(*container, module, *scheme, golden["shape"].items()[0].integer(),
-                                  golden["shape"].items()[1].integer());
-    ASSERT_TRUE(tensor.has_value()) << tensor.error().message();
-    EXPECT_EQ(decoded_sha256(*tensor), golden["sha256_f32"].string()) << module;
-    if (scheme->weight.symmetric) expect_same_bytes(*container, module, *scheme, *tensor, 100);
-    ++checked;
-  }
-  EXPECT_EQ(checked, 14);
-}
-
 // ---- configuration ---------------------------------------------------------------------------
 
-LinearScheme scheme_named(const char* spelling, bool rounds_inputs) {
-  LinearScheme scheme{.weight = Scheme::parse(spelling).value(), .input = std::nullopt};
-  if (rounds_inputs) scheme.input = ActivationScheme{.type = scheme.weight.type};
+// As the dialect completes it; `input` may be empty.
+LinearScheme scheme_named(const char* weight, std::string_view input = "") {
+  LinearScheme scheme{.weight = Scheme::parse(weight).value(), .input = std::nullopt};
+  if (!input.empty()) scheme.input = ActivationScheme::parse(input).value();
+  kCompressedTensors.writer->complete(scheme, DType::kBF16);
   return scheme;
 }
 
 TEST(CompressedTensors, ConfigurationReadsBackAsWritten) {
   const std::vector<std::string> ignore = {"lm_head", "re:.*gate$"};
-  for (const auto& [spelling, rounds, format] :
-       {std::tuple{"fp8_e4m3_channel", true, "float-quantized"},
-        std::tuple{"fp8_e4m3_tensor", true, "float-quantized"},
-        std::tuple{"int8_channel_sym", true, "int-quantized"},
-        std::tuple{"int4_g128_sym", false, "pack-quantized"},
-        std::tuple{"int4_g32_sym", false, "pack-quantized"},
-        std::tuple{"int8_g128_sym", false, "pack-quantized"},
-        std::tuple{"int4_channel_sym", false, "pack-quantized"}}) {
-    const LinearScheme scheme = scheme_named(spelling, rounds);
-    const Json config = kCompressedTensors.write_config(scheme, ignore);
+  const struct {
+    const char* weight;
+    const char* input;
+    const char* format;
+  } kSchemes[] = {{"fp8_e4m3_channel", "fp8_e4m3_token", "float-quantized"},
+                  {"fp8_e4m3_tensor", "fp8_e4m3_token", "float-quantized"},
+                  {"fp8_e4m3_tensor", "fp8_e4m3_tensor", "float-quantized"},
+                  {"fp8_e4m3_b128x128", "fp8_e4m3_g128", "float-quantized"},
+                  {"fp8_e4m3_channel", "", "float-quantized"},
+                  {"int8_channel_sym", "int8_token", "int-quantized"},
+                  {"int8_channel_sym", "int8_tensor", "int-quantized"},
+                  {"int4_g128_sym", "", "pack-quantized"},
+                  {"int4_g128_asym", "", "pack-quantized"},
+                  {"int3_g32_sym", "", "pack-quantized"},
+                  {"int8_g128_sym", "", "pack-quantized"},
+                  {"int4_channel_sym", "", "pack-quantized"},
+                  {"nvfp4", "", "nvfp4-pack-quantized"},
+                  {"nvfp4", "nvfp4", "nvfp4-pack-quantized"},
+                  {"mxfp4", "", "mxfp4-pack-quantized"},
+                  {"mxfp4", "mxfp4", "mxfp4-pack-quantized"},
+                  {"mxfp8", "mxfp8", "mxfp8-quantized"}};
+  for (const auto& [weight, input, format] : kSchemes) {
+    const LinearScheme scheme = scheme_named(weight, input);
+    EXPECT_EQ(kCompressedTensors.writer->cannot_hold(scheme, 256, 256), std::nullopt) << weight;
+    const Json config = kCompressedTensors.writer->write_config(scheme, ignore);
     EXPECT_EQ(config["format"].string(), format);
     const auto parsed = Json::parse(config.dump(2), "config.json");
     ASSERT_TRUE(parsed.has_value());
     const auto map = map_of(*parsed);
     ASSERT_NE(map, nullptr);
-    EXPECT_EQ(map->scheme_of("model.layers.3.mlp.up_proj"), scheme) << spelling;
+    EXPECT_EQ(map->scheme_of("model.layers.3.mlp.up_proj"), scheme) << weight << " " << input;
     EXPECT_EQ(map->scheme_of("lm_head"), std::nullopt);
     EXPECT_EQ(map->scheme_of("model.layers.3.mlp.gate"), std::nullopt);
     EXPECT_EQ(map->scheme_of("model.layers.3.mlp.gate_proj"), scheme);
   }
+}
+
+// The closest target decides, not the first group.
+TEST(CompressedTensors, NamedTargetsGoBeforeExpressionsAndClasses) {
+  const auto config = Json::parse(R"({"quant_method": "compressed-tensors", "config_groups": {
+      "group_0": {"targets": ["Linear"], "weights": {"num_bits": 4, "group_size": 128}},
+      "group_1": {"targets": ["re:.*down_proj"], "weights": {"num_bits": 8, "group_size": 128}},
+      "group_2": {"targets": ["a.down_proj"], "weights": {"num_bits": 2, "group_size": 128}}}})",
+                                  "config.json");
+  ASSERT_TRUE(config.has_value());
+  const auto map = map_of(*config);
+  ASSERT_NE(map, nullptr);
+  EXPECT_EQ(map->scheme_of("a.up_proj")->weight.bits, 4);
+  EXPECT_EQ(map->scheme_of("b.down_proj")->weight.bits, 8);
+  EXPECT_EQ(map->scheme_of("a.down_proj")->weight.bits, 2);
 }
 
 TEST(CompressedTensors, GroupsMatchByClassNameAndExpression) {
@@ -198,7 +122,7 @@ TEST(CompressedTensors, WhatItCannotReadIsNamed) {
                              weights + R"(, "input_activations": )" + input + "}}}";
     const auto json = Json::parse(text, "config.json");
     EXPECT_TRUE(json.has_value()) << text;
-    const auto map = kCompressedTensors.read_config(*json, "config.json");
+    const auto map = kCompressedTensors.read_map(source_of(*json));
     EXPECT_FALSE(map.has_value()) << text;
     return map ? std::string() : map.error().message();
   };
@@ -209,84 +133,117 @@ TEST(CompressedTensors, WhatItCannotReadIsNamed) {
             std::string::npos);
   EXPECT_NE(error_of(R"({"num_bits": 8, "strategy": "block"})", "null").find("strategy"),
             std::string::npos);
+  EXPECT_NE(error_of(R"({"num_bits": 8, "strategy": "attn_head"})", "null").find("strategy"),
+            std::string::npos);
+  for (const char* block : {"null", "[128]", "[0, 128]", "[128, -1]", "\"128y128\"", "\"x\""}) {
+    const std::string weights =
+        R"({"num_bits": 8, "type": "float", "strategy": "block", "block_structure": )";
+    EXPECT_NE(error_of(weights + block + "}", "null").find("block_structure"), std::string::npos);
+  }
+  EXPECT_NE(
+      error_of(R"({"num_bits": 4, "type": "float", "symmetric": false, "group_size": 16})", "null")
+          .find("symmetric"),
+      std::string::npos);
+  EXPECT_NE(error_of(R"({"num_bits": 4, "type": "float", "group_size": 15})", "null")
+                .find("even group_size"),
+            std::string::npos);
   EXPECT_NE(error_of(R"({"num_bits": 8, "strategy": "token"})", "null").find("strategy"),
             std::string::npos);
   EXPECT_NE(error_of(R"({"num_bits": 4, "group_size": 9999999999})", "null").find("group_size"),
             std::string::npos);
-  EXPECT_NE(error_of(good, R"({"num_bits": 8, "strategy": "tensor", "dynamic": false})")
-                .find("input_activations"),
-            std::string::npos);
+  for (const char* input :
+       {R"({"num_bits": 8, "strategy": "tensor", "dynamic": true})",
+        R"({"num_bits": 8, "strategy": "token", "dynamic": false})",
+        R"({"num_bits": 8, "strategy": "tensor", "dynamic": false, "symmetric": false})",
+        R"({"num_bits": 4, "strategy": "token", "dynamic": true})",
+        R"({"num_bits": 8, "type": "int", "group_size": 128, "dynamic": true})",
+        R"({"num_bits": 8, "type": "float", "group_size": 128, "dynamic": false})"}) {
+    EXPECT_NE(error_of(good, input).find("input_activations"), std::string::npos) << input;
+  }
   const auto bad_expression = Json::parse(
       R"({"quant_method": "compressed-tensors", "ignore": ["re:("], "config_groups": {"g": {}}})",
       "config.json");
-  EXPECT_FALSE(kCompressedTensors.read_config(*bad_expression, "config.json").has_value());
+  EXPECT_FALSE(kCompressedTensors.read_map(source_of(*bad_expression)).has_value());
   const auto no_groups = Json::parse(R"({"quant_method": "compressed-tensors"})", "config.json");
-  EXPECT_FALSE(kCompressedTensors.read_config(*no_groups, "config.json").has_value());
+  EXPECT_FALSE(kCompressedTensors.read_map(source_of(*no_groups)).has_value());
   const auto other = Json::parse(R"({"quant_method": "gptq"})", "config.json");
   EXPECT_FALSE(kCompressedTensors.recognises(*other));
   EXPECT_FALSE(kCompressedTensors.recognises(Json()));
 }
 
 TEST(CompressedTensors, SaysWhatItCannotHold) {
-  const auto reason = [](const char* spelling, std::int64_t cols) {
-    return kCompressedTensors.cannot_hold(scheme_named(spelling, false), 8, cols);
+  const auto reason = [](const char* weight, std::int64_t cols, std::string_view input = "") {
+    return kCompressedTensors.writer->cannot_hold(scheme_named(weight, input), 8, cols);
   };
   EXPECT_EQ(reason("int4_g128_sym", 256), std::nullopt);
+  EXPECT_EQ(reason("int4_g128_asym", 256), std::nullopt);
   EXPECT_NE(reason("int4_g128_sym", 192), std::nullopt);
   EXPECT_NE(reason("int4_channel_sym", 20), std::nullopt);
+  EXPECT_NE(reason("int3_channel_sym", 48), std::nullopt);
   EXPECT_EQ(reason("int8_channel_sym", 20), std::nullopt);
-  EXPECT_EQ(kCompressedTensors.cannot_hold(scheme_named("fp8_e4m3_channel", true), 8, 7),
-            std::nullopt);
-  EXPECT_NE(reason("int4_g128_asym", 256), std::nullopt);
+  EXPECT_NE(reason("int8_channel_asym", 20, "int8_token"), std::nullopt);
+  EXPECT_EQ(reason("fp8_e4m3_channel", 7, "fp8_e4m3_token"), std::nullopt);
+  EXPECT_EQ(reason("fp8_e4m3_b128x128", 7, "fp8_e4m3_g128"), std::nullopt);
+  EXPECT_NE(reason("fp8_e4m3_g128", 128), std::nullopt);
+  EXPECT_NE(reason("nvfp4", 24), std::nullopt);
+  EXPECT_NE(reason("fp4_e2m1_g32", 32), std::nullopt);
+  EXPECT_NE(reason("nf4_g64", 64), std::nullopt);
+}
+
+// Files of writers before 2026-06 leave the upper bits of each word empty.
+TEST(CompressedTensors, PaddedWordsOfOddWidthsAreRead) {
+  const fs::path file =
+      fs::temp_directory_path() / ("quantlane-padded-" + std::to_string(::getpid()));
+  // Row 0: codes -4 .. 3 and so on, in words of ten codes.
+  std::string words;
+  for (const std::uint32_t word : {0x08FAC688U, 0x3EB1A23EU & 0x3FFFFFFFU, 0x0U, 0x0U}) {
+    words += test::raw(word);
+  }
+  const auto container =
+      test::container_of({{"m.weight_packed", DType::kI32, {1, 4}, words},
+                          {"m.weight_scale", DType::kF32, {1, 1}, test::raw(2.0F)}},
+                         file);
+  fs::remove(file);
+  const auto linear =
+      kCompressedTensors.unpack(*container, "m", scheme_named("int3_g32_sym"), 1, 32);
+  ASSERT_TRUE(linear.has_value()) << linear.error().message();
+  std::vector<float> row(32);
+  linear->weight.decode_rows(0, 1, row.data());
+  for (std::size_t c = 0; c < 10; ++c) EXPECT_EQ(row[c], 2.0F * (static_cast<float>(c % 8) - 4));
+  EXPECT_EQ(row[31], -8);
 }
 
 // ---- damage ----------------------------------------------------------------------------------
 
-struct Stored {
-  std::string name;
-  DType dtype;
-  std::vector<std::int64_t> shape;
-  std::string bytes;
-};
-
-std::string repeated(const std::string& item, std::size_t count) {
-  std::string text;
-  while (count-- > 0) text += item;
-  return text;
-}
-
 class DamagedLinear : public test::FolderTest {
  protected:
   // A Linear "m" [8, 64] of int4 in groups of 32 with the inputs' order.
-  std::vector<Stored> tensors_ = {
-      {"m.weight_packed", DType::kI32, {8, 8}, repeated("\x21\x43\x65\x07", 64)},
-      {"m.weight_scale", DType::kF32, {8, 2}, repeated(test::raw(0.5F), 16)},
-      {"m.weight_zero_point", DType::kI32, {1, 2}, repeated(test::raw(0x33333333), 2)},
+  std::vector<test::StoredTensor> tensors_ = {
+      {"m.weight_packed", DType::kI32, {8, 8}, test::repeated("\x21\x43\x65\x07", 64)},
+      {"m.weight_scale", DType::kF32, {8, 2}, test::repeated(test::raw(0.5F), 16)},
+      {"m.weight_zero_point", DType::kI32, {1, 2}, test::repeated(test::raw(0x33333333), 2)},
       {"m.weight_g_idx",
        DType::kI32,
        {64},
-       repeated(test::raw(0), 32) + repeated(test::raw(1), 32)}};
-  LinearScheme scheme_ = scheme_named("int4_g32_asym", false);
+       test::repeated(test::raw(0), 32) + test::repeated(test::raw(1), 32)}};
+  LinearScheme scheme_ = scheme_named("int4_g32_asym");
 
-  Stored& stored(const std::string& suffix) {
-    for (Stored& tensor : tensors_) {
+  test::StoredTensor& stored(const std::string& suffix) {
+    for (test::StoredTensor& tensor : tensors_) {
       if (tensor.name.ends_with(suffix)) return tensor;
     }
     ADD_FAILURE() << suffix;
     return tensors_[0];
   }
-  Result<QuantTensor> unpack(std::int64_t rows = 8, std::int64_t cols = 64) const {
-    std::vector<PlannedTensor> plan;
-    for (const Stored& tensor : tensors_)
-      plan.push_back({.name = tensor.name, .type = {.plain = tensor.dtype}, .shape = tensor.shape});
-    const auto writer = create_safetensors(folder_ / "m.safetensors", plan, {});
-    EXPECT_TRUE(writer.has_value());
-    for (std::size_t i = 0; i < tensors_.size(); ++i)
-      EXPECT_TRUE((*writer)->write(i, test::bytes_of(tensors_[i].bytes)).has_value());
-    EXPECT_TRUE((*writer)->commit().has_value());
-    const auto container = open_container(folder_ / "m.safetensors");
-    EXPECT_TRUE(container.has_value());
-    return kCompressedTensors.unpack(**container, "m", scheme_, rows, cols);
+  Result<StoredLinear> unpack(std::int64_t rows = 8, std::int64_t cols = 64) const {
+    const auto container = test::container_of(tensors_, folder_ / "m.safetensors");
+    const auto linear = kCompressedTensors.unpack(*container, "m", scheme_, rows, cols);
+    EXPECT_EQ(linear.has_value() || !linear.error().message().empty(), true);
+    const auto verified = kCompressedTensors.verify(*container, "m", scheme_, rows, cols);
+    if (!verified) {
+      EXPECT_EQ(verified.error().message(), linear.error().message());
+    }
+    return linear;
   }
   void expect_refused(const std::string& tensor, const std::string& found, std::int64_t rows = 8,
                       std::int64_t cols = 64) const {
@@ -299,10 +256,10 @@ class DamagedLinear : public test::FolderTest {
 };
 
 TEST_F(DamagedLinear, UndamagedDecodes) {
-  const auto tensor = unpack();
-  ASSERT_TRUE(tensor.has_value()) << tensor.error().message();
+  const auto linear = unpack();
+  ASSERT_TRUE(linear.has_value()) << linear.error().message();
   std::vector<float> row(64);
-  tensor->decode_rows(7, 1, row.data());
+  linear->weight.decode_rows(7, 1, row.data());
   for (std::size_t c = 0; c < 64; ++c) {
     const int code = c % 8 == 7 ? 0 : static_cast<int>(c % 8) + 1;
     EXPECT_EQ(row[c], 0.5F * static_cast<float>(code - 3)) << c;
@@ -349,6 +306,79 @@ TEST_F(DamagedLinear, GroupIndexOutOfRange) {
 TEST_F(DamagedLinear, GroupIndexOfAnotherWidth) {
   stored("g_idx").shape = {32, 2};
   expect_refused("m.weight_g_idx", "[32, 2]");
+}
+
+// A Linear "m" [4, 32] of NVFP4 with rounded inputs.
+class DamagedNvfp4 : public test::FolderTest {
+ protected:
+  std::vector<test::StoredTensor> tensors_ = {
+      {"m.weight_packed", DType::kU8, {4, 16}, std::string(64, '\x21')},
+      {"m.weight_scale", DType::kF8E4M3, {4, 2}, std::string(8, '\x38')},
+      {"m.weight_global_scale", DType::kF32, {1}, test::raw(4.0F)},
+      {"m.input_global_scale", DType::kF32, {1}, test::raw(8.0F)}};
+  Result<StoredLinear> unpack() const {
+    const auto container = test::container_of(tensors_, folder_ / "m.safetensors");
+    return kCompressedTensors.unpack(*container, "m", scheme_named("nvfp4", "nvfp4"), 4, 32);
+  }
+  void expect_refused(const std::string& tensor, const std::string& found) const {
+    const auto result = unpack();
+    ASSERT_FALSE(result.has_value());
+    EXPECT_EQ(result.error().tensor, tensor) << result.error().message();
+    EXPECT_NE(result.error().message().find(found), std::string::npos) << result.error().message();
+  }
+};
+
+TEST_F(DamagedNvfp4, UndamagedDecodes) {
+  const auto linear = unpack();
+  ASSERT_TRUE(linear.has_value()) << linear.error().message();
+  EXPECT_EQ(linear->input->tensor_divisor, 8);
+  std::vector<float> row(32);
+  linear->weight.decode_rows(3, 1, row.data());
+  for (std::size_t c = 0; c < 32; ++c) EXPECT_EQ(row[c], c % 2 == 0 ? 0.125F : 0.25F);
+}
+TEST_F(DamagedNvfp4, EachTensorMissing) {
+  for (const char* suffix :
+       {"weight_packed", "weight_scale", "weight_global_scale", "input_global_scale"}) {
+    const auto all = tensors_;
+    std::erase_if(tensors_, [&](const auto& tensor) { return tensor.name.ends_with(suffix); });
+    expect_refused(std::string("m.") + suffix, "ignore");
+    tensors_ = all;
+  }
+}
+TEST_F(DamagedNvfp4, EachTensorOfAnotherTypeOrShape) {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    const auto all = tensors_;
+    tensors_[i].shape.push_back(3);
+    tensors_[i].bytes = test::repeated(tensors_[i].bytes, 3);
+    expect_refused(all[i].name, ", 3]");
+    tensors_ = all;
+    tensors_[i].dtype = i < 2 ? DType::kI8 : DType::kI32;
+    expect_refused(all[i].name, i < 2 ? "i8" : "i32");
+    tensors_ = all;
+  }
+}
+TEST_F(DamagedNvfp4, ScalesThatAreNoScales) {
+  tensors_[1].bytes[5] = '\x7F';
+  expect_refused("m.weight_scale", "scale 5 is not finite");
+  tensors_[1].bytes[5] = '\x38';
+  for (const float bad : {0.0F, -1.0F, std::numeric_limits<float>::infinity()}) {
+    tensors_[2].bytes = test::raw(bad);
+    expect_refused("m.weight_global_scale", "");
+    tensors_[2].bytes = test::raw(1.0F);
+    tensors_[3].bytes = test::raw(bad);
+    expect_refused("m.input_global_scale", "");
+    tensors_[3].bytes = test::raw(1.0F);
+  }
+}
+
+TEST_F(DamagedNvfp4, ExponentsThatAreNoNumbers) {
+  const auto container =
+      test::container_of({{"m.weight_packed", DType::kU8, {1, 16}, std::string(16, '\x21')},
+                          {"m.weight_scale", DType::kU8, {1, 1}, "\xFF"}},
+                         folder_ / "mx.safetensors");
+  const auto linear = kCompressedTensors.unpack(*container, "m", scheme_named("mxfp4"), 1, 32);
+  ASSERT_FALSE(linear.has_value());
+  EXPECT_NE(linear.error().message().find("scale 0 is not finite"), std::string::npos);
 }
 
 }  // namespace

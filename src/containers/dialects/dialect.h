@@ -15,11 +15,18 @@
 
 namespace quantlane {
 
-// How one Linear is (to be) stored.
+// How one Linear is (to be) stored. A static scale of the inputs is stored with the Linear: in a
+// scheme that was read from a configuration it is 0.
 struct LinearScheme {
   Scheme weight;
   std::optional<ActivationScheme> input;  // absent = activations stay as they are
   bool operator==(const LinearScheme&) const = default;
+};
+
+// One Linear as read, with the static scales of its inputs.
+struct StoredLinear {
+  QuantTensor weight;
+  std::optional<ActivationScheme> input;
 };
 
 // Which Linears of a checkpoint are quantized and how, read from config.json's quantization_config.
@@ -30,27 +37,57 @@ class QuantizationMap {
   [[nodiscard]] virtual std::optional<LinearScheme> scheme_of(std::string_view module) const = 0;
 };
 
+// What a map is read from.
+struct QuantizationSource {
+  const Json& config;          // quantization_config
+  const Container& container;  // outlives the map; some dialects say by tensors what is quantized
+  std::string origin;          // the file of `config`, for messages
+  DType model_dtype;           // config.json's dtype: what engines compute in
+};
+
+// How the bytes of a slice of rows enter a stored tensor: after those of the rows before (kRows),
+// beside them along the second dimension (kColumns), or not at all: the tensor belongs to the whole
+// Linear (kWhole).
+enum class SliceAxis : std::uint8_t { kRows, kColumns, kWhole };
+
+struct PlannedPart {
+  PlannedTensor tensor;
+  SliceAxis axis = SliceAxis::kRows;
+};
+
+// The writing half of a dialect.
+struct DialectWriter {
+  // Sets what the dialect fixes beyond the spelling of the scheme: types of scales, roundings of
+  // its engines for a model of `model_dtype`.
+  void (*complete)(LinearScheme& scheme, DType model_dtype);
+  // nullopt when the dialect can hold the scheme, else why not.
+  std::optional<std::string> (*cannot_hold)(const LinearScheme& scheme, std::int64_t rows,
+                                            std::int64_t cols);
+  // Slices begin at multiples of this many rows.
+  std::int64_t (*row_multiple)(const LinearScheme& scheme);
+  // The tensors that `module` becomes.
+  std::vector<PlannedPart> (*plan)(std::string_view module, const LinearScheme& scheme,
+                                   std::int64_t rows, std::int64_t cols);
+  // The bytes of each planned tensor as if `slice` were the whole matrix; only weight shapes that
+  // are stored say `total_rows`.
+  std::vector<std::vector<std::byte>> (*pack)(const LinearScheme& scheme, const QuantTensor& slice,
+                                              std::int64_t total_rows);
+  // quantization_config for a checkpoint where every Linear but those in `ignore` has `scheme`.
+  Json (*write_config)(const LinearScheme& scheme, std::span<const std::string> ignore);
+};
+
 struct Dialect {
   std::string_view name;  // "compressed-tensors"
   // Does `quantization_config` (or the absence of one: null) say this dialect?
   bool (*recognises)(const Json& quantization_config);
-  Result<std::unique_ptr<QuantizationMap>> (*read_config)(const Json& quantization_config,
-                                                          const std::string& origin);
-  // Reads the tensors of `module` into logical form. Checks dtypes and shapes against [rows, cols].
-  Result<QuantTensor> (*unpack)(const Container& container, std::string_view module,
-                                const LinearScheme& scheme, std::int64_t rows, std::int64_t cols);
-  // nullopt when the dialect can hold the scheme, else why not.
-  std::optional<std::string> (*cannot_hold)(const LinearScheme& scheme, std::int64_t rows,
-                                            std::int64_t cols);
-  // The tensors that `module` becomes, in the order in which pack_rows fills them.
-  std::vector<PlannedTensor> (*plan)(std::string_view module, const LinearScheme& scheme,
-                                     std::int64_t rows, std::int64_t cols);
-  // Appends the bytes of a slice of rows to `parts` (one buffer per planned tensor). Parts that do
-  // not depend on rows are appended by the slice that `first_slice` marks.
-  void (*pack_rows)(const QuantTensor& slice, bool first_slice, std::int64_t total_rows,
-                    std::vector<std::vector<std::byte>>& parts);
-  // quantization_config for a checkpoint where every Linear but those in `ignore` has `scheme`.
-  Json (*write_config)(const LinearScheme& scheme, std::span<const std::string> ignore);
+  Result<std::unique_ptr<QuantizationMap>> (*read_map)(const QuantizationSource& source);
+  // Are the tensors of `module` there, with types and shapes that fit [rows, cols]?
+  Result<void> (*verify)(const Container& container, std::string_view module,
+                         const LinearScheme& scheme, std::int64_t rows, std::int64_t cols);
+  // Reads them into logical form; makes the checks of verify() and those of values.
+  Result<StoredLinear> (*unpack)(const Container& container, std::string_view module,
+                                 const LinearScheme& scheme, std::int64_t rows, std::int64_t cols);
+  const DialectWriter* writer;  // nullptr: read only
 };
 
 std::span<const Dialect* const> dialects();

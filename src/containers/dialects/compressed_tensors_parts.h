@@ -1,4 +1,4 @@
-// The quantization_config of compressed-tensors: which Linears are quantized and how.
+// What the files of compressed-tensors share: its configuration and its layouts.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -12,14 +12,15 @@ namespace quantlane::compressed_tensors {
 
 constexpr std::string_view kName = "compressed-tensors";
 
-enum class Layout : std::uint8_t { kFloat, kInt, kPacked };
-// Which of the three tensor layouts a scheme takes: 8-bit weights with rounded activations are
-// stored one byte each, everything weight-only is packed.
+enum class Layout : std::uint8_t { kFloat, kInt, kPacked, kNvfp4, kMxfp4, kMxfp8 };
+// The layout that writers give a scheme: 8-bit integers with rounded activations are stored one
+// byte each, weight-only integers are packed.
 Layout layout_of(const LinearScheme& scheme);
 
 // The members of the Dialect row with these names.
 bool recognises(const Json& config);
-Result<std::unique_ptr<QuantizationMap>> read_config(const Json& config, const std::string& origin);
+Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source);
 Json write_config(const LinearScheme& scheme, std::span<const std::string> ignore);
+extern const DialectWriter kWriter;
 
 }  // namespace quantlane::compressed_tensors

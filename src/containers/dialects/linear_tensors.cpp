@@ -1,0 +1,106 @@
+#include "containers/dialects/linear_tensors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "containers/tensor_size.h"
+#include "core/check.h"
+
+namespace quantlane {
+namespace {
+
+std::vector<std::int64_t> without_ones(const std::vector<std::int64_t>& shape) {
+  std::vector<std::int64_t> rest;
+  std::ranges::copy_if(shape, std::back_inserter(rest), [](std::int64_t n) { return n != 1; });
+  return rest;
+}
+
+}  // namespace
+
+LinearTensors::LinearTensors(const Container& container, std::string_view module,
+                             std::string_view dialect)
+    : container_(container), module_(module), dialect_(dialect) {}
+
+std::string LinearTensors::attempt() const {
+  return "reading a weight of " + std::string(dialect_);
+}
+
+Error LinearTensors::wrong(const TensorInfo& tensor) const {
+  return corrupt(attempt()).in(container_.files()[tensor.shard]).of(tensor.name).at(tensor.offset);
+}
+
+Error LinearTensors::wrong_module() const {
+  return corrupt(attempt()).in(container_.files()[0]).of(module_);
+}
+
+const TensorInfo* LinearTensors::find(std::string_view suffix) const {
+  return container_.find(module_ + "." + std::string(suffix));
+}
+
+Result<const TensorInfo*> LinearTensors::require(std::string_view suffix,
+                                                 std::initializer_list<DType> types,
+                                                 const std::vector<std::int64_t>& shape) const {
+  const TensorInfo* tensor = find(suffix);
+  if (tensor == nullptr) {
+    return fail(not_found(attempt())
+                    .in(container_.files()[0])
+                    .of(module_ + "." + std::string(suffix))
+                    .expects("the tensor that the quantization configuration announces")
+                    .advise("check the \"ignore\" list of config.json"));
+  }
+  const bool type_fits =
+      tensor->type.block == nullptr && std::ranges::find(types, tensor->type.plain) != types.end();
+  if (!type_fits || without_ones(tensor->shape) != without_ones(shape)) {
+    std::string names;
+    for (const DType type : types)
+      names += (names.empty() ? "" : " or ") + std::string(dtype_row(type).name);
+    return fail(wrong(*tensor)
+                    .expects(names + " " + shape_text(shape))
+                    .got(std::string(tensor->type.name()) + " " + shape_text(tensor->shape)));
+  }
+  return tensor;
+}
+
+Result<std::vector<float>> LinearTensors::finite_values(const TensorInfo& tensor) const {
+  std::vector<float> values(static_cast<std::size_t>(tensor.element_count()));
+  decode_plain(tensor.type.plain, bytes(tensor).data(), tensor.element_count(), values.data());
+  const auto bad = std::ranges::find_if_not(values, [](float v) { return std::isfinite(v); });
+  if (bad != values.end()) {
+    return fail(wrong(tensor)
+                    .expects("finite scales")
+                    .got("scale " + std::to_string(bad - values.begin()) + " is not finite"));
+  }
+  return values;
+}
+
+Result<float> LinearTensors::positive_scalar(const TensorInfo& tensor) const {
+  QUANTLANE_TRY(const std::vector<float> values, finite_values(tensor));
+  if (values.size() != 1 || !(values[0] > 0)) {
+    return fail(wrong(tensor)
+                    .expects("one positive scale")
+                    .got(values.size() == 1 ? std::to_string(values[0])
+                                            : std::to_string(values.size()) + " values"));
+  }
+  return values[0];
+}
+
+Result<std::vector<std::int32_t>> LinearTensors::group_order(const TensorInfo& tensor,
+                                                             std::int64_t groups,
+                                                             std::int64_t group_size) const {
+  std::vector<std::int32_t> order(static_cast<std::size_t>(tensor.element_count()));
+  if (!order.empty()) std::memcpy(order.data(), bytes(tensor).data(), order.size() * 4);
+  bool plain = true;
+  for (std::size_t c = 0; c < order.size(); ++c) {
+    if (order[c] < 0 || order[c] >= groups) {
+      return fail(wrong(tensor)
+                      .expects("group indices below " + std::to_string(groups))
+                      .got(std::to_string(order[c])));
+    }
+    plain = plain && order[c] == static_cast<std::int64_t>(c) / group_size;
+  }
+  if (plain) order.clear();
+  return order;
+}
+
+}  // namespace quantlane

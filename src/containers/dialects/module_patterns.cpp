@@ -1,0 +1,73 @@
+#include "containers/dialects/module_patterns.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/check.h"
+
+namespace quantlane {
+namespace {
+
+// Python's fnmatch: * and ? stand for any characters, [seq] and [!seq] for one of a set.
+std::string expression_of(std::string_view glob) {
+  std::string text = "(?s:";
+  for (std::size_t i = 0; i < glob.size(); ++i) {
+    const char c = glob[i];
+    // A set may begin with "]".
+    const std::size_t close = c == '[' ? glob.find(']', i + 2) : std::string_view::npos;
+    if (c == '*') {
+      text += ".*";
+    } else if (c == '?') {
+      text += '.';
+    } else if (close != std::string_view::npos) {
+      std::string set(glob.substr(i + 1, close - i - 1));
+      if (set.starts_with('!')) set[0] = '^';
+      text += '[';
+      for (const char member : set) text += (member == '\\' ? "\\" : "") + std::string(1, member);
+      text += ']';
+      i = close;
+    } else {
+      if (std::string_view("\\^$.|()[]{}+").find(c) != std::string_view::npos) text += '\\';
+      text += c;
+    }
+  }
+  return text + ")\\z";
+}
+
+}  // namespace
+
+Result<ModulePatterns> ModulePatterns::read(const Json& list, PatternStyle style) {
+  ModulePatterns patterns;
+  patterns.style_ = style;
+  for (const Json& item : list.items()) {
+    Entry entry{.text = std::string(item.string()), .regex = std::nullopt};
+    if (style == PatternStyle::kTargets && entry.text.starts_with("re:")) {
+      QUANTLANE_TRY(entry.regex, Regex::compile(std::string_view(entry.text).substr(3)));
+    } else if (style == PatternStyle::kGlobs) {
+      QUANTLANE_TRY(entry.regex, Regex::compile(expression_of(entry.text)));
+    }
+    patterns.entries_.push_back(std::move(entry));
+  }
+  return patterns;
+}
+
+PatternMatch ModulePatterns::match(std::string_view module) const {
+  PatternMatch closest = PatternMatch::kNone;
+  for (const Entry& entry : entries_) {
+    PatternMatch match = PatternMatch::kNone;
+    if (entry.regex) {
+      if (entry.regex->matches_start(module)) match = PatternMatch::kExpression;
+    } else if (style_ == PatternStyle::kSubstrings) {
+      if (!entry.text.empty() && module.find(entry.text) != std::string_view::npos)
+        match = PatternMatch::kPath;
+    } else if (entry.text == module) {
+      match = PatternMatch::kPath;
+    } else if (entry.text == "Linear") {
+      match = PatternMatch::kClass;
+    }
+    closest = std::min(closest, match);
+  }
+  return closest;
+}
+
+}  // namespace quantlane

@@ -1,0 +1,43 @@
+// Lists of modules in quantization configurations: which Linears are (not) quantized.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/json.h"
+#include "core/regex.h"
+
+namespace quantlane {
+
+// How the entries of a list are meant. kTargets: an exact module path, a class name ("Linear"), or
+// "re:" and a regular expression anchored at the start (compressed-tensors, Quark). kSubstrings:
+// any part of the path (AutoAWQ as vLLM reads it). kGlobs: shell patterns of the whole path
+// (ModelOpt).
+enum class PatternStyle : std::uint8_t { kTargets, kSubstrings, kGlobs };
+
+// What of a list matches a module, the closest first.
+enum class PatternMatch : std::uint8_t { kPath, kExpression, kClass, kNone };
+
+class ModulePatterns {
+ public:
+  ModulePatterns() = default;
+  // `list`: an array of strings; anything else is an empty list. kCorrupt for an expression that
+  // does not compile.
+  static Result<ModulePatterns> read(const Json& list, PatternStyle style);
+  [[nodiscard]] PatternMatch match(std::string_view module) const;
+  [[nodiscard]] bool matches(std::string_view module) const {
+    return match(module) != PatternMatch::kNone;
+  }
+
+ private:
+  struct Entry {
+    std::string text;
+    std::optional<Regex> regex;
+  };
+  PatternStyle style_ = PatternStyle::kTargets;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace quantlane

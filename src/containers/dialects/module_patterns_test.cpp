@@ -1,0 +1,53 @@
+#include "containers/dialects/module_patterns.h"
+
+#include <gtest/gtest.h>
+
+namespace quantlane {
+namespace {
+
+ModulePatterns patterns(const char* list, PatternStyle style) {
+  return ModulePatterns::read(Json::parse(list, "test").value(), style).value();
+}
+
+TEST(ModulePatterns, TargetsMatchPathsExpressionsAndClasses) {
+  const auto list = patterns(R"(["model.a", "re:.*gate$", "Linear"])", PatternStyle::kTargets);
+  EXPECT_EQ(list.match("model.a"), PatternMatch::kPath);
+  EXPECT_EQ(list.match("x.gate"), PatternMatch::kExpression);
+  EXPECT_EQ(list.match("x.gate_proj"), PatternMatch::kClass);
+  const auto without = patterns(R"(["model.a", "re:layers\\.1\\."])", PatternStyle::kTargets);
+  EXPECT_FALSE(without.matches("model.a.b"));
+  EXPECT_FALSE(without.matches("model.layers.1.q"));  // anchored at the start
+  EXPECT_TRUE(without.matches("layers.1.q"));
+}
+
+TEST(ModulePatterns, SubstringsMatchAnywhere) {
+  const auto list = patterns(R"(["visual", ""])", PatternStyle::kSubstrings);
+  EXPECT_TRUE(list.matches("model.visual.q"));
+  EXPECT_FALSE(list.matches("model.q"));
+  EXPECT_FALSE(patterns("null", PatternStyle::kSubstrings).matches("model.q"));
+}
+
+// Python's fnmatch gives these.
+TEST(ModulePatterns, GlobsMatchTheWholePath) {
+  const auto list = patterns(
+      R"(["lm_head", "model.layers.0*", "*.mlp.gate", "a?c", "b[0-9]", "c[!0]", "d[", "e.f", "g[]]"])",
+      PatternStyle::kGlobs);
+  for (const char* match : {"lm_head", "model.layers.0", "model.layers.0.q", "x.y.mlp.gate", "abc",
+                            "b7", "c1", "d[", "e.f", "g]"}) {
+    EXPECT_TRUE(list.matches(match)) << match;
+  }
+  for (const char* none : {"lm_head.x", "x.lm_head", "model.layers.1", "mlp.gate",
+                           "x.mlp.gate_proj", "ac", "b", "bx", "c0", "d", "exf", "lm_head\n"}) {
+    EXPECT_FALSE(list.matches(none)) << none;
+  }
+}
+
+TEST(ModulePatterns, BadExpressionsAreErrors) {
+  EXPECT_FALSE(
+      ModulePatterns::read(Json::parse(R"(["re:("])", "test").value(), PatternStyle::kTargets));
+  EXPECT_FALSE(
+      ModulePatterns::read(Json::parse(R"(["[z-a]"])", "test").value(), PatternStyle::kGlobs));
+}
+
+}  // namespace
+}  // namespace quantlane
