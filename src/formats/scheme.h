@@ -41,6 +41,9 @@ struct Scheme {
   DType scale_dtype = DType::kBF16;  // how scales are stored, hence rounded: kBF16, kF16, kF32,
                                      // kF8E4M3 or kF8E8M0
   TensorScale tensor_scale = TensorScale::kNone;
+  // The columns of a group lie apart, in the order of their activations (QuantTensor::
+  // group_of_column); not spelled.
+  bool act_order = false;
   DecodeRounding rounding = {};  // not spelled: dialects know what their engines do
 
   static Result<Scheme> parse(std::string_view spelling);

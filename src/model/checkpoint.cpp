@@ -85,25 +85,7 @@ Result<void> Checkpoint::read_hugging_face() {
   if (!config_json_.is_object()) {
     return fail(corrupt("reading the model configuration").in(origin).expects("a JSON object"));
   }
-  const Json& quantization = config_json_["quantization_config"];
-  if (!quantization.is_null()) {
-    for (const Dialect* row : dialects()) {
-      if (dialect_ == nullptr && row->recognises(quantization)) dialect_ = row;
-    }
-    if (dialect_ == nullptr) {
-      std::string names;
-      for (const Dialect* row : dialects()) names += fmt::format("{} ", row->name);
-      return fail(unsupported("reading a quantized checkpoint")
-                      .in(origin)
-                      .of("quantization_config.quant_method")
-                      .expects("one of: " + names)
-                      .got(quantization["quant_method"].dump()));
-    }
-    QUANTLANE_TRY(quantization_, dialect_->read_map({.config = quantization,
-                                                     .container = *container_,
-                                                     .origin = origin,
-                                                     .model_dtype = model_dtype(config_json_)}));
-  }
+  QUANTLANE_TRY_VOID(read_quantization(origin));
   const Json& classes = config_json_["architectures"];
   if (classes.items().empty()) return {};
   architecture_ = architecture_by_class(classes.items()[0].string());
@@ -112,6 +94,38 @@ Result<void> Checkpoint::read_hugging_face() {
   find_tensor_prefix(*container_, config);
   graph_ = build_graph(config);
   return verify_parameters(*container_, *graph_, false, dialect_, quantization_.get());
+}
+
+// From config.json, or from the file beside it that the tools of some dialects write instead.
+Result<void> Checkpoint::read_quantization(std::string origin) {
+  Json config = config_json_["quantization_config"];
+  for (const Dialect* row : dialects()) {
+    if (!config.is_null() || row->side_file.empty()) continue;
+    const std::filesystem::path path = folder() / row->side_file;
+    if (!std::filesystem::exists(path)) continue;
+    QUANTLANE_TRY(const std::string text, read_text(path, kLargestConfig));
+    QUANTLANE_TRY(const Json contents, Json::parse(text, path.string()));
+    config = row->from_side_file(contents);
+    origin = path.string();
+  }
+  if (config.is_null()) return {};
+  std::string names;
+  for (const Dialect* row : dialects()) {
+    names += fmt::format("{} ", row->name);
+    if (dialect_ == nullptr && row->recognises(config)) dialect_ = row;
+  }
+  if (dialect_ == nullptr) {
+    return fail(unsupported("reading a quantized checkpoint")
+                    .in(origin)
+                    .of("quantization_config.quant_method")
+                    .expects("one of: " + names)
+                    .got(config["quant_method"].dump()));
+  }
+  QUANTLANE_TRY(quantization_, dialect_->read_map({.config = config,
+                                                   .container = *container_,
+                                                   .origin = origin,
+                                                   .model_dtype = model_dtype(config_json_)}));
+  return {};
 }
 
 Result<void> Checkpoint::read_gguf() {

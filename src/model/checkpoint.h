@@ -54,6 +54,7 @@ class Checkpoint {
  private:
   Checkpoint();
   Result<void> read_hugging_face();
+  Result<void> read_quantization(std::string origin);
   Result<void> read_gguf();
   Result<Weight> gguf_weight(const Parameter& parameter, const TensorInfo& tensor) const;
   struct Cache;

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "containers/container.h"
+#include "core/file.h"
 #include "kernels/ops.h"
 #include "runtime/runtime_fixtures.h"
 
@@ -132,30 +133,50 @@ TEST_P(GoldenGguf, LogitsAgreeWithLlamaCpp) {
 INSTANTIATE_TEST_SUITE_P(Types, GoldenGguf, ::testing::Values("F32", "Q8_0", "Q4_K", "Q6_K"),
                          [](const auto& tested) { return std::string(tested.param); });
 
-// Against compressed-tensors' own decoding and rounding of activations, float32 math.
-class GoldenCompressedTensors : public ::testing::TestWithParam<const char*> {};
+// Checkpoints that other tools quantized, against float32 math with the weights that those decode,
+// and for compressed-tensors with activations as that library rounds them.
+class GoldenDialects : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    if (!fs::exists(folder_)) GTEST_SKIP() << "no fixtures at " << folder_;
+    config_ = fixtures::read_json(folder_ / "config.json");
+    // GPTQModel decoded AutoRound's file in its own dtype on a CPU.
+    if (std::string(GetParam()) == "autoround-auto_gptq-sym-g128") {
+      config_.set("dtype", "bfloat16");
+    }
+    ASSERT_TRUE(fixtures::unpack_xz(folder_ / "model.safetensors.xz",
+                                    scratch_.path() / "model.safetensors"));
+  }
+  // Logits of the checkpoint with config_.
+  [[nodiscard]] std::vector<float> logits() const {
+    EXPECT_TRUE(write_text(scratch_.path() / "config.json", config_.dump()).has_value());
+    const auto runtime = load_model(scratch_.path());
+    if (runtime == nullptr) return {};
+    return logits_of(*runtime,
+                     fixtures::ids_of(fixtures::read_json(folder_ / "golden.json")["input_ids"]));
+  }
+  [[nodiscard]] std::vector<float> golden() const {
+    const fixtures::ScratchFolder goldens;
+    const auto file = goldens.path() / "golden.safetensors";
+    EXPECT_TRUE(fixtures::unpack_xz(folder_ / "golden.safetensors.xz", file));
+    const auto container = open_container(file);
+    const TensorInfo* tensor = (*container)->find("golden_logits");
+    std::vector<float> values(static_cast<std::size_t>(tensor->element_count()));
+    EXPECT_TRUE(decode_rows(**container, *tensor, 0, tensor->rows(), values.data()).has_value());
+    return values;
+  }
 
-TEST_P(GoldenCompressedTensors, LogitsAgreeWithTheLibrary) {
-  const auto folder = shared_data("formats/hf-quantized") / GetParam();
-  if (!fs::exists(folder)) GTEST_SKIP() << "no fixtures at " << folder;
-  const fixtures::ScratchFolder scratch;
-  fs::copy_file(folder / "config.json", scratch.path() / "config.json");
-  ASSERT_TRUE(
-      fixtures::unpack_xz(folder / "model.safetensors.xz", scratch.path() / "model.safetensors"));
-  const fixtures::ScratchFolder goldens;
-  const auto golden_file = goldens.path() / "golden.safetensors";
-  ASSERT_TRUE(fixtures::unpack_xz(folder / "golden.safetensors.xz", golden_file));
-  const auto golden = open_container(golden_file);
-  ASSERT_TRUE(golden.has_value()) << golden.error().message();
-  const TensorInfo* tensor = (*golden)->find("golden_logits");
-  ASSERT_NE(tensor, nullptr);
-  std::vector<float> want(static_cast<std::size_t>(tensor->element_count()));
-  ASSERT_TRUE(decode_rows(**golden, *tensor, 0, tensor->rows(), want.data()).has_value());
-  const auto runtime = load_model(scratch.path());
-  ASSERT_NE(runtime, nullptr);
-  const auto ids = fixtures::ids_of(fixtures::read_json(folder / "golden.json")["input_ids"]);
-  const auto got = logits_of(*runtime, ids);
-  if (std::string(GetParam()).find("a16") != std::string::npos) {
+  const fs::path folder_ = shared_data("formats/hf-quantized") / GetParam();
+  const fixtures::ScratchFolder scratch_;
+  Json config_;
+};
+
+TEST_P(GoldenDialects, LogitsAgreeWithTheTool) {
+  const std::vector<float> got = logits();
+  const std::vector<float> want = golden();
+  const std::string name = GetParam();
+  const bool rounds_inputs = name.starts_with("ct-") && name.find("a16") == std::string::npos;
+  if (!rounds_inputs) {
     EXPECT_LT(relative_error(got, want), 1e-5);
     return;
   }
@@ -183,12 +204,36 @@ TEST_P(GoldenCompressedTensors, LogitsAgreeWithTheLibrary) {
   EXPECT_LT(std::sqrt(squares / want_squares), 0.04);
 }
 
-INSTANTIATE_TEST_SUITE_P(Schemes, GoldenCompressedTensors,
-                         ::testing::Values("ct-w4a16-sym-g128", "ct-w4a16-awq-asym-g128",
-                                           "ct-w4a16-gptq-static-g128", "ct-w4a16-gptq-gidx-g128",
-                                           "ct-nvfp4a16", "ct-fp8-dynamic-channel",
-                                           "ct-fp8-static-tensor", "ct-fp8-block",
-                                           "ct-int8-w8a8-dynamic", "ct-nvfp4", "ct-mxfp4"),
+INSTANTIATE_TEST_SUITE_P(
+    Schemes, GoldenDialects,
+    ::testing::Values("ct-w4a16-sym-g128", "ct-w4a16-awq-asym-g128", "ct-w4a16-gptq-static-g128",
+                      "ct-w4a16-gptq-gidx-g128", "ct-nvfp4a16", "ct-fp8-dynamic-channel",
+                      "ct-fp8-static-tensor", "ct-fp8-block", "ct-int8-w8a8-dynamic", "ct-nvfp4",
+                      "ct-mxfp4", "autoround-auto_gptq-sym-g128", "gptqmodel-gptq-v1-sym-g128",
+                      "gptqmodel-gptq-v1-asym-descact-g128", "gptqmodel-gptq-v2-asym-descact-g128"),
+    [](const auto& tested) {
+      std::string name = tested.param;
+      std::erase_if(name, [](char c) { return c == '-' || c == '_'; });
+      return name;
+    });
+
+// Tools write the configuration to a file of its own as well, older ones only there.
+class GoldenSideFiles : public GoldenDialects {};
+
+TEST_P(GoldenSideFiles, SayTheSame) {
+  const std::vector<float> want = logits();
+  config_.erase("quantization_config");
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    const std::string name = entry.path().filename().string();
+    if (name.find("quant") != std::string::npos) {
+      fs::copy_file(entry.path(), scratch_.path() / name);
+    }
+  }
+  EXPECT_EQ(logits(), want);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tools, GoldenSideFiles,
+                         ::testing::Values("gptqmodel-gptq-v2-asym-descact-g128"),
                          [](const auto& tested) {
                            std::string name = tested.param;
                            std::erase(name, '-');

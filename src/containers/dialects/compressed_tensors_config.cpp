@@ -89,6 +89,7 @@ Result<Scheme> read_weight_scheme(const Json& args, std::string_view format,
   QUANTLANE_TRY(scheme.granularity, read_strategy(args, origin));
   scheme.bits = static_cast<int>(args["num_bits"].integer(8));
   scheme.symmetric = args["symmetric"].boolean(true);
+  scheme.act_order = args["actorder"].string() == "group";
   const bool fits = scheme.granularity != Granularity::kToken &&
                     (scheme.type == ValueType::kFloat || scheme.granularity != Granularity::kBlock);
   if (!fits) {

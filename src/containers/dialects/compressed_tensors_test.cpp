@@ -336,26 +336,15 @@ TEST_F(DamagedNvfp4, UndamagedDecodes) {
   linear->weight.decode_rows(3, 1, row.data());
   for (std::size_t c = 0; c < 32; ++c) EXPECT_EQ(row[c], c % 2 == 0 ? 0.125F : 0.25F);
 }
-TEST_F(DamagedNvfp4, EachTensorMissing) {
-  for (const char* suffix :
-       {"weight_packed", "weight_scale", "weight_global_scale", "input_global_scale"}) {
-    const auto all = tensors_;
-    std::erase_if(tensors_, [&](const auto& tensor) { return tensor.name.ends_with(suffix); });
-    expect_refused(std::string("m.") + suffix, "ignore");
-    tensors_ = all;
-  }
-}
-TEST_F(DamagedNvfp4, EachTensorOfAnotherTypeOrShape) {
-  for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    const auto all = tensors_;
-    tensors_[i].shape.push_back(3);
-    tensors_[i].bytes = test::repeated(tensors_[i].bytes, 3);
-    expect_refused(all[i].name, ", 3]");
-    tensors_ = all;
-    tensors_[i].dtype = i < 2 ? DType::kI8 : DType::kI32;
-    expect_refused(all[i].name, i < 2 ? "i8" : "i32");
-    tensors_ = all;
-  }
+TEST_F(DamagedNvfp4, EveryTensorIsChecked) {
+  test::expect_every_tensor_checked(kCompressedTensors, scheme_named("nvfp4", "nvfp4"), tensors_, 4,
+                                    32, folder_);
+  const std::vector<test::StoredTensor> block = {
+      {"m.weight", DType::kF8E4M3, {3, 5}, std::string(15, '\x38')},
+      {"m.weight_scale", DType::kF32, {2, 3}, test::repeated(test::raw(1.0F), 6)},
+      {"m.input_scale", DType::kBF16, {1}, test::raw(std::uint16_t{0x3F80})}};
+  test::expect_every_tensor_checked(
+      kCompressedTensors, scheme_named("fp8_e4m3_b2x2", "fp8_e4m3_tensor"), block, 3, 5, folder_);
 }
 TEST_F(DamagedNvfp4, ScalesThatAreNoScales) {
   tensors_[1].bytes[5] = '\x7F';

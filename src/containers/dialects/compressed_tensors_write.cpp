@@ -1,9 +1,10 @@
 // The writing half of compressed-tensors.
 #include <array>
-#include <cstring>
+#include <utility>
 
 #include "containers/dialects/bit_runs.h"
 #include "containers/dialects/compressed_tensors_parts.h"
+#include "containers/dialects/packed_parts.h"
 #include "core/check.h"
 
 namespace quantlane::compressed_tensors {
@@ -19,6 +20,7 @@ std::optional<std::string> cannot_hold(const LinearScheme& scheme, std::int64_t,
   const Scheme& w = scheme.weight;
   const Layout layout = layout_of(scheme);
   if (w.type == ValueType::kNormalFloat) return "it has no NF4";
+  if (w.act_order) return "engines gave up columns in the order of activations";
   if (w.tensor_scale == TensorScale::kMultiplies) return "its scale of the tensor is a divisor";
   if (w.granularity == Granularity::kGroup && cols % w.group_size != 0) {
     return "the group size " + std::to_string(w.group_size) + " does not divide " +
@@ -55,10 +57,7 @@ std::vector<PlannedPart> plan(std::string_view module, const LinearScheme& schem
   std::vector<PlannedPart> parts;
   const auto add = [&](std::string_view suffix, DType type, std::vector<std::int64_t> shape,
                        SliceAxis axis) {
-    parts.push_back({.tensor = {.name = std::string(module) + "." + std::string(suffix),
-                                .type = {.plain = type},
-                                .shape = std::move(shape)},
-                     .axis = axis});
+    parts.push_back(planned_part(module, suffix, type, std::move(shape), axis));
   };
   const bool per_tensor = w.granularity == Granularity::kTensor;
   const std::int64_t groups = w.groups_per_row(cols);
@@ -118,26 +117,6 @@ std::vector<std::byte> pack_zeros(const QuantTensor& slice) {
   return part;
 }
 
-std::vector<std::byte> bytes_of(const void* data, std::size_t size) {
-  std::vector<std::byte> bytes(size);
-  if (size > 0) std::memcpy(bytes.data(), data, size);
-  return bytes;
-}
-
-std::vector<std::byte> pack_pairs(const QuantTensor& slice) {
-  std::vector<std::byte> part(slice.codes.size() / 2);
-  for (std::size_t i = 0; i < part.size(); ++i) {
-    part[i] = static_cast<std::byte>(slice.codes[2 * i] | slice.codes[2 * i + 1] << 4);
-  }
-  return part;
-}
-
-std::vector<std::byte> floats_as(DType type, std::span<const float> values) {
-  std::vector<std::byte> part(values.size() * static_cast<std::size_t>(dtype_row(type).size_bytes));
-  encode_plain(type, values.data(), static_cast<std::int64_t>(values.size()), part.data());
-  return part;
-}
-
 std::vector<std::vector<std::byte>> pack(const LinearScheme& scheme, const QuantTensor& slice,
                                          std::int64_t total_rows) {
   const Layout layout = layout_of(scheme);
@@ -145,21 +124,21 @@ std::vector<std::vector<std::byte>> pack(const LinearScheme& scheme, const Quant
   if (layout == Layout::kPacked) {
     parts.push_back(pack_integers(slice));
   } else if (slice.scheme.bits == 4 && slice.scheme.type == ValueType::kFloat) {
-    parts.push_back(pack_pairs(slice));
+    parts.push_back(nibble_part(slice));
   } else {
-    parts.push_back(bytes_of(slice.codes.data(), slice.codes.size()));
+    parts.push_back(raw_part(slice.codes.data(), slice.codes.size()));
   }
-  parts.push_back(floats_as(scheme.weight.scale_dtype, slice.scales));
+  parts.push_back(float_part(scheme.weight.scale_dtype, slice.scales));
   if (layout == Layout::kPacked && !slice.scheme.symmetric) parts.push_back(pack_zeros(slice));
   if (layout == Layout::kPacked) {
     const std::array<std::int64_t, 2> shape = {total_rows, slice.cols};
-    parts.push_back(bytes_of(shape.data(), sizeof(shape)));
+    parts.push_back(raw_part(shape.data(), sizeof(shape)));
   }
-  if (layout == Layout::kNvfp4) parts.push_back(floats_as(DType::kF32, {&slice.tensor_scale, 1}));
+  if (layout == Layout::kNvfp4) parts.push_back(float_part(DType::kF32, {&slice.tensor_scale, 1}));
   if (scheme.input && !scheme.input->dynamic) {
-    parts.push_back(floats_as(DType::kBF16, {&scheme.input->static_scale, 1}));
+    parts.push_back(float_part(DType::kBF16, {&scheme.input->static_scale, 1}));
   } else if (scheme.input && scheme.input->calibrated()) {
-    parts.push_back(floats_as(DType::kF32, {&scheme.input->tensor_divisor, 1}));
+    parts.push_back(float_part(DType::kF32, {&scheme.input->tensor_divisor, 1}));
   }
   return parts;
 }

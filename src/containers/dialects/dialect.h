@@ -74,6 +74,8 @@ struct DialectWriter {
                                               std::int64_t total_rows);
   // quantization_config for a checkpoint where every Linear but those in `ignore` has `scheme`.
   Json (*write_config)(const LinearScheme& scheme, std::span<const std::string> ignore);
+  // The contents of Dialect::side_file for such a quantization_config; nullptr: none is written.
+  Json (*to_side_file)(const Json& quantization_config) = nullptr;
 };
 
 struct Dialect {
@@ -88,6 +90,10 @@ struct Dialect {
   Result<StoredLinear> (*unpack)(const Container& container, std::string_view module,
                                  const LinearScheme& scheme, std::int64_t rows, std::int64_t cols);
   const DialectWriter* writer;  // nullptr: read only
+  // The file beside config.json to which tools write the configuration too, older ones only; and
+  // what quantization_config would be with its contents.
+  std::string_view side_file = {};
+  Json (*from_side_file)(const Json& contents) = nullptr;
 };
 
 std::span<const Dialect* const> dialects();

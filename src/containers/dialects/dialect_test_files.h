@@ -1,5 +1,6 @@
 // Test support for dialects.
 #pragma once
+#include <algorithm>
 #include <span>
 #include <string>
 #include <vector>
@@ -48,6 +49,53 @@ inline std::unique_ptr<Container> container_of(const std::vector<StoredTensor>& 
   auto container = open_container(file);
   EXPECT_TRUE(container.has_value()) << container.error().message();
   return container ? std::move(*container) : nullptr;
+}
+
+// Another type of the same width.
+inline DType impostor(DType dtype) {
+  switch (dtype_row(dtype).size_bytes) {
+    case 1:
+      return dtype == DType::kBool ? DType::kI8 : DType::kBool;
+    case 2:
+      return DType::kU16;
+    case 4:
+      return DType::kU32;
+    default:
+      return DType::kU64;
+  }
+}
+
+// As they are, the tensors of the Linear "m" verify and unpack; each one missing (unless its name
+// is in `optional`), of another type or of another shape is an error that names it.
+inline void expect_every_tensor_checked(const Dialect& dialect, const LinearScheme& scheme,
+                                        std::vector<StoredTensor> tensors, std::int64_t rows,
+                                        std::int64_t cols, const fs::path& folder,
+                                        const std::vector<std::string>& optional = {}) {
+  const auto error_of = [&](const std::vector<StoredTensor>& damaged) {
+    const auto container = container_of(damaged, folder / "m.safetensors");
+    const auto linear = dialect.unpack(*container, "m", scheme, rows, cols);
+    const auto verified = dialect.verify(*container, "m", scheme, rows, cols);
+    EXPECT_EQ(linear.has_value(), verified.has_value());
+    if (linear) return Error{};
+    EXPECT_EQ(linear.error().message(), verified.error().message());
+    EXPECT_NE(linear.error().file.find("m.safetensors"), std::string::npos);
+    return linear.error();
+  };
+  EXPECT_EQ(error_of(tensors).message(), Error{}.message());
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const std::string name = tensors[i].name;
+    auto damaged = tensors;
+    damaged.erase(damaged.begin() + static_cast<std::ptrdiff_t>(i));
+    const bool needed = std::ranges::find(optional, name) == optional.end();
+    EXPECT_EQ(error_of(damaged).tensor, needed ? name : "") << name << " missing";
+    damaged = tensors;
+    damaged[i].dtype = impostor(tensors[i].dtype);
+    EXPECT_EQ(error_of(damaged).tensor, name) << name << " of another type";
+    damaged = tensors;
+    damaged[i].shape.push_back(3);
+    damaged[i].bytes += tensors[i].bytes + tensors[i].bytes;
+    EXPECT_EQ(error_of(damaged).tensor, name) << name << " of another shape";
+  }
 }
 
 inline std::string repeated(const std::string& item, std::size_t count) {

@@ -3,10 +3,11 @@
 
 #include "containers/dialects/compressed_tensors.h"
 #include "containers/dialects/dialect.h"
+#include "containers/dialects/gptq.h"
 
 namespace quantlane {
 namespace {
-constinit const std::array<const Dialect*, 1> kDialects = {&kCompressedTensors};
+constinit const std::array<const Dialect*, 3> kDialects = {&kCompressedTensors, &kGptq, &kGptqV2};
 }  // namespace
 
 std::span<const Dialect* const> dialects() { return kDialects; }

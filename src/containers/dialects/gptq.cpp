@@ -1,0 +1,276 @@
+#include "containers/dialects/gptq.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "containers/dialects/bit_runs.h"
+#include "containers/dialects/gptq_parts.h"
+#include "containers/dialects/linear_tensors.h"
+#include "core/check.h"
+#include "core/regex.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::string_view kName = "gptq";
+constexpr std::string_view kSideFile = "quantize_config.json";
+constexpr std::int64_t kLargestGroup = 1 << 20;
+
+// AutoGPTQ's file does not name the method.
+Json from_side_file(const Json& contents) {
+  Json config = contents;
+  if (config.is_object() && !config.contains("quant_method")) config.set("quant_method", kName);
+  return config;
+}
+
+std::string_view checkpoint_format(const Json& config) {
+  return config["checkpoint_format"].string(config["format"].string("gptq"));
+}
+
+bool is_gptq(const Json& config) {
+  if (config["quant_method"].string() == kName) return true;
+  // AutoRound's own name for the same tensors.
+  return config["quant_method"].string() == "auto-round" &&
+         config["packing_format"].string().ends_with("auto_gptq");
+}
+
+bool recognises_v1(const Json& config) {
+  return is_gptq(config) && checkpoint_format(config) != "gptq_v2";
+}
+bool recognises_v2(const Json& config) {
+  return is_gptq(config) && checkpoint_format(config) == "gptq_v2";
+}
+
+Error bad_key(const QuantizationSource& source, std::string key, const Json& found) {
+  return unsupported("reading the GPTQ configuration")
+      .in(source.origin)
+      .of(std::move(key))
+      .got(found.dump());
+}
+
+// bits, group_size, sym and desc_act of `config`, those that it lacks from `base`.
+Result<LinearScheme> read_scheme(const QuantizationSource& source, const Json& config,
+                                 LinearScheme base) {
+  Scheme& scheme = base.weight;
+  const std::int64_t bits = config["bits"].integer(scheme.bits);
+  if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
+    return fail(bad_key(source, "bits", config["bits"]).expects("2, 3, 4 or 8"));
+  }
+  scheme.bits = static_cast<int>(bits);
+  scheme.symmetric = config["sym"].boolean(scheme.symmetric);
+  scheme.act_order = config["desc_act"].boolean(scheme.act_order);
+  if (config.contains("group_size")) {
+    const std::int64_t group = config["group_size"].integer();
+    if (group == 0 || group < -1 || group > kLargestGroup) {
+      return fail(bad_key(source, "group_size", config["group_size"]).expects("-1 or above 0"));
+    }
+    scheme.granularity = group == -1 ? Granularity::kChannel : Granularity::kGroup;
+    scheme.group_size = group == -1 ? 0 : static_cast<int>(group);
+  }
+  return base;
+}
+
+class Map final : public QuantizationMap {
+ public:
+  struct Override {
+    Regex pattern;
+    std::optional<LinearScheme> scheme;  // nullopt: not quantized
+  };
+
+  explicit Map(const Container& container) : container_(container) {}
+  std::vector<Override> overrides;
+  LinearScheme scheme;
+
+  [[nodiscard]] std::optional<LinearScheme> scheme_of(std::string_view module) const override {
+    if (container_.find(std::string(module) + ".qweight") == nullptr) return std::nullopt;
+    for (const Override& entry : overrides) {
+      if (entry.pattern.matches_start(module)) return entry.scheme;
+    }
+    return scheme;
+  }
+
+ private:
+  const Container& container_;
+};
+
+Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
+  const Json& config = source.config;
+  const std::string_view format = checkpoint_format(config);
+  if ((format != "gptq" && format != "gptq_v2") || config["is_marlin_format"].boolean()) {
+    return fail(
+        bad_key(source, "checkpoint_format", Json(format)).expects("\"gptq\" or \"gptq_v2\""));
+  }
+  if (config["pack_dtype"].string("int32") != "int32") {
+    return fail(bad_key(source, "pack_dtype", config["pack_dtype"]).expects("\"int32\""));
+  }
+  if (!config["extra_config"].members().empty()) {
+    return fail(bad_key(source, "extra_config", config["extra_config"]).expects("no overrides"));
+  }
+  LinearScheme base;
+  base.weight.granularity = Granularity::kChannel;
+  base.weight.scale_dtype = DType::kF16;
+  base.weight.rounding = {.scale = source.model_dtype, .value = source.model_dtype};
+  auto map = std::make_unique<Map>(source.container);
+  QUANTLANE_TRY(map->scheme, read_scheme(source, config, base));
+  for (const auto& [key, settings] : config["dynamic"].members()) {
+    std::string_view pattern = key;
+    const bool skips = pattern.starts_with("-:");
+    if (skips || pattern.starts_with("+:")) pattern.remove_prefix(2);
+    QUANTLANE_TRY(Regex regex, Regex::compile(pattern));
+    Map::Override entry{.pattern = std::move(regex), .scheme = std::nullopt};
+    if (!skips) {
+      QUANTLANE_TRY(entry.scheme, read_scheme(source, settings, map->scheme));
+    }
+    map->overrides.push_back(std::move(entry));
+  }
+  return map;
+}
+
+struct Found {
+  const TensorInfo* codes = nullptr;
+  const TensorInfo* zeros = nullptr;
+  const TensorInfo* scales = nullptr;
+  const TensorInfo* order = nullptr;  // nullptr: column / group_size
+};
+
+Result<Found> find(const LinearTensors& tensors, const Scheme& scheme, std::int64_t rows,
+                   std::int64_t cols) {
+  const BitRuns runs = BitRuns::dense(scheme.bits);
+  if (cols % runs.values != 0 || rows % runs.values != 0) {
+    return fail(tensors.wrong_module()
+                    .expects("rows and columns in multiples of " + std::to_string(runs.values))
+                    .got(std::to_string(rows) + " x " + std::to_string(cols)));
+  }
+  const std::int64_t groups = scheme.groups_per_row(cols);
+  Found found;
+  QUANTLANE_TRY(found.codes,
+                tensors.require("qweight", {DType::kI32}, {runs.words_for(cols), rows}));
+  QUANTLANE_TRY(found.zeros,
+                tensors.require("qzeros", {DType::kI32}, {groups, runs.words_for(rows)}));
+  QUANTLANE_TRY(found.scales, tensors.require("scales", kPlainScaleTypes, {groups, rows}));
+  if (tensors.has("g_idx")) {
+    QUANTLANE_TRY(found.order, tensors.require("g_idx", {DType::kI32}, {cols}));
+  }
+  return found;
+}
+
+// Zero points [rows, groups] as stored.
+std::vector<std::int8_t> read_zeros(const LinearTensors& tensors, const Found& found,
+                                    const QuantTensor& tensor) {
+  const BitRuns runs = BitRuns::dense(tensor.scheme.bits);
+  const std::int64_t groups = tensor.scheme.groups_per_row(tensor.cols);
+  const std::byte* words = tensors.bytes(*found.zeros).data();
+  std::vector<std::uint8_t> line(static_cast<std::size_t>(tensor.rows));
+  std::vector<std::int8_t> zeros(line.size() * static_cast<std::size_t>(groups));
+  for (std::int64_t g = 0; g < groups; ++g) {
+    unpack_codes(runs, words + 4 * g * runs.words_for(tensor.rows), 1, tensor.rows, line.data());
+    for (std::size_t r = 0; r < line.size(); ++r) {
+      zeros[r * static_cast<std::size_t>(groups) + static_cast<std::size_t>(g)] =
+          static_cast<std::int8_t>(line[r]);
+    }
+  }
+  return zeros;
+}
+
+// Symmetric weights keep no zeros; those that are stored must be the middle code.
+Result<void> set_zeros(const LinearTensors& tensors, const Found& found, int offset,
+                       QuantTensor& tensor) {
+  tensor.zeros = read_zeros(tensors, found, tensor);
+  const int middle = 1 << (tensor.scheme.bits - 1);
+  for (std::int8_t& zero : tensor.zeros) {
+    const int value = static_cast<std::uint8_t>(zero) + offset;
+    if (tensor.scheme.symmetric && value != middle) {
+      const bool other_version = value + 1 - 2 * offset == middle;
+      return fail(
+          tensors.wrong(*found.zeros)
+              .expects("zero points of " + std::to_string(middle) + ", as \"sym\": true says")
+              .got(std::to_string(value))
+              .advise(other_version ? "set checkpoint_format to \"" +
+                                          std::string(offset == 1 ? "gptq_v2" : "gptq") +
+                                          "\" in config.json: the zeros are of that version"
+                                    : "set \"sym\" to false in config.json"));
+    }
+    if (value > 255) {
+      Error error = tensors.wrong(*found.zeros);
+      error.code = ErrorCode::kUnsupported;
+      return fail(std::move(error).expects("zero points up to 255").got(std::to_string(value)));
+    }
+    zero = static_cast<std::int8_t>(value);
+  }
+  if (tensor.scheme.symmetric) tensor.zeros.clear();
+  return {};
+}
+
+template <int kOffset>
+Result<StoredLinear> unpack(const Container& container, std::string_view module,
+                            const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
+  const LinearTensors tensors(container, module, kName);
+  QUANTLANE_TRY(const Found found, find(tensors, scheme.weight, rows, cols));
+  StoredLinear linear;
+  QuantTensor& tensor = linear.weight;
+  tensor.scheme = scheme.weight;
+  tensor.scheme.scale_dtype = found.scales->type.plain;
+  tensor.rows = rows;
+  tensor.cols = cols;
+  const std::int64_t groups = tensor.scheme.groups_per_row(cols);
+  QUANTLANE_TRY(const std::vector<float> scales, tensors.finite_values(*found.scales));
+  tensor.scales.resize(scales.size());
+  for (std::int64_t g = 0; g < groups; ++g) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      tensor.scales[static_cast<std::size_t>(r * groups + g)] =
+          scales[static_cast<std::size_t>(g * rows + r)];
+    }
+  }
+  QUANTLANE_TRY_VOID(set_zeros(tensors, found, kOffset, tensor));
+  if (found.order != nullptr) {
+    const std::int64_t length = groups == 1 ? cols : tensor.scheme.group_size;
+    QUANTLANE_TRY(tensor.group_of_column, tensors.group_order(*found.order, groups, length));
+    if (!tensor.group_of_column.empty() && !tensor.scheme.act_order) {
+      return fail(tensors.wrong(*found.order)
+                      .expects("groups of neighbouring columns, as \"desc_act\": false says")
+                      .got("groups in another order")
+                      .advise("set \"desc_act\" to true in config.json: engines ignore g_idx "
+                              "without it"));
+    }
+  }
+  const BitRuns runs = BitRuns::dense(tensor.scheme.bits);
+  const std::byte* words = tensors.bytes(*found.codes).data();
+  const int middle = tensor.scheme.symmetric ? 1 << (tensor.scheme.bits - 1) : 0;
+  tensor.codes.resize(static_cast<std::size_t>(rows * cols));
+  for (std::int64_t r = 0; r < rows; ++r) {
+    std::int8_t* codes = tensor.codes.data() + r * cols;
+    unpack_codes(runs, words + 4 * r, rows, cols, reinterpret_cast<std::uint8_t*>(codes));
+    for (std::int64_t c = 0; c < cols; ++c)
+      codes[c] = static_cast<std::int8_t>(static_cast<std::uint8_t>(codes[c]) - middle);
+  }
+  return linear;
+}
+
+Result<void> verify(const Container& container, std::string_view module, const LinearScheme& scheme,
+                    std::int64_t rows, std::int64_t cols) {
+  QUANTLANE_TRY_VOID(find(LinearTensors(container, module, kName), scheme.weight, rows, cols));
+  return {};
+}
+
+}  // namespace
+
+constinit const Dialect kGptq = {.name = kName,
+                                 .recognises = recognises_v1,
+                                 .read_map = read_map,
+                                 .verify = verify,
+                                 .unpack = unpack<gptq::kZeroOffsetV1>,
+                                 .writer = &gptq::kWriterV1,
+                                 .side_file = kSideFile,
+                                 .from_side_file = from_side_file};
+
+constinit const Dialect kGptqV2 = {.name = "gptq_v2",
+                                   .recognises = recognises_v2,
+                                   .read_map = read_map,
+                                   .verify = verify,
+                                   .unpack = unpack<gptq::kZeroOffsetV2>,
+                                   .writer = &gptq::kWriterV2,
+                                   .side_file = kSideFile,
+                                   .from_side_file = from_side_file};
+
+}  // namespace quantlane

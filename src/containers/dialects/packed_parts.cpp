@@ -1,0 +1,46 @@
+#include "containers/dialects/packed_parts.h"
+
+#include <cstring>
+#include <utility>
+
+namespace quantlane {
+
+PlannedPart planned_part(std::string_view module, std::string_view suffix, DType type,
+                         std::vector<std::int64_t> shape, SliceAxis axis) {
+  return {.tensor = {.name = std::string(module) + "." + std::string(suffix),
+                     .type = {.plain = type},
+                     .shape = std::move(shape)},
+          .axis = axis};
+}
+
+std::vector<std::byte> raw_part(const void* data, std::size_t size) {
+  std::vector<std::byte> bytes(size);
+  if (size > 0) std::memcpy(bytes.data(), data, size);
+  return bytes;
+}
+
+std::vector<std::byte> float_part(DType type, std::span<const float> values) {
+  std::vector<std::byte> part(values.size() * static_cast<std::size_t>(dtype_row(type).size_bytes));
+  encode_plain(type, values.data(), static_cast<std::int64_t>(values.size()), part.data());
+  return part;
+}
+
+std::vector<float> transposed_scales(const QuantTensor& slice) {
+  const auto groups = static_cast<std::size_t>(slice.scheme.groups_per_row(slice.cols));
+  const auto rows = static_cast<std::size_t>(slice.rows);
+  std::vector<float> scales(slice.scales.size());
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t g = 0; g < groups; ++g) scales[g * rows + r] = slice.scales[r * groups + g];
+  }
+  return scales;
+}
+
+std::vector<std::byte> nibble_part(const QuantTensor& slice) {
+  std::vector<std::byte> part(slice.codes.size() / 2);
+  for (std::size_t i = 0; i < part.size(); ++i) {
+    part[i] = static_cast<std::byte>(slice.codes[2 * i] | slice.codes[2 * i + 1] << 4);
+  }
+  return part;
+}
+
+}  // namespace quantlane

@@ -1,0 +1,26 @@
+// Steps that the writers of several dialects share.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "containers/dialects/dialect.h"
+
+namespace quantlane {
+
+// "<module>.<suffix>" of a plain type.
+PlannedPart planned_part(std::string_view module, std::string_view suffix, DType type,
+                         std::vector<std::int64_t> shape, SliceAxis axis);
+// The bytes of `data`.
+std::vector<std::byte> raw_part(const void* data, std::size_t size);
+// Values as stored in `type`.
+std::vector<std::byte> float_part(DType type, std::span<const float> values);
+// values [rows, groups] as [groups, rows].
+std::vector<float> transposed_scales(const QuantTensor& slice);
+// Two codes of 4 bits per byte, the even column in the low nibble.
+std::vector<std::byte> nibble_part(const QuantTensor& slice);
+
+}  // namespace quantlane
