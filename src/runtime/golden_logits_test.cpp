@@ -210,7 +210,8 @@ INSTANTIATE_TEST_SUITE_P(
                       "ct-w4a16-gptq-gidx-g128", "ct-nvfp4a16", "ct-fp8-dynamic-channel",
                       "ct-fp8-static-tensor", "ct-fp8-block", "ct-int8-w8a8-dynamic", "ct-nvfp4",
                       "ct-mxfp4", "autoround-auto_gptq-sym-g128", "gptqmodel-gptq-v1-sym-g128",
-                      "gptqmodel-gptq-v1-asym-descact-g128", "gptqmodel-gptq-v2-asym-descact-g128"),
+                      "gptqmodel-gptq-v1-asym-descact-g128", "gptqmodel-gptq-v2-asym-descact-g128",
+                      "autoawq-gemm-asym-g128", "autoround-auto_awq-asym-g128"),
     [](const auto& tested) {
       std::string name = tested.param;
       std::erase_if(name, [](char c) { return c == '-' || c == '_'; });

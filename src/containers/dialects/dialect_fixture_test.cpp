@@ -29,7 +29,9 @@ constexpr Fixture kFixtures[] = {{"ct-fp8-block", "compressed-tensors"},
                                  {"autoround-auto_gptq-sym-g128", "gptq"},
                                  {"gptqmodel-gptq-v1-sym-g128", "gptq"},
                                  {"gptqmodel-gptq-v1-asym-descact-g128", "gptq"},
-                                 {"gptqmodel-gptq-v2-asym-descact-g128", "gptq_v2"}};
+                                 {"gptqmodel-gptq-v2-asym-descact-g128", "gptq_v2"},
+                                 {"autoawq-gemm-asym-g128", "awq"},
+                                 {"autoround-auto_awq-asym-g128", "awq"}};
 
 // Written back although the writer would refuse: asymmetric weights of GPTQ version 1.
 constexpr std::string_view kRefused = "gptqmodel-gptq-v1-asym-descact-g128";

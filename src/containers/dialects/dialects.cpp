@@ -1,13 +1,15 @@
 // The table of dialects: one row each.
 #include <array>
 
+#include "containers/dialects/awq.h"
 #include "containers/dialects/compressed_tensors.h"
 #include "containers/dialects/dialect.h"
 #include "containers/dialects/gptq.h"
 
 namespace quantlane {
 namespace {
-constinit const std::array<const Dialect*, 3> kDialects = {&kCompressedTensors, &kGptq, &kGptqV2};
+constinit const std::array<const Dialect*, 4> kDialects = {&kCompressedTensors, &kGptq, &kGptqV2,
+                                                           &kAwq};
 }  // namespace
 
 std::span<const Dialect* const> dialects() { return kDialects; }

@@ -215,13 +215,7 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
   tensor.cols = cols;
   const std::int64_t groups = tensor.scheme.groups_per_row(cols);
   QUANTLANE_TRY(const std::vector<float> scales, tensors.finite_values(*found.scales));
-  tensor.scales.resize(scales.size());
-  for (std::int64_t g = 0; g < groups; ++g) {
-    for (std::int64_t r = 0; r < rows; ++r) {
-      tensor.scales[static_cast<std::size_t>(r * groups + g)] =
-          scales[static_cast<std::size_t>(g * rows + r)];
-    }
-  }
+  tensor.scales = transposed(scales, groups, rows);
   QUANTLANE_TRY_VOID(set_zeros(tensors, found, kOffset, tensor));
   if (found.order != nullptr) {
     const std::int64_t length = groups == 1 ? cols : tensor.scheme.group_size;

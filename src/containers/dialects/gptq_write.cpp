@@ -3,6 +3,7 @@
 
 #include "containers/dialects/bit_runs.h"
 #include "containers/dialects/gptq_parts.h"
+#include "containers/dialects/linear_tensors.h"
 #include "containers/dialects/packed_parts.h"
 #include "core/check.h"
 
@@ -109,8 +110,10 @@ std::vector<std::byte> pack_order(const QuantTensor& slice) {
 template <int kOffset>
 std::vector<std::vector<std::byte>> pack(const LinearScheme& scheme, const QuantTensor& slice,
                                          std::int64_t) {
+  const std::int64_t groups = slice.scheme.groups_per_row(slice.cols);
   return {pack_weight(slice), pack_zeros(slice, kOffset),
-          float_part(scheme.weight.scale_dtype, transposed_scales(slice)), pack_order(slice)};
+          float_part(scheme.weight.scale_dtype, transposed(slice.scales, slice.rows, groups)),
+          pack_order(slice)};
 }
 
 // "\Q…\E" would not reach Python: every character that is special there is escaped.

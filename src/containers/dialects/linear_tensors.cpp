@@ -18,6 +18,18 @@ std::vector<std::int64_t> without_ones(const std::vector<std::int64_t>& shape) {
 
 }  // namespace
 
+std::vector<float> transposed(std::span<const float> values, std::int64_t lines,
+                              std::int64_t width) {
+  std::vector<float> result(values.size());
+  for (std::int64_t line = 0; line < lines; ++line) {
+    for (std::int64_t i = 0; i < width; ++i) {
+      result[static_cast<std::size_t>(i * lines + line)] =
+          values[static_cast<std::size_t>(line * width + i)];
+    }
+  }
+  return result;
+}
+
 LinearTensors::LinearTensors(const Container& container, std::string_view module,
                              std::string_view dialect)
     : container_(container), module_(module), dialect_(dialect) {}

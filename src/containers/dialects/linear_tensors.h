@@ -47,6 +47,10 @@ class LinearTensors {
   std::string_view dialect_;
 };
 
+// values [lines, width] as [width, lines].
+std::vector<float> transposed(std::span<const float> values, std::int64_t lines,
+                              std::int64_t width);
+
 // The types that scales of integers and FP8 have.
 constexpr std::initializer_list<DType> kPlainScaleTypes = {DType::kBF16, DType::kF16, DType::kF32};
 

@@ -25,16 +25,6 @@ std::vector<std::byte> float_part(DType type, std::span<const float> values) {
   return part;
 }
 
-std::vector<float> transposed_scales(const QuantTensor& slice) {
-  const auto groups = static_cast<std::size_t>(slice.scheme.groups_per_row(slice.cols));
-  const auto rows = static_cast<std::size_t>(slice.rows);
-  std::vector<float> scales(slice.scales.size());
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t g = 0; g < groups; ++g) scales[g * rows + r] = slice.scales[r * groups + g];
-  }
-  return scales;
-}
-
 std::vector<std::byte> nibble_part(const QuantTensor& slice) {
   std::vector<std::byte> part(slice.codes.size() / 2);
   for (std::size_t i = 0; i < part.size(); ++i) {

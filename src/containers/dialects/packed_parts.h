@@ -18,8 +18,6 @@ PlannedPart planned_part(std::string_view module, std::string_view suffix, DType
 std::vector<std::byte> raw_part(const void* data, std::size_t size);
 // Values as stored in `type`.
 std::vector<std::byte> float_part(DType type, std::span<const float> values);
-// values [rows, groups] as [groups, rows].
-std::vector<float> transposed_scales(const QuantTensor& slice);
 // Two codes of 4 bits per byte, the even column in the low nibble.
 std::vector<std::byte> nibble_part(const QuantTensor& slice);
 
