@@ -180,11 +180,13 @@ TEST_F(DamagedCheckpoint, BiasThatTheConfigurationDeniesIsRefused) {
   EXPECT_EQ(error().tensor, "model.layers.0.self_attn.q_proj.bias");
 }
 
-TEST_F(DamagedCheckpoint, IntegerWeightsWithoutADialectAreRefused) {
+TEST_F(DamagedCheckpoint, CodesWithoutADialectAreRefused) {
   auto& tensor = edit_.tensor("model.layers.0.mlp.gate_proj.weight");
-  tensor.plan.type = {.plain = DType::kI8};
   tensor.bytes.resize(tensor.bytes.size() / 2);
-  EXPECT_EQ(error().code, ErrorCode::kUnsupported);
+  for (const DType dtype : {DType::kI8, DType::kF8E4M3, DType::kF8E5M2}) {
+    tensor.plan.type = {.plain = dtype};
+    EXPECT_EQ(error().code, ErrorCode::kUnsupported);
+  }
 }
 
 TEST_F(DamagedCheckpoint, UnknownDialectIsNamedWithTheKnownOnes) {

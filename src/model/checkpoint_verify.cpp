@@ -37,8 +37,10 @@ Error wrong(const Container& container, const TensorInfo& tensor) {
       .at(tensor.offset);
 }
 
+// Eight-bit floats mean nothing without their scales.
 bool decodable(const ElementType& type) {
-  return type.block != nullptr ? type.block->decode != nullptr : is_float(type.plain);
+  if (type.block != nullptr) return type.block->decode != nullptr;
+  return is_float(type.plain) && dtype_row(type.plain).size_bytes > 1;
 }
 
 Result<void> verify_plain(const Container& container, const Parameter& parameter,
@@ -53,7 +55,7 @@ Result<void> verify_plain(const Container& container, const Parameter& parameter
   }
   if (!decodable(tensor->type)) {
     Error error = wrong(container, *tensor)
-                      .expects("values of a float type or a block format")
+                      .expects("values of 16, 32 or 64-bit floats or a block format")
                       .got(std::string(tensor->type.name()));
     error.code = ErrorCode::kUnsupported;
     return fail(std::move(error));

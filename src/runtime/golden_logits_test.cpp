@@ -1,6 +1,7 @@
 // Logits against other implementations: transformers, llama.cpp, compressed-tensors, a float64
 // pass.
 #include <cmath>
+#include <cstring>
 
 #include <gmock/gmock.h>
 
@@ -217,6 +218,45 @@ INSTANTIATE_TEST_SUITE_P(
       std::erase_if(name, [](char c) { return c == '-' || c == '_'; });
       return name;
     });
+
+// No tool on a processor writes DeepSeek's blocks; they are those of compressed-tensors under other
+// names, so the logits are the same, bit for bit.
+TEST(NativeFp8, BlocksGiveTheLogitsOfCompressedTensors) {
+  const auto folder = shared_data("formats/hf-quantized/ct-fp8-block");
+  if (!fs::exists(folder)) GTEST_SKIP() << "no fixtures at " << folder;
+  const auto ids = fixtures::ids_of(fixtures::read_json(folder / "golden.json")["input_ids"]);
+  const fixtures::ScratchFolder scratch;
+  const auto file = scratch.path() / "model.safetensors";
+  ASSERT_TRUE(fixtures::unpack_xz(folder / "model.safetensors.xz", file));
+  fs::copy_file(folder / "config.json", scratch.path() / "config.json");
+  const auto compressed = load_model(scratch.path());
+  ASSERT_NE(compressed, nullptr);
+  const auto want = logits_of(*compressed, ids);
+
+  std::string bytes = read_text(file).value();
+  std::uint64_t size = 0;
+  std::memcpy(&size, bytes.data(), sizeof size);
+  std::string header = bytes.substr(8, size);
+  const std::string old_name = ".weight_scale\"";
+  for (std::size_t at = 0; (at = header.find(old_name, at)) != std::string::npos; ++at) {
+    header.replace(at, old_name.size(), ".weight_scale_inv\"");
+  }
+  header.append((8 - header.size() % 8) % 8, ' ');
+  const std::uint64_t new_size = header.size();
+  bytes = bytes.substr(8 + size);
+  ASSERT_TRUE(
+      write_text(file, std::string(reinterpret_cast<const char*>(&new_size), 8) + header + bytes)
+          .has_value());
+  Json config = fixtures::read_json(folder / "config.json");
+  config.set("quantization_config",
+             *Json::parse(R"({"quant_method": "fp8", "activation_scheme": "dynamic", "fmt": "e4m3",
+                             "weight_block_size": [128, 128]})",
+                          "test"));
+  ASSERT_TRUE(write_text(scratch.path() / "config.json", config.dump()).has_value());
+  const auto native = load_model(scratch.path());
+  ASSERT_NE(native, nullptr);
+  EXPECT_EQ(logits_of(*native, ids), want);
+}
 
 // Tools write the configuration to a file of its own as well, older ones only there.
 class GoldenSideFiles : public GoldenDialects {};

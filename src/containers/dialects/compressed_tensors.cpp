@@ -1,6 +1,5 @@
 #include "containers/dialects/compressed_tensors.h"
 
-#include <cstring>
 #include <utility>
 
 #include "containers/dialects/bit_runs.h"
@@ -150,17 +149,12 @@ Result<void> read_scales(const LinearTensors& tensors, const Found& found, Quant
 }
 
 void read_codes(const LinearTensors& tensors, const Found& found, QuantTensor& tensor) {
-  tensor.codes.resize(static_cast<std::size_t>(tensor.rows * tensor.cols));
   const auto bytes = tensors.bytes(*found.codes);
   if (found.codes->type.plain == DType::kI32) {
+    tensor.codes.resize(static_cast<std::size_t>(tensor.rows * tensor.cols));
     read_packed(tensors, found, tensor);
-  } else if (found.codes->type.plain == DType::kU8) {
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-      tensor.codes[2 * i] = static_cast<std::int8_t>(bytes[i] & std::byte{15});
-      tensor.codes[2 * i + 1] = static_cast<std::int8_t>(bytes[i] >> 4);
-    }
-  } else if (!bytes.empty()) {
-    std::memcpy(tensor.codes.data(), bytes.data(), bytes.size());
+  } else {
+    tensor.codes = found.codes->type.plain == DType::kU8 ? nibble_codes(bytes) : byte_codes(bytes);
   }
 }
 

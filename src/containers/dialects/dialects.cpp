@@ -4,12 +4,12 @@
 #include "containers/dialects/awq.h"
 #include "containers/dialects/compressed_tensors.h"
 #include "containers/dialects/dialect.h"
+#include "containers/dialects/fp8_native.h"
 #include "containers/dialects/gptq.h"
 
 namespace quantlane {
 namespace {
-constinit const std::array<const Dialect*, 4> kDialects = {&kCompressedTensors, &kGptq, &kGptqV2,
-                                                           &kAwq};
+constinit const std::array kDialects = {&kCompressedTensors, &kGptq, &kGptqV2, &kAwq, &kFp8Native};
 }  // namespace
 
 std::span<const Dialect* const> dialects() { return kDialects; }

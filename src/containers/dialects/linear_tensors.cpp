@@ -18,6 +18,21 @@ std::vector<std::int64_t> without_ones(const std::vector<std::int64_t>& shape) {
 
 }  // namespace
 
+std::vector<std::int8_t> byte_codes(std::span<const std::byte> bytes) {
+  std::vector<std::int8_t> codes(bytes.size());
+  if (!bytes.empty()) std::memcpy(codes.data(), bytes.data(), bytes.size());
+  return codes;
+}
+
+std::vector<std::int8_t> nibble_codes(std::span<const std::byte> bytes) {
+  std::vector<std::int8_t> codes(2 * bytes.size());
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    codes[2 * i] = static_cast<std::int8_t>(bytes[i] & std::byte{15});
+    codes[2 * i + 1] = static_cast<std::int8_t>(bytes[i] >> 4);
+  }
+  return codes;
+}
+
 std::vector<float> transposed(std::span<const float> values, std::int64_t lines,
                               std::int64_t width) {
   std::vector<float> result(values.size());

@@ -47,6 +47,10 @@ class LinearTensors {
   std::string_view dialect_;
 };
 
+// One byte per code.
+std::vector<std::int8_t> byte_codes(std::span<const std::byte> bytes);
+// Two codes of 4 bits per byte, the first in the low nibble.
+std::vector<std::int8_t> nibble_codes(std::span<const std::byte> bytes);
 // values [lines, width] as [width, lines].
 std::vector<float> transposed(std::span<const float> values, std::int64_t lines,
                               std::int64_t width);

@@ -1,0 +1,215 @@
+#include "containers/dialects/fp8_native.h"
+
+#include <cstring>
+#include <utility>
+
+#include "containers/dialects/linear_tensors.h"
+#include "containers/dialects/packed_parts.h"
+#include "core/check.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::string_view kName = "fp8";
+constexpr std::int64_t kLargestBlock = 1 << 20;
+
+bool recognises(const Json& config) { return config["quant_method"].string() == kName; }
+
+Error bad_key(const QuantizationSource& source, std::string key, const Json& found) {
+  return unsupported("reading the FP8 configuration")
+      .in(source.origin)
+      .of(std::move(key))
+      .got(found.dump());
+}
+
+class Map final : public QuantizationMap {
+ public:
+  explicit Map(const Container& container) : container_(container) {}
+  LinearScheme scheme;
+
+  [[nodiscard]] std::optional<LinearScheme> scheme_of(std::string_view module) const override {
+    const TensorInfo* weight = container_.find(std::string(module) + ".weight");
+    const bool quantized =
+        weight != nullptr && weight->type == ElementType{.plain = DType::kF8E4M3};
+    return quantized ? std::optional(scheme) : std::nullopt;
+  }
+
+ private:
+  const Container& container_;
+};
+
+Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
+  const Json& config = source.config;
+  if (config["fmt"].string("e4m3") != "e4m3") {
+    return fail(bad_key(source, "fmt", config["fmt"]).expects("\"e4m3\""));
+  }
+  if (config["scale_fmt"].string("float") == "ue8m0") {
+    return fail(bad_key(source, "scale_fmt", config["scale_fmt"])
+                    .expects("scales of activations that are no powers of two"));
+  }
+  const std::string_view activations = config["activation_scheme"].string("dynamic");
+  if (activations != "dynamic" && activations != "static") {
+    return fail(bad_key(source, "activation_scheme", config["activation_scheme"])
+                    .expects("\"dynamic\" or \"static\""));
+  }
+  auto map = std::make_unique<Map>(source.container);
+  Scheme& weight = map->scheme.weight;
+  weight = {.type = ValueType::kFloat,
+            .bits = 8,
+            .granularity = Granularity::kTensor,
+            .scale_dtype = DType::kF32};
+  ActivationScheme input{.type = ValueType::kFloat};
+  const Json& block = config["weight_block_size"];
+  if (!block.is_null()) {
+    const auto& extents = block.items();
+    for (const Json& extent : extents) {
+      if (extent.integer() < 1 || extent.integer() > kLargestBlock) {
+        return fail(bad_key(source, "weight_block_size", block).expects("positive extents"));
+      }
+    }
+    if (extents.size() != 2 || activations != "dynamic") {
+      return fail(bad_key(source, "weight_block_size", block)
+                      .expects("two extents and \"activation_scheme\": \"dynamic\""));
+    }
+    weight.granularity = Granularity::kBlock;
+    weight.block_rows = static_cast<int>(extents[0].integer());
+    weight.group_size = static_cast<int>(extents[1].integer());
+    input.granularity = Granularity::kGroup;
+    input.group_size = weight.group_size;
+  } else if (activations == "static") {
+    input.granularity = Granularity::kTensor;
+    input.dynamic = false;
+  }
+  map->scheme.input = input;
+  return map;
+}
+
+struct Found {
+  const TensorInfo* codes = nullptr;
+  const TensorInfo* scale = nullptr;
+  const TensorInfo* input = nullptr;
+};
+
+Result<Found> find(const LinearTensors& tensors, const LinearScheme& scheme, std::int64_t rows,
+                   std::int64_t cols) {
+  const Scheme& weight = scheme.weight;
+  Found found;
+  QUANTLANE_TRY(found.codes, tensors.require("weight", {DType::kF8E4M3}, {rows, cols}));
+  const std::int64_t groups = weight.groups_per_row(cols);
+  const bool blocks = weight.granularity == Granularity::kBlock;
+  QUANTLANE_TRY(found.scale,
+                tensors.require(blocks ? "weight_scale_inv" : "weight_scale", kPlainScaleTypes,
+                                {weight.scale_count(rows, cols) / groups, groups}));
+  if (scheme.input && !scheme.input->dynamic) {
+    QUANTLANE_TRY(found.input, tensors.require("input_scale", kPlainScaleTypes, {1}));
+  }
+  return found;
+}
+
+Result<void> verify(const Container& container, std::string_view module, const LinearScheme& scheme,
+                    std::int64_t rows, std::int64_t cols) {
+  QUANTLANE_TRY_VOID(find(LinearTensors(container, module, kName), scheme, rows, cols));
+  return {};
+}
+
+Result<StoredLinear> unpack(const Container& container, std::string_view module,
+                            const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
+  const LinearTensors tensors(container, module, kName);
+  QUANTLANE_TRY(const Found found, find(tensors, scheme, rows, cols));
+  StoredLinear linear;
+  linear.input = scheme.input;
+  linear.weight.scheme = scheme.weight;
+  linear.weight.scheme.scale_dtype = found.scale->type.plain;
+  linear.weight.rows = rows;
+  linear.weight.cols = cols;
+  QUANTLANE_TRY(linear.weight.scales, tensors.finite_values(*found.scale));
+  linear.weight.codes = byte_codes(tensors.bytes(*found.codes));
+  if (found.input != nullptr) {
+    QUANTLANE_TRY(linear.input->static_scale, tensors.positive_scalar(*found.input));
+  }
+  return linear;
+}
+
+// ---- writing ----
+
+void complete(LinearScheme& scheme, DType) { scheme.weight.scale_dtype = DType::kF32; }
+
+std::optional<std::string> cannot_hold(const LinearScheme& scheme, std::int64_t, std::int64_t) {
+  const Scheme& w = scheme.weight;
+  if (w.type != ValueType::kFloat || w.bits != 8) return "it holds FP8 only";
+  if (!scheme.input || scheme.input->type != ValueType::kFloat || scheme.input->bits != 8) {
+    return "its inputs are rounded to FP8";
+  }
+  const ActivationScheme& input = *scheme.input;
+  if (w.granularity == Granularity::kTensor && input.granularity != Granularity::kGroup) {
+    return std::nullopt;
+  }
+  if (w.granularity == Granularity::kBlock && input.granularity == Granularity::kGroup &&
+      input.group_size == w.group_size && input.scale_dtype == DType::kF32) {
+    return std::nullopt;
+  }
+  return "its scales belong to blocks (with inputs in groups as wide) or to the tensor";
+}
+
+std::int64_t row_multiple(const LinearScheme& scheme) { return scheme.weight.block_rows; }
+
+std::vector<PlannedPart> plan(std::string_view module, const LinearScheme& scheme,
+                              std::int64_t rows, std::int64_t cols) {
+  const Scheme& w = scheme.weight;
+  std::vector<PlannedPart> parts = {
+      planned_part(module, "weight", DType::kF8E4M3, {rows, cols}, SliceAxis::kRows)};
+  if (w.granularity == Granularity::kBlock) {
+    const std::int64_t groups = w.groups_per_row(cols);
+    parts.push_back(planned_part(module, "weight_scale_inv", w.scale_dtype,
+                                 {w.scale_count(rows, cols) / groups, groups}, SliceAxis::kRows));
+  } else {
+    parts.push_back(planned_part(module, "weight_scale", w.scale_dtype, {}, SliceAxis::kWhole));
+  }
+  if (!scheme.input->dynamic) {
+    parts.push_back(planned_part(module, "input_scale", DType::kF32, {}, SliceAxis::kWhole));
+  }
+  return parts;
+}
+
+std::vector<std::vector<std::byte>> pack(const LinearScheme& scheme, const QuantTensor& slice,
+                                         std::int64_t) {
+  std::vector<std::vector<std::byte>> parts = {raw_part(slice.codes.data(), slice.codes.size()),
+                                               float_part(scheme.weight.scale_dtype, slice.scales)};
+  if (!scheme.input->dynamic) {
+    parts.push_back(float_part(DType::kF32, {&scheme.input->static_scale, 1}));
+  }
+  return parts;
+}
+
+Json write_config(const LinearScheme& scheme, std::span<const std::string> ignore) {
+  Json config;
+  config.set("quant_method", kName);
+  config.set("activation_scheme", scheme.input->dynamic ? "dynamic" : "static");
+  config.set("fmt", "e4m3");
+  if (scheme.weight.granularity == Granularity::kBlock) {
+    config.set("weight_block_size",
+               Json::array().push(scheme.weight.block_rows).push(scheme.weight.group_size));
+  }
+  Json kept = Json::array();
+  for (const std::string& module : ignore) kept.push(module);
+  config.set("modules_to_not_convert", std::move(kept));
+  return config;
+}
+
+constinit const DialectWriter kWriter = {.complete = complete,
+                                         .cannot_hold = cannot_hold,
+                                         .row_multiple = row_multiple,
+                                         .plan = plan,
+                                         .pack = pack,
+                                         .write_config = write_config};
+
+}  // namespace
+
+constinit const Dialect kFp8Native = {.name = kName,
+                                      .recognises = recognises,
+                                      .read_map = read_map,
+                                      .verify = verify,
+                                      .unpack = unpack,
+                                      .writer = &kWriter};
+
+}  // namespace quantlane
