@@ -174,7 +174,7 @@ TEST(RoundActivations, FollowsTheFormulaPerGroup) {
   std::fill(values.begin() + 32, values.begin() + 64, 0.0F);
   for (const char* spelling : {"fp8_e4m3_g32", "mxfp4", "mxfp8", "nvfp4"}) {
     ActivationScheme scheme = ActivationScheme::parse(spelling).value();
-    scheme.tensor_divisor = scheme.calibrated() ? 2688.0F / 3.0F : 0.0F;
+    scheme.static_scale = scheme.calibrated() ? 2688.0F / 3.0F : 0.0F;
     std::vector<float> rounded = values;
     round_activations(scheme, rounded.data(), 2, 96);
     const auto length = static_cast<std::size_t>(scheme.group_size);
@@ -186,7 +186,7 @@ TEST(RoundActivations, FollowsTheFormulaPerGroup) {
       const float code = scheme.bits == 4 ? 6.0F : 448.0F;
       float scale = largest / code;
       if (scheme.scale_dtype == DType::kF8E4M3) {
-        scale = e4m3_to_f32(f32_to_e4m3(scheme.tensor_divisor * scale)) / scheme.tensor_divisor;
+        scale = e4m3_to_f32(f32_to_e4m3(scheme.static_scale * scale)) / scheme.static_scale;
       } else if (scheme.scale_dtype == DType::kF8E8M0 && largest > 0) {
         int exponent = 0;
         const float mantissa = 2 * std::frexp(largest, &exponent);

@@ -44,9 +44,11 @@ float dynamic_scale(const ActivationScheme& scheme, float largest) {
   }
   const float scale = largest / largest_code(scheme);
   if (scheme.scale_dtype != DType::kF8E4M3) return scale;
-  const float stored = e4m3_to_f32(f32_to_e4m3(scheme.tensor_divisor * scale));
+  const bool divides = scheme.tensor_scale == TensorScale::kDivides;
+  const float divisor = divides ? scheme.static_scale : 1 / scheme.static_scale;
+  const float stored = e4m3_to_f32(f32_to_e4m3(divisor * scale));
   // compressed-tensors stores 0.125 for what is too small.
-  return (stored > 0 ? stored : 0.125F) / scheme.tensor_divisor;
+  return (stored > 0 ? stored : 0.125F) / divisor;
 }
 
 }  // namespace
@@ -56,8 +58,9 @@ void round_activations(const ActivationScheme& scheme, float* values, std::int64
   QUANTLANE_CHECK(scheme.type == ValueType::kFloat ? scheme.bits == 8 || scheme.bits == 4
                                                    : scheme.bits >= 2 && scheme.bits <= 8);
   QUANTLANE_CHECK(scheme.granularity != Granularity::kGroup || scheme.group_size > 0);
-  QUANTLANE_CHECK(scheme.dynamic || scheme.static_scale > 0);
-  QUANTLANE_CHECK(scheme.scale_dtype != DType::kF8E4M3 || scheme.tensor_divisor > 0);
+  QUANTLANE_CHECK(!scheme.calibrated() || scheme.static_scale > 0);
+  QUANTLANE_CHECK((scheme.scale_dtype == DType::kF8E4M3) ==
+                  (scheme.tensor_scale != TensorScale::kNone));
   const std::int64_t length = scheme.granularity == Granularity::kGroup
                                   ? std::min<std::int64_t>(scheme.group_size, cols)
                                   : cols;

@@ -181,6 +181,7 @@ Result<ActivationScheme> ActivationScheme::parse(std::string_view spelling) {
     scheme.granularity = Granularity::kGroup;
     scheme.group_size = name->group_size;
     scheme.scale_dtype = name->scale_dtype;
+    scheme.tensor_scale = name->tensor_scale;
     return scheme;
   }
   std::string_view rest = spelling;

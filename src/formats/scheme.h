@@ -68,13 +68,14 @@ struct ActivationScheme {
   Granularity granularity = Granularity::kToken;  // kToken, kGroup (dynamic) or kTensor (static)
   int group_size = 0;                             // only for kGroup
   DType scale_dtype = DType::kF32;  // what dynamic scales are rounded to: kF32, kF8E4M3, kF8E8M0
+  TensorScale tensor_scale = TensorScale::kNone;
   bool dynamic = true;
-  float static_scale = 0;    // only when !dynamic
-  float tensor_divisor = 0;  // with kF8E4M3: scales are stored times this (NVFP4)
+  // What calibration gives: the scale when !dynamic, that of the tensor with a TensorScale.
+  float static_scale = 0;
 
   static Result<ActivationScheme> parse(std::string_view spelling);
-  // Does it need numbers from a calibration pass: a static scale, or the divisor of NVFP4?
-  [[nodiscard]] bool calibrated() const { return !dynamic || scale_dtype == DType::kF8E4M3; }
+  // Does it need static_scale?
+  [[nodiscard]] bool calibrated() const { return !dynamic || tensor_scale != TensorScale::kNone; }
   bool operator==(const ActivationScheme&) const = default;
 };
 

@@ -106,7 +106,8 @@ TEST(ActivationScheme, ParsesEverySpelling) {
                                       .bits = 4,
                                       .granularity = Granularity::kGroup,
                                       .group_size = 16,
-                                      .scale_dtype = DType::kF8E4M3}));
+                                      .scale_dtype = DType::kF8E4M3,
+                                      .tensor_scale = TensorScale::kDivides}));
   EXPECT_TRUE(nvfp4->calibrated());
   EXPECT_EQ(ActivationScheme::parse("int8_token").value(), ActivationScheme{});
   const auto fixed = ActivationScheme::parse("fp8_e4m3_tensor");

@@ -6,7 +6,6 @@
 #include "containers/dialects/compressed_tensors_parts.h"
 #include "containers/dialects/linear_tensors.h"
 #include "core/check.h"
-#include "core/half.h"
 
 namespace quantlane {
 namespace {
@@ -127,21 +126,10 @@ void read_zeros(const LinearTensors& tensors, const Found& found, QuantTensor& t
 }
 
 Result<void> read_scales(const LinearTensors& tensors, const Found& found, QuantTensor& tensor) {
-  if (found.scale->type.plain == DType::kU8) {
-    const auto stored = tensors.bytes(*found.scale);
-    for (std::size_t i = 0; i < stored.size(); ++i) {
-      const auto exponent = std::to_integer<std::uint8_t>(stored[i]);
-      if (exponent == 0xFF) {
-        return fail(tensors.wrong(*found.scale)
-                        .expects("finite scales")
-                        .got("scale " + std::to_string(i) + " is not finite"));
-      }
-      tensor.scales.push_back(e8m0_to_f32(exponent));
-    }
-    return {};
+  QUANTLANE_TRY(tensor.scales, tensors.scales(*found.scale, tensor.scheme.scale_dtype));
+  if (tensor.scheme.scale_dtype != DType::kF8E8M0) {
+    tensor.scheme.scale_dtype = found.scale->type.plain;
   }
-  QUANTLANE_TRY(tensor.scales, tensors.finite_values(*found.scale));
-  tensor.scheme.scale_dtype = found.scale->type.plain;
   if (found.divisor != nullptr) {
     QUANTLANE_TRY(tensor.tensor_scale, tensors.positive_scalar(*found.divisor));
   }
@@ -182,9 +170,7 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
     QUANTLANE_TRY(tensor.group_of_column, tensors.group_order(*found.order, groups, cols / groups));
   }
   if (found.input != nullptr) {
-    float& target =
-        scheme.input->dynamic ? linear.input->tensor_divisor : linear.input->static_scale;
-    QUANTLANE_TRY(target, tensors.positive_scalar(*found.input));
+    QUANTLANE_TRY(linear.input->static_scale, tensors.positive_scalar(*found.input));
   }
   return linear;
 }

@@ -139,6 +139,7 @@ Result<std::optional<ActivationScheme>> read_input_scheme(const Json& args, std:
       scheme.scale_dtype = DType::kF8E8M0;
     } else if (fp4) {
       scheme.scale_dtype = DType::kF8E4M3;
+      scheme.tensor_scale = TensorScale::kDivides;
     }
   } else {
     known = known && !fp4 && !local &&

@@ -331,7 +331,7 @@ class DamagedNvfp4 : public test::FolderTest {
 TEST_F(DamagedNvfp4, UndamagedDecodes) {
   const auto linear = unpack();
   ASSERT_TRUE(linear.has_value()) << linear.error().message();
-  EXPECT_EQ(linear->input->tensor_divisor, 8);
+  EXPECT_EQ(linear->input->static_scale, 8);
   std::vector<float> row(32);
   linear->weight.decode_rows(3, 1, row.data());
   for (std::size_t c = 0; c < 32; ++c) EXPECT_EQ(row[c], c % 2 == 0 ? 0.125F : 0.25F);

@@ -21,7 +21,9 @@ std::optional<std::string> cannot_hold(const LinearScheme& scheme, std::int64_t,
   const Layout layout = layout_of(scheme);
   if (w.type == ValueType::kNormalFloat) return "it has no NF4";
   if (w.act_order) return "engines gave up columns in the order of activations";
-  if (w.tensor_scale == TensorScale::kMultiplies) return "its scale of the tensor is a divisor";
+  if (w.tensor_scale == TensorScale::kMultiplies ||
+      (scheme.input && scheme.input->tensor_scale == TensorScale::kMultiplies))
+    return "its scale of the tensor is a divisor";
   if (w.granularity == Granularity::kGroup && cols % w.group_size != 0) {
     return "the group size " + std::to_string(w.group_size) + " does not divide " +
            std::to_string(cols) + " columns";
@@ -135,10 +137,9 @@ std::vector<std::vector<std::byte>> pack(const LinearScheme& scheme, const Quant
     parts.push_back(raw_part(shape.data(), sizeof(shape)));
   }
   if (layout == Layout::kNvfp4) parts.push_back(float_part(DType::kF32, {&slice.tensor_scale, 1}));
-  if (scheme.input && !scheme.input->dynamic) {
-    parts.push_back(float_part(DType::kBF16, {&scheme.input->static_scale, 1}));
-  } else if (scheme.input && scheme.input->calibrated()) {
-    parts.push_back(float_part(DType::kF32, {&scheme.input->tensor_divisor, 1}));
+  if (scheme.input && scheme.input->calibrated()) {
+    const DType type = scheme.input->dynamic ? DType::kF32 : DType::kBF16;
+    parts.push_back(float_part(type, {&scheme.input->static_scale, 1}));
   }
   return parts;
 }

@@ -6,10 +6,12 @@
 #include "containers/dialects/dialect.h"
 #include "containers/dialects/fp8_native.h"
 #include "containers/dialects/gptq.h"
+#include "containers/dialects/modelopt.h"
 
 namespace quantlane {
 namespace {
-constinit const std::array kDialects = {&kCompressedTensors, &kGptq, &kGptqV2, &kAwq, &kFp8Native};
+constinit const std::array kDialects = {&kCompressedTensors, &kGptq,    &kGptqV2, &kAwq,
+                                        &kFp8Native,         &kModelOpt};
 }  // namespace
 
 std::span<const Dialect* const> dialects() { return kDialects; }

@@ -101,6 +101,12 @@ Result<std::vector<float>> LinearTensors::finite_values(const TensorInfo& tensor
   return values;
 }
 
+Result<std::vector<float>> LinearTensors::scales(const TensorInfo& tensor, DType dtype) const {
+  TensorInfo meant = tensor;
+  if (dtype == DType::kF8E8M0) meant.type = {.plain = dtype};
+  return finite_values(meant);
+}
+
 Result<float> LinearTensors::positive_scalar(const TensorInfo& tensor) const {
   QUANTLANE_TRY(const std::vector<float> values, finite_values(tensor));
   if (values.size() != 1 || !(values[0] > 0)) {

@@ -21,7 +21,7 @@ std::span<const ActivationRow> activation_rows() { return kRows; }
 
 void round_activations_with(const ActivationRow& row, const ActivationScheme& scheme, float* values,
                             std::int64_t tokens, std::int64_t cols) {
-  QUANTLANE_CHECK(scheme.dynamic || scheme.static_scale > 0);
+  QUANTLANE_CHECK(!scheme.calibrated() || scheme.static_scale > 0);
   void (*round)(float*, std::int64_t, float) = nullptr;
   if (row.kernels != nullptr && scheme.bits == 8 && scheme.scale_dtype == DType::kF32) {
     round = scheme.type == ValueType::kFloat ? row.kernels->round_e4m3 : row.kernels->round_int8;

@@ -61,8 +61,10 @@ std::vector<ActivationScheme> schemes() {
   all[4].bits = 4;
   for (const char* spelling : {"fp8_e4m3_g128", "fp8_e4m3_g7", "mxfp4", "mxfp8", "nvfp4"}) {
     all.push_back(ActivationScheme::parse(spelling).value());
-    all.back().tensor_divisor = 100;
+    if (all.back().calibrated()) all.back().static_scale = 100;
   }
+  all.push_back(all.back());
+  all.back().tensor_scale = TensorScale::kMultiplies;
   return all;
 }
 
