@@ -186,7 +186,8 @@ void add_lanes(Page& page, const CompareReport& report) {
   table.rows.push_back(noise_row(report.noise_floor));
   const std::vector<std::string> left_out = page.table(table);
   std::string legend =
-      "size: weight files on disk, 1 MB = 1 000 000 bytes · ppl ratio: perplexity / the reference's · KLD: nats "
+      "size: weight files on disk, 1 MB = 1 000 000 bytes · ppl ratio: perplexity / the "
+      "reference's · KLD: nats "
       "per token, mean ± half of the 95 % interval · top-1: same most likely token · tasks: "
       "answers "
       "lost / gained (reference: right / asked) · tok/s: best on this machine, its rounds "
