@@ -10,6 +10,7 @@ HIDDEN = {
     "openssl/": ["src/core/hash.cpp"],
     "xxhash.h": ["src/core/hash.cpp"],
     "pcre2.h": ["src/core/regex.cpp"],
+    "Eigen/": ["src/calibrate/error_feedback.cpp"],
     "utf8proc.h": ["src/model/tokenizer/unicode.cpp"],
     "CLI/": ["src/cli/*.cpp"],
     "fmt/": ["src/**/*.cpp", "tests/**/*.cpp"],

@@ -201,7 +201,8 @@ Result<void> Comparison::quantize(LaneWork& work) {
   const Importances& importances = importances_of(work.lane);
   const bool from_file = !importances.origin.file.empty();
   work.key = make_key({reference_hash_, work.lane.name, work.lane.summary,
-                       from_file ? imatrix_key_ : calibration_key_, version()});
+                       from_file ? imatrix_key_ : calibration_key_,
+                       wants_feedback(work.lane) ? calibration_.text : "", version()});
   const std::string record_name = "artifact-" + file_name_of(work.lane.name);
   std::optional<Json> record = store_.find(record_name, work.key);
   if (record) {
@@ -212,12 +213,20 @@ Result<void> Comparison::quantize(LaneWork& work) {
     }
   }
   if (work.checkpoint == nullptr) {
+    std::optional<FeedbackSource> feedback;
+    if (wants_feedback(work.lane)) {
+      QUANTLANE_TRY(TokenChunks chunks,
+                    make_chunks(*reference_, calibration_.text, calibration_.name,
+                                kCalibrationChunk, kCalibrationChunks));
+      feedback.emplace(reference_, std::move(chunks), feedback_budget(), pool_, progress_);
+    }
     QUANTLANE_TRY(const QuantizeSummary summary,
                   run_quantize({.source = *reference_,
                                 .lane = work.lane,
                                 .statistics = &importances.statistics,
                                 .out = work.report.artifact,
-                                .origin = importances.origin},
+                                .origin = importances.origin,
+                                .feedback = feedback ? &*feedback : nullptr},
                                pool_, progress_));
     QUANTLANE_TRY(work.checkpoint, Checkpoint::open(work.report.artifact));
     QUANTLANE_TRY(const std::string hash, work.checkpoint->content_hash());

@@ -4,6 +4,7 @@
 
 #include "calibrate/imatrix_model.h"
 #include "core/check.h"
+#include "core/cpu.h"
 
 namespace quantlane {
 
@@ -37,5 +38,12 @@ bool wants_statistics(const Lane& lane) {
   const Algorithm* algorithm = algorithm_by_name(lane.algorithm);
   return algorithm != nullptr && algorithm->wants_statistics;
 }
+
+bool wants_feedback(const Lane& lane) {
+  const Algorithm* algorithm = algorithm_by_name(lane.algorithm);
+  return algorithm != nullptr && algorithm->wants_feedback;
+}
+
+std::uint64_t feedback_budget() { return cpu_info().available_bytes / 2; }
 
 }  // namespace quantlane

@@ -26,7 +26,10 @@ Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
 // Those of our own pass over the text `dataset`.
 Importances importances_from_pass(Statistics statistics, std::string dataset, std::int64_t chunks);
 
-// The lane weighs errors by importance.
+// The lane weighs errors by importance; it makes up for errors in later columns.
 bool wants_statistics(const Lane& lane);
+bool wants_feedback(const Lane& lane);
+// Bytes that the matrices of error feedback may take at one time: half of the free memory.
+std::uint64_t feedback_budget();
 
 }  // namespace quantlane

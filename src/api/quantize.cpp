@@ -1,6 +1,8 @@
 #include "quantlane/quantize.h"
 
 #include <chrono>
+#include <optional>
+#include <utility>
 
 #include "api/defaults.h"
 #include "api/importances.h"
@@ -125,6 +127,11 @@ Result<Prepared> prepare(const QuantizeOptions& options) {
   Prepared prepared;
   QUANTLANE_TRY(prepared.lane, find_lane(options.lane));
   QUANTLANE_TRY_VOID(check_sources(options, prepared.lane));
+  if (wants_feedback(prepared.lane) && (options.data_free || options.arch_agnostic)) {
+    return fail(usage_error("quantizing to " + prepared.lane.name)
+                    .expects("a calibration pass, which error feedback needs")
+                    .got(options.data_free ? "--data-free" : "--arch-agnostic"));
+  }
   QUANTLANE_TRY(prepared.request, recipe_request(options.gguf, prepared.lane));
   QUANTLANE_TRY(prepared.split, split_request(options.gguf.split, prepared.lane));
   QUANTLANE_TRY(prepared.checkpoint, options.arch_agnostic
@@ -175,8 +182,16 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   for (const std::string& notice : importances.notices) progress.notice(notice);
   const double calibration_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const QuantizeJob job = prepared.job(options, importances.origin,
-                                       prepared.calibrates ? &importances.statistics : nullptr);
+  QuantizeJob job = prepared.job(options, importances.origin,
+                                 prepared.calibrates ? &importances.statistics : nullptr);
+  std::optional<FeedbackSource> feedback;
+  if (wants_feedback(prepared.lane) && prepared.calibrates) {
+    QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
+    QUANTLANE_TRY(TokenChunks chunks, make_chunks(*prepared.checkpoint, text.text, text.name,
+                                                  kCalibrationChunk, options.calibration_chunks));
+    feedback.emplace(prepared.checkpoint, std::move(chunks), feedback_budget(), pool, progress);
+    job.feedback = &*feedback;
+  }
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));
   result.calibration_seconds = prepared.calibrates ? calibration_seconds : 0;
   result.notices.insert(result.notices.begin(), importances.notices.begin(),

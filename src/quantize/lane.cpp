@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/embedded.h"
 #include "core/json.h"
+#include "quantize/algorithms/algorithm.h"
 #include "quantize/transfer.h"
 
 namespace quantlane {
@@ -69,6 +70,25 @@ Error unknown_lane(std::string_view name) {
       .expects("one of " + known);
 }
 
+// "w4a16+gptq": the lane under another algorithm than its own.
+Result<Lane> with_algorithm(Lane lane, std::string_view algorithm) {
+  const bool plain =
+      lane.dialect == nullptr && (!lane.is_gguf() || lane.recipe->base.block == nullptr);
+  if (plain || algorithm_by_name(algorithm) == nullptr) {
+    std::string known;
+    for (const Algorithm* row : algorithms())
+      known += (known.empty() ? "" : ", ") + std::string(row->name);
+    return fail(usage_error("looking for a lane")
+                    .expects(plain ? "no algorithm with a lane that does not quantize"
+                                   : "an algorithm among " + known)
+                    .got("\"" + lane.name + "+" + std::string(algorithm) + "\""));
+  }
+  lane.name += "+" + std::string(algorithm);
+  lane.summary += ", " + std::string(algorithm);
+  lane.algorithm = algorithm;
+  return lane;
+}
+
 }  // namespace
 
 std::string Lane::dialect_name() const {
@@ -77,6 +97,10 @@ std::string Lane::dialect_name() const {
 }
 
 Result<Lane> find_lane(std::string_view name) {
+  if (const auto plus = name.find('+'); plus != std::string_view::npos) {
+    QUANTLANE_TRY(const Lane lane, find_lane(name.substr(0, plus)));
+    return with_algorithm(lane, name.substr(plus + 1));
+  }
   if (name.starts_with(kGgufPrefix)) {
     auto lane = find_gguf_lane(name.substr(kGgufPrefix.size()));
     if (!lane && lane.error().code == ErrorCode::kNotFound) return fail(unknown_lane(name));

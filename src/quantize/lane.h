@@ -26,8 +26,8 @@ struct Lane {
   [[nodiscard]] std::string dialect_name() const;
 };
 
-// kNotFound lists the known lanes. "gguf:q4_k" and other aliases of llama.cpp give the lane that
-// they stand for.
+// "LANE+ALGORITHM" is the lane with another row of algorithms(). kUsage lists the known lanes.
+// "gguf:q4_k" and other aliases of llama.cpp give the lane that they stand for.
 Result<Lane> find_lane(std::string_view name);
 // What a GGUF file is called that holds the matrices of `source` as they are (QuantizeJob::
 // as_stored): its file type is the source's own, or that of its most frequent type.

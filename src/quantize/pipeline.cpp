@@ -73,6 +73,15 @@ std::vector<float> importance_for(const QuantizeJob& job, const Algorithm* algor
   return job.statistics->importance(module, cols);
 }
 
+Result<InputModel> inputs_of(const QuantizeJob& job, const Algorithm& algorithm,
+                             std::string_view module, std::int64_t cols) {
+  InputModel inputs{.importance = importance_for(job, &algorithm, module, cols), .feedback = {}};
+  if (job.feedback != nullptr && algorithm.wants_feedback) {
+    QUANTLANE_TRY(inputs.feedback, job.feedback->of(module));
+  }
+  return inputs;
+}
+
 std::string main_formats(const std::map<std::string, std::int64_t>& tensor_types) {
   std::vector<std::pair<std::int64_t, std::string>> counted;
   for (const auto& [type, count] : tensor_types) counted.emplace_back(count, type);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "calibrate/feedback_source.h"
 #include "calibrate/statistics.h"
 #include "core/threads.h"
 #include "model/checkpoint.h"
@@ -43,8 +44,9 @@ struct QuantizeJob {
   bool arch_agnostic = false;
   // GGUF lanes only; `statistics` imply request.importance.
   RecipeRequest request = {};
-  SplitRequest split = {};       // GGUF lanes only
-  ImportanceOrigin origin = {};  // of `statistics`
+  SplitRequest split = {};             // GGUF lanes only
+  ImportanceOrigin origin = {};        // of `statistics`
+  FeedbackSource* feedback = nullptr;  // for algorithms that want it; nullptr = none
   // Write types that need importances (GgufRecipe::needs_importance) without any, too.
   bool force_unweighted = false;
   bool allow_requantize = false;  // quantize what the source holds quantized a second time
@@ -90,6 +92,9 @@ Result<ArtefactPlan> plan_folder(const QuantizeJob& job);
 // encodings, most frequent first.
 std::vector<float> importance_for(const QuantizeJob& job, const Algorithm* algorithm,
                                   std::string_view module, std::int64_t cols);
+// What `algorithm` is to know of the inputs of `module`.
+Result<InputModel> inputs_of(const QuantizeJob& job, const Algorithm& algorithm,
+                             std::string_view module, std::int64_t cols);
 std::string main_formats(const std::map<std::string, std::int64_t>& tensor_types);
 
 }  // namespace quantlane

@@ -109,9 +109,9 @@ Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& poo
 
 SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
                             const DialectWriter& writer, const LinearScheme& scheme,
-                            const Algorithm& algorithm, std::vector<float> importance) {
+                            const Algorithm& algorithm, InputModel inputs) {
   const FastEncoder fast = fast_encoder(weight, scheme.weight, algorithm);
-  return [&weight, name, &writer, scheme, &algorithm, importance = std::move(importance), fast](
+  return [&weight, name, &writer, scheme, &algorithm, inputs = std::move(inputs), fast](
              std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
     QuantTensor slice;
     if (fast != nullptr) {
@@ -121,15 +121,15 @@ SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
       weight.decode_rows(begin, count, values.data());
       QUANTLANE_TRY_VOID(check_finite(values.data(), count, weight.cols(), begin, name));
       QUANTLANE_TRY(slice, algorithm.quantize(scheme.weight, values.data(), count, weight.cols(),
-                                              importance));
+                                              inputs.view()));
     }
     return writer.pack(scheme, slice, weight.rows());
   };
 }
 
 SliceEncoder typed_encoder(const Weight& weight, const std::string& name, ElementType type,
-                           const Algorithm* algorithm, std::vector<float> importance, RowMap map) {
-  return [&weight, name, type, algorithm, importance = std::move(importance), map = std::move(map)](
+                           const Algorithm* algorithm, InputModel inputs, RowMap map) {
+  return [&weight, name, type, algorithm, inputs = std::move(inputs), map = std::move(map)](
              std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
     const std::int64_t cols = weight.cols();
     std::vector<float> values(static_cast<std::size_t>(count * cols));
@@ -157,15 +157,10 @@ SliceEncoder typed_encoder(const Weight& weight, const std::string& name, Elemen
     SliceParts parts(1);
     const auto row_bytes = static_cast<std::size_t>(type.bytes_of(cols));
     parts[0].resize(static_cast<std::size_t>(count) * row_bytes);
-    for (std::int64_t r = 0; r < count; ++r) {
-      const float* row = values.data() + r * cols;
-      std::byte* target = parts[0].data() + static_cast<std::size_t>(r) * row_bytes;
-      if (type.block == nullptr) {
-        encode_plain(type.plain, row, cols, target);
-      } else {
-        algorithm->encode(*type.block, std::span(row, static_cast<std::size_t>(cols)), importance,
-                          target);
-      }
+    if (type.block == nullptr) {
+      encode_plain(type.plain, values.data(), count * cols, parts[0].data());
+    } else {
+      algorithm->encode(*type.block, values.data(), count, cols, inputs.view(), parts[0].data());
     }
     return parts;
   };

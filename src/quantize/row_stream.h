@@ -33,7 +33,7 @@ Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& poo
 // per planned tensor. NaN and infinities are refused with the tensor's name and row.
 SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
                             const DialectWriter& writer, const LinearScheme& scheme,
-                            const Algorithm& algorithm, std::vector<float> importance);
+                            const Algorithm& algorithm, InputModel inputs);
 
 // Where output row r of a plain or block tensor comes from (and its column c, for biases), and what
 // is added to every value
@@ -45,6 +45,6 @@ struct RowMap {
 };
 // Encodes rows of `weight` as `type` (f32, f16, bf16 or blocks), one part.
 SliceEncoder typed_encoder(const Weight& weight, const std::string& name, ElementType type,
-                           const Algorithm* algorithm, std::vector<float> importance, RowMap map);
+                           const Algorithm* algorithm, InputModel inputs, RowMap map);
 
 }  // namespace quantlane

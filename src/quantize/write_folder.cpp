@@ -264,9 +264,9 @@ class FolderWriter {
   Result<void> write_linear(ContainerWriter& output, std::size_t& index, const Item& item) {
     const Algorithm* algorithm = algorithm_by_name(job_.lane.algorithm);
     const std::string module = module_of(item.name);
-    const auto encoder =
-        linear_encoder(item.weight, module, dialect_writer(), scheme_, *algorithm,
-                       importance_for(job_, algorithm, module, item.weight.cols()));
+    QUANTLANE_TRY(InputModel inputs, inputs_of(job_, *algorithm, module, item.weight.cols()));
+    const auto encoder = linear_encoder(item.weight, module, dialect_writer(), scheme_, *algorithm,
+                                        std::move(inputs));
     const std::vector<PlannedPart> plan = planned_parts(job_, scheme_, item);
     // The first part streams to disk where rows follow each other there; the others (scales, or a
     // matrix that is stored transposed) wait until they are complete.

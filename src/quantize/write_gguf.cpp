@@ -110,8 +110,11 @@ Result<SliceEncoder> encoder_for(const QuantizeJob& job, const GgufPlan::Item& i
     transfer = Transfer::kRequantize;
   }
   const Algorithm* algorithm = algorithm_by_name(job.lane.algorithm);
-  return typed_encoder(weight, p.name, type, algorithm,
-                       importance_for(job, algorithm, p.module(), p.cols), row_map(job.source, p));
+  InputModel inputs;
+  if (algorithm != nullptr && type.block != nullptr) {
+    QUANTLANE_TRY(inputs, inputs_of(job, *algorithm, p.module(), p.cols));
+  }
+  return typed_encoder(weight, p.name, type, algorithm, std::move(inputs), row_map(job.source, p));
 }
 
 }  // namespace

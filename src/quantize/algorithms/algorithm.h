@@ -2,24 +2,43 @@
 // algorithms see fit, project, encode and nothing of containers, dialects or models.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
+#include "calibrate/error_feedback.h"
 #include "formats/block_format.h"
 #include "formats/quant_tensor.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
 
+// What calibration knows of the rows that enter a Linear.
+struct LinearInputs {
+  std::span<const float> importance = {};   // [cols] or empty
+  const ErrorFeedback* feedback = nullptr;  // of the same columns, or null
+};
+
+// LinearInputs that own what they show.
+struct InputModel {
+  std::vector<float> importance = {};
+  std::shared_ptr<const ErrorFeedback> feedback = {};
+  [[nodiscard]] LinearInputs view() const {
+    return {.importance = importance, .feedback = feedback.get()};
+  }
+};
+
 struct Algorithm {
   std::string_view name;
   bool wants_statistics;  // uses the importance of input columns where given
-  // Rows [rows, cols] of one Linear under a group scheme; importance [cols] or empty. Finite input.
+  bool wants_feedback;    // uses the error feedback where given
+  // Rows [rows, cols] of one Linear under a group scheme. Finite input.
   Result<QuantTensor> (*quantize)(const Scheme& scheme, const float* values, std::int64_t rows,
-                                  std::int64_t cols, std::span<const float> importance);
-  // One row into blocks of `format`.
-  void (*encode)(const BlockFormat& format, std::span<const float> row,
-                 std::span<const float> importance, std::byte* blocks);
+                                  std::int64_t cols, const LinearInputs& inputs);
+  // Rows [rows, cols] into blocks of `format`.
+  void (*encode)(const BlockFormat& format, const float* values, std::int64_t rows,
+                 std::int64_t cols, const LinearInputs& inputs, std::byte* blocks);
 };
 
 std::span<const Algorithm* const> algorithms();

@@ -2,12 +2,13 @@
 #include <array>
 
 #include "quantize/algorithms/algorithm.h"
+#include "quantize/algorithms/gptq.h"
 #include "quantize/algorithms/rtn.h"
 #include "quantize/algorithms/weighted.h"
 
 namespace quantlane {
 namespace {
-constinit const std::array<const Algorithm*, 2> kAlgorithms = {&kRtn, &kWeighted};
+constinit const std::array<const Algorithm*, 3> kAlgorithms = {&kRtn, &kWeighted, &kGptqRounding};
 }  // namespace
 
 std::span<const Algorithm* const> algorithms() { return kAlgorithms; }

@@ -6,18 +6,24 @@ namespace quantlane {
 namespace {
 
 Result<QuantTensor> quantize(const Scheme& scheme, const float* values, std::int64_t rows,
-                             std::int64_t cols, std::span<const float>) {
+                             std::int64_t cols, const LinearInputs&) {
   return quantize_rows(scheme, values, rows, cols, {});
 }
 
-void encode(const BlockFormat& format, std::span<const float> row, std::span<const float>,
-            std::byte* blocks) {
-  format.encode(row, {}, blocks);
+void encode(const BlockFormat& format, const float* values, std::int64_t rows, std::int64_t cols,
+            const LinearInputs&, std::byte* blocks) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    format.encode({values + r * cols, static_cast<std::size_t>(cols)}, {},
+                  blocks + r * format.row_bytes(cols));
+  }
 }
 
 }  // namespace
 
-constinit const Algorithm kRtn = {
-    .name = "rtn", .wants_statistics = false, .quantize = quantize, .encode = encode};
+constinit const Algorithm kRtn = {.name = "rtn",
+                                  .wants_statistics = false,
+                                  .wants_feedback = false,
+                                  .quantize = quantize,
+                                  .encode = encode};
 
 }  // namespace quantlane

@@ -8,21 +8,29 @@ namespace quantlane {
 namespace {
 
 Result<QuantTensor> quantize(const Scheme& scheme, const float* values, std::int64_t rows,
-                             std::int64_t cols, std::span<const float> importance) {
-  if (!importance.empty()) return quantize_rows(scheme, values, rows, cols, importance);
+                             std::int64_t cols, const LinearInputs& inputs) {
+  if (!inputs.importance.empty()) {
+    return quantize_rows(scheme, values, rows, cols, inputs.importance);
+  }
   // Without statistics every column counts the same: a plain mean-square search.
   const std::vector<float> ones(static_cast<std::size_t>(cols), 1.0F);
   return quantize_rows(scheme, values, rows, cols, ones);
 }
 
-void encode(const BlockFormat& format, std::span<const float> row,
-            std::span<const float> importance, std::byte* blocks) {
-  format.encode(row, importance, blocks);
+void encode(const BlockFormat& format, const float* values, std::int64_t rows, std::int64_t cols,
+            const LinearInputs& inputs, std::byte* blocks) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    format.encode({values + r * cols, static_cast<std::size_t>(cols)}, inputs.importance,
+                  blocks + r * format.row_bytes(cols));
+  }
 }
 
 }  // namespace
 
-constinit const Algorithm kWeighted = {
-    .name = "weighted", .wants_statistics = true, .quantize = quantize, .encode = encode};
+constinit const Algorithm kWeighted = {.name = "weighted",
+                                       .wants_statistics = true,
+                                       .wants_feedback = false,
+                                       .quantize = quantize,
+                                       .encode = encode};
 
 }  // namespace quantlane
