@@ -38,7 +38,8 @@ TEST_P(GoldenFamily, ConfigurationInTheOldSpellingMeansTheSame) {
   const auto folder = model_data(GetParam());
   const fixtures::ScratchFolder scratch;
   fs::copy_file(folder / "config.v4.json", scratch.path() / "config.json");
-  fs::create_symlink(folder / "model.safetensors", scratch.path() / "model.safetensors");
+  fs::create_symlink(fs::absolute(folder / "model.safetensors"),
+                     scratch.path() / "model.safetensors");
   const auto runtime = load_model(scratch.path());
   ASSERT_NE(runtime, nullptr);
   const auto ids = fixtures::ids_of(fixtures::read_json(folder / "golden.json")["token_ids"]);
