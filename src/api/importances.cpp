@@ -36,7 +36,11 @@ Importances importances_from_pass(Statistics statistics, std::string dataset, st
 
 bool wants_statistics(const Lane& lane) {
   const Algorithm* algorithm = algorithm_by_name(lane.algorithm);
-  return algorithm != nullptr && algorithm->wants_statistics;
+  return (algorithm != nullptr && algorithm->wants_statistics) || wants_input_scales(lane);
+}
+
+bool wants_input_scales(const Lane& lane) {
+  return lane.scheme.input && lane.scheme.input->calibrated();
 }
 
 bool wants_feedback(const Lane& lane) {

@@ -28,6 +28,8 @@ Importances importances_from_pass(Statistics statistics, std::string dataset, st
 
 // The lane weighs errors by importance; it makes up for errors in later columns.
 bool wants_statistics(const Lane& lane);
+// Are its inputs rounded under scales that only calibration gives?
+bool wants_input_scales(const Lane& lane);
 bool wants_feedback(const Lane& lane);
 // Bytes that the matrices of error feedback may take at one time: half of the free memory.
 std::uint64_t feedback_budget();

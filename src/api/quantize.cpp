@@ -132,6 +132,12 @@ Result<Prepared> prepare(const QuantizeOptions& options) {
                     .expects("a calibration pass, which error feedback needs")
                     .got(options.data_free ? "--data-free" : "--arch-agnostic"));
   }
+  if (wants_input_scales(prepared.lane) && (options.data_free || options.arch_agnostic)) {
+    return fail(usage_error("quantizing to " + prepared.lane.name)
+                    .expects("a calibration pass, which the scales of inputs need")
+                    .got(options.data_free ? "--data-free" : "--arch-agnostic")
+                    .advise("a lane with dynamic scales (fp8, w8a8) needs none"));
+  }
   QUANTLANE_TRY(prepared.request, recipe_request(options.gguf, prepared.lane));
   QUANTLANE_TRY(prepared.split, split_request(options.gguf.split, prepared.lane));
   QUANTLANE_TRY(prepared.checkpoint, options.arch_agnostic

@@ -1,6 +1,7 @@
 #include "calibrate/statistics.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <span>
 #include <utility>
@@ -14,6 +15,9 @@ namespace {
 constexpr std::string_view kSum = ".in_sum2";
 constexpr std::string_view kAbsmax = ".in_absmax";
 constexpr std::string_view kCount = ".count";
+constexpr std::string_view kMagnitudes = ".in_magnitudes";
+// Exponent and two bits of the mantissa of 2^-31.75, the lower edge of bin 1.
+constexpr int kFirstBin = (127 - 32) * 4;
 
 template <class T>
 std::span<const std::byte> bytes_of(const std::vector<T>& values) {
@@ -39,6 +43,13 @@ Result<std::vector<T>> read_vector(const Container& container, const std::string
 
 }  // namespace
 
+int magnitude_bin(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(std::abs(value)) >> 21U;
+  return std::clamp(static_cast<int>(bits) - kFirstBin, 0, kMagnitudeBins - 1);
+}
+
+double bin_magnitude(int bin) { return std::ldexp(1.0 + (bin % 4 + 0.5) / 4.0, bin / 4 - 32); }
+
 void Statistics::add(std::string_view module, const float* x, std::int64_t tokens,
                      std::int64_t cols) {
   auto it = modules_.find(module);
@@ -48,9 +59,15 @@ void Statistics::add(std::string_view module, const float* x, std::int64_t token
   statistics.sum_squares.resize(width);
   statistics.absmax.resize(width);
   // Float partial sums over one pass (at most a few thousand rows), then double.
+  statistics.magnitudes.resize(kMagnitudeBins);
   std::vector<float> partial(width);
   for (std::int64_t t = 0; t < tokens; ++t) {
     const float* row = x + t * cols;
+    if ((statistics.tokens + t) % kSampledToken == 0) {
+      for (std::size_t c = 0; c < width; ++c) {
+        ++statistics.magnitudes[static_cast<std::size_t>(magnitude_bin(row[c]))];
+      }
+    }
     for (std::size_t c = 0; c < width; ++c) {
       partial[c] += row[c] * row[c];
       statistics.absmax[c] = std::max(statistics.absmax[c], std::abs(row[c]));
@@ -81,6 +98,9 @@ Result<void> Statistics::merge(const Statistics& other) {
     for (std::size_t c = 0; c < own.sum_squares.size(); ++c)
       own.sum_squares[c] += added.sum_squares[c];
     if (added.absmax.empty()) own.absmax.clear();
+    if (added.magnitudes.empty()) own.magnitudes.clear();
+    for (std::size_t i = 0; i < own.magnitudes.size(); ++i)
+      own.magnitudes[i] += added.magnitudes[i];
     for (std::size_t c = 0; c < own.absmax.size(); ++c)
       own.absmax[c] = std::max(own.absmax[c], added.absmax[c]);
     own.tokens += added.tokens;
@@ -116,6 +136,11 @@ Result<void> Statistics::save(const std::filesystem::path& path) const {
         {.name = module + std::string(kAbsmax), .type = {.plain = DType::kF32}, .shape = {width}});
     plan.push_back(
         {.name = module + std::string(kCount), .type = {.plain = DType::kI64}, .shape = {1}});
+    if (!statistics.magnitudes.empty()) {
+      plan.push_back({.name = module + std::string(kMagnitudes),
+                      .type = {.plain = DType::kI64},
+                      .shape = {kMagnitudeBins}});
+    }
   }
   QUANTLANE_TRY(const auto writer, create_safetensors(path, plan, {}));
   std::size_t index = 0;
@@ -123,6 +148,9 @@ Result<void> Statistics::save(const std::filesystem::path& path) const {
     QUANTLANE_TRY_VOID(writer->write(index++, bytes_of(statistics.sum_squares)));
     QUANTLANE_TRY_VOID(writer->write(index++, bytes_of(statistics.absmax)));
     QUANTLANE_TRY_VOID(writer->write(index++, std::as_bytes(std::span(&statistics.tokens, 1))));
+    if (!statistics.magnitudes.empty()) {
+      QUANTLANE_TRY_VOID(writer->write(index++, bytes_of(statistics.magnitudes)));
+    }
   }
   return writer->commit();
 }
@@ -140,7 +168,16 @@ Result<Statistics> Statistics::load(const std::filesystem::path& path) {
                   read_vector<float>(*container, module + std::string(kAbsmax), DType::kF32));
     QUANTLANE_TRY(const auto count,
                   read_vector<std::int64_t>(*container, tensor.name, DType::kI64));
-    if (read.absmax.size() != read.sum_squares.size() || count.size() != 1 || count[0] < 1 ||
+    if (container->find(module + std::string(kMagnitudes)) != nullptr) {
+      QUANTLANE_TRY(
+          read.magnitudes,
+          read_vector<std::int64_t>(*container, module + std::string(kMagnitudes), DType::kI64));
+    }
+    const bool counted =
+        (read.magnitudes.empty() || read.magnitudes.size() == kMagnitudeBins) &&
+        std::ranges::all_of(read.magnitudes, [](std::int64_t n) { return n >= 0; });
+    if (!counted || read.absmax.size() != read.sum_squares.size() || count.size() != 1 ||
+        count[0] < 1 ||
         !std::ranges::all_of(
             read.sum_squares, [](double v) { return std::isfinite(v) && v >= 0; }) ||
         !std::ranges::all_of(read.absmax, [](float v) { return std::isfinite(v) && v >= 0; })) {

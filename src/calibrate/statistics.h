@@ -18,10 +18,23 @@ namespace quantlane {
 // q3_k and iq4_xs, 0.85 in q6_k). From 1e-6 to 1e-20 the encoders give the same errors.
 inline constexpr float kLeastImportance = 1e-9F;
 
+// Magnitudes are counted by quarter octaves: bin 0 holds those below 2^-31.75, the last one those
+// from 2^31.75 on.
+inline constexpr int kMagnitudeBins = 256;
+int magnitude_bin(float value);
+// A magnitude in the middle of a bin.
+double bin_magnitude(int bin);
+
+// Shares no factor with the usual lengths of chunks: all positions have their turn.
+inline constexpr std::int64_t kSampledToken = 17;
+
 struct InputStatistics {
   std::vector<double> sum_squares;  // per input column, over tokens
   std::vector<float> absmax;        // per input column; empty from importance matrices
   std::int64_t tokens = 0;
+  // How often magnitudes occur in every kSampledToken-th row [kMagnitudeBins]; empty from
+  // importance matrices and older files.
+  std::vector<std::int64_t> magnitudes = {};
 };
 
 class Statistics {
@@ -39,7 +52,7 @@ class Statistics {
     return modules_;
   }
   // Tensors "<module>.in_sum2" F64 [cols], "<module>.in_absmax" F32 [cols], "<module>.count" I64
-  // [1].
+  // [1] and "<module>.in_magnitudes" I64 [kMagnitudeBins].
   Result<void> save(const std::filesystem::path& path) const;
   static Result<Statistics> load(const std::filesystem::path& path);
 

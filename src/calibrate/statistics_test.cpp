@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "core/rng.h"
 #include "model/checkpoint_fixtures.h"
@@ -39,6 +40,23 @@ void expect_matches(const InputStatistics& got, const std::vector<float>& x, std
   EXPECT_EQ(got.absmax, want.absmax);
   for (std::size_t c = 0; c < cols; ++c)
     EXPECT_NEAR(got.sum_squares[c], want.sum[c], 1e-5 * want.sum[c]) << c;
+}
+
+TEST(Statistics, CountsMagnitudesOfEverySeventeenthRow) {
+  const std::vector<float> x(static_cast<std::size_t>(100 * 3), -1.3F);
+  Statistics statistics;
+  statistics.add("m", x.data(), 40, 3);
+  statistics.add("m", x.data(), 60, 3);
+  const auto& counts = statistics.modules().at("m").magnitudes;
+  ASSERT_EQ(counts.size(), static_cast<std::size_t>(kMagnitudeBins));
+  EXPECT_EQ(counts[static_cast<std::size_t>(magnitude_bin(1.3F))], 6 * 3);
+  EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), std::int64_t{0}), 6 * 3);
+  for (const float value : {1e-5F, 0.3F, 1.0F, 1.3F, 447.0F, -6e4F}) {
+    const double middle = bin_magnitude(magnitude_bin(value));
+    EXPECT_NEAR(middle / static_cast<double>(std::abs(value)), 1, 0.13) << value;
+  }
+  EXPECT_EQ(magnitude_bin(0.0F), 0);
+  EXPECT_EQ(magnitude_bin(std::numeric_limits<float>::infinity()), kMagnitudeBins - 1);
 }
 
 TEST(Statistics, AddsLikeBruteForce) {

@@ -35,20 +35,21 @@ void find_tensor_prefix(const Container& container, ModelConfig& config) {
   }
 }
 
-// transformers 5 says dtype, older ones torch_dtype; both with or without "torch.".
-DType model_dtype(const Json& config) {
-  std::string_view name = config["dtype"].string(config["torch_dtype"].string("bfloat16"));
-  if (name.starts_with("torch.")) name.remove_prefix(6);
-  if (name == "float16") return DType::kF16;
-  return name == "float32" ? DType::kF32 : DType::kBF16;
-}
-
 bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
 
 }  // namespace
 
 Checkpoint::Checkpoint() : cache_(std::make_unique<Cache>()) {}
 Checkpoint::~Checkpoint() = default;
+
+// transformers 5 says dtype, older ones torch_dtype; both with or without "torch.".
+DType Checkpoint::model_dtype() const {
+  std::string_view name =
+      config_json_["dtype"].string(config_json_["torch_dtype"].string("bfloat16"));
+  if (name.starts_with("torch.")) name.remove_prefix(6);
+  if (name == "float16") return DType::kF16;
+  return name == "float32" ? DType::kF32 : DType::kBF16;
+}
 
 Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(const std::filesystem::path& path) {
   QUANTLANE_TRY(auto checkpoint, open_any(path));
@@ -124,7 +125,7 @@ Result<void> Checkpoint::read_quantization(std::string origin) {
   QUANTLANE_TRY(quantization_, dialect_->read_map({.config = config,
                                                    .container = *container_,
                                                    .origin = origin,
-                                                   .model_dtype = model_dtype(config_json_)}));
+                                                   .model_dtype = model_dtype()}));
   return {};
 }
 

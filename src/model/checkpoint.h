@@ -31,6 +31,8 @@ class Checkpoint {
   [[nodiscard]] std::filesystem::path folder() const;
   [[nodiscard]] const Container& container() const { return *container_; }
   [[nodiscard]] const Json& config_json() const { return config_json_; }  // null for GGUF
+  // What engines compute in: config.json's dtype; bf16 where there is none.
+  [[nodiscard]] DType model_dtype() const;
   [[nodiscard]] const Architecture* architecture() const { return architecture_; }
   [[nodiscard]] const Graph* graph() const { return graph_ ? &*graph_ : nullptr; }
   // The dialect of a quantized Hugging Face folder, nullptr when plain or GGUF.

@@ -108,21 +108,39 @@ std::vector<std::string> listing(const fs::path& folder) {
 
 // ---- lanes on a trained model ----------------------------------------------------------------
 
+// Inputs whose columns are all alike.
+Statistics even_inputs(const Checkpoint& checkpoint) {
+  Statistics statistics;
+  for (const Parameter& p : checkpoint.graph()->parameters) {
+    if (!is_linear(p.role)) continue;
+    const auto cols = static_cast<std::size_t>(p.cols);
+    statistics.set(std::string(p.module()), {.sum_squares = std::vector<double>(cols, 1.0),
+                                             .absmax = std::vector<float>(cols, 7.0F),
+                                             .tokens = 1});
+  }
+  return statistics;
+}
+
 struct LaneBound {
   const char* lane;
   double rmse;  // relative, of any Linear
 };
 class CanaryLanes : public testing::TestWithParam<LaneBound> {};
-INSTANTIATE_TEST_SUITE_P(Default, CanaryLanes,
-                         testing::Values(LaneBound{"fp8", 0.03}, LaneBound{"w8a8", 0.015},
-                                         LaneBound{"w4a16", 0.13}, LaneBound{"gguf:q8_0", 0.008},
-                                         LaneBound{"gguf:q6_k", 0.025},
-                                         LaneBound{"gguf:q4_k_m", 0.09}),
-                         [](const auto& lane) {
-                           std::string name = lane.param.lane;
-                           std::erase(name, ':');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Default, CanaryLanes,
+    testing::Values(LaneBound{"fp8", 0.03}, LaneBound{"w8a8", 0.015}, LaneBound{"w4a16", 0.13},
+                    LaneBound{"fp8-static", 0.04}, LaneBound{"fp8-block", 0.035},
+                    LaneBound{"w4a16-asym", 0.12}, LaneBound{"awq", 0.12}, LaneBound{"gptq", 0.13},
+                    LaneBound{"nvfp4a16", 0.11}, LaneBound{"nvfp4", 0.11},
+                    LaneBound{"mxfp4a16", 0.14}, LaneBound{"mxfp4", 0.14},
+                    LaneBound{"modelopt-fp8", 0.04}, LaneBound{"modelopt-nvfp4", 0.11},
+                    LaneBound{"gguf:q8_0", 0.008}, LaneBound{"gguf:q6_k", 0.025},
+                    LaneBound{"gguf:q4_k_m", 0.09}),
+    [](const auto& lane) {
+      std::string name = lane.param.lane;
+      std::erase_if(name, [](char c) { return c == ':' || c == '-'; });
+      return name;
+    });
 
 TEST_P(CanaryLanes, ReadsBackWithinTheBoundOfItsFormat) {
   const ScratchFolder scratch;
@@ -131,7 +149,13 @@ TEST_P(CanaryLanes, ReadsBackWithinTheBoundOfItsFormat) {
   const std::string lane = GetParam().lane;
   const bool gguf = lane.starts_with("gguf:");
   const fs::path out = scratch.path() / (gguf ? "out.gguf" : "out");
-  const auto summary = quantize(*source, lane, out);
+  const Statistics statistics = even_inputs(*source);
+  const auto row = find_lane(lane);
+  ASSERT_TRUE(row.has_value());
+  ThreadPool pool(2);
+  const auto summary =
+      run_quantize({.source = *source, .lane = *row, .statistics = &statistics, .out = out}, pool,
+                   no_progress());
   ASSERT_TRUE(summary.has_value()) << summary.error().message();
   const auto artefact = open_checkpoint(out);
   ASSERT_NE(artefact, nullptr);
@@ -156,13 +180,32 @@ TEST_P(CanaryLanes, ReadsBackWithinTheBoundOfItsFormat) {
   EXPECT_EQ(listing(scratch.path()), std::vector<std::string>{out.filename().string()});
   if (gguf) return;
   ASSERT_NE(artefact->dialect(), nullptr);
-  EXPECT_EQ(artefact->config_json()["quantization_config"]["quant_method"].string(),
-            "compressed-tensors");
+  EXPECT_EQ(artefact->dialect()->name, row->dialect->name);
+  for (const Parameter& parameter : source->graph()->parameters) {
+    if (!is_linear(parameter.role) || parameter.role == Role::kHead) continue;
+    const auto weight = artefact->weight(parameter);
+    ASSERT_TRUE(weight.has_value()) << weight.error().message();
+    ASSERT_EQ(weight->input_rounding() != nullptr, row->scheme.input.has_value());
+    if (row->scheme.input && row->scheme.input->calibrated()) {
+      EXPECT_GT(weight->input_rounding()->static_scale, 0);
+    }
+  }
   // Quantizing once more is refused.
   const auto again = quantize(*artefact, "w8a8", scratch.path() / "again");
   ASSERT_FALSE(again.has_value());
   EXPECT_EQ(again.error().code, ErrorCode::kUnsupported);
   EXPECT_FALSE(fs::exists(scratch.path() / "again"));
+}
+
+TEST(Pipeline, StaticInputsNeedStatistics) {
+  const ScratchFolder scratch;
+  const auto source = open_checkpoint(kCanary);
+  for (const char* lane : {"fp8-static", "nvfp4", "modelopt-fp8"}) {
+    const auto summary = quantize(*source, lane, scratch.path() / "out");
+    ASSERT_FALSE(summary.has_value()) << lane;
+    EXPECT_NE(summary.error().expected.find("largest magnitudes"), std::string::npos);
+    EXPECT_TRUE(listing(scratch.path()).empty());
+  }
 }
 
 TEST(Pipeline, QuantizedGgufIsRefused) {

@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "quantize/companion_files.h"
+#include "quantize/linear_scales.h"
 #include "quantize/pipeline.h"
 #include "quantize/row_stream.h"
 
@@ -94,6 +95,7 @@ Result<std::vector<Item>> items_of_parameters(const QuantizeJob& job) {
 Result<LinearScheme> fit_group_size(const QuantizeJob& job, const std::vector<Item>& items,
                                     std::vector<std::string>& notices) {
   LinearScheme scheme = job.lane.scheme;
+  job.lane.dialect->writer->complete(scheme, job.source.model_dtype());
   if (scheme.weight.granularity != Granularity::kGroup) return scheme;
   for (const int group : {scheme.weight.group_size, 64, 32}) {
     if (group > scheme.weight.group_size) continue;
@@ -197,9 +199,16 @@ class FolderWriter {
  public:
   FolderWriter(const QuantizeJob& job, std::vector<Item> items, LinearScheme scheme,
                ThreadPool& pool, Progress& progress)
-      : job_(job), items_(std::move(items)), scheme_(scheme), pool_(pool), progress_(progress) {
-    for (const Item& item : items_)
+      : job_(job),
+        items_(std::move(items)),
+        scheme_(scheme),
+        weight_scales_(scheme.weight, searches_scales(job), job.statistics, pool),
+        pool_(pool),
+        progress_(progress) {
+    for (const Item& item : items_) {
       shards_ = std::max<std::size_t>(shards_, item.shard + std::size_t{1});
+      if (item.quantized) weight_scales_.add(module_of(item.name), item.weight);
+    }
   }
 
   Result<QuantizeSummary> run() {
@@ -265,7 +274,9 @@ class FolderWriter {
     const Algorithm* algorithm = algorithm_by_name(job_.lane.algorithm);
     const std::string module = module_of(item.name);
     QUANTLANE_TRY(InputModel inputs, inputs_of(job_, *algorithm, module, item.weight.cols()));
-    const auto encoder = linear_encoder(item.weight, module, dialect_writer(), scheme_, *algorithm,
+    inputs.tensor_scale = weight_scales_.of(module);
+    QUANTLANE_TRY(const LinearScheme scheme, scheme_of(module));
+    const auto encoder = linear_encoder(item.weight, module, dialect_writer(), scheme, *algorithm,
                                         std::move(inputs));
     const std::vector<PlannedPart> plan = planned_parts(job_, scheme_, item);
     // The first part streams to disk where rows follow each other there; the others (scales, or a
@@ -321,6 +332,29 @@ class FolderWriter {
     return write_text(folder / "model.safetensors.index.json", index.dump(2) + "\n");
   }
 
+  static bool searches_scales(const QuantizeJob& job) {
+    const Algorithm* algorithm = algorithm_by_name(job.lane.algorithm);
+    return algorithm != nullptr && algorithm->wants_statistics;
+  }
+
+  // The scheme with what calibration says of the inputs of `module`.
+  [[nodiscard]] Result<LinearScheme> scheme_of(const std::string& module) const {
+    LinearScheme scheme = scheme_;
+    if (!scheme.input || !scheme.input->calibrated()) return scheme;
+    if (job_.statistics != nullptr) {
+      const auto found = job_.statistics->modules().find(module);
+      if (found != job_.statistics->modules().end())
+        scheme.input->static_scale = input_scale_for(*scheme.input, found->second);
+    }
+    if (scheme.input->static_scale > 0) return scheme;
+    return fail(invalid("quantizing to " + job_.lane.name)
+                    .in(job_.source.path().string())
+                    .of(module)
+                    .expects("statistics with the largest magnitudes of its inputs")
+                    .got(job_.statistics == nullptr ? "none" : "none for this Linear")
+                    .advise("let the lane calibrate itself: leave --data-free, --statistics out"));
+  }
+
   // Every matrix that a reader might take for a quantized Linear but is stored plain.
   [[nodiscard]] Json quantization_config() const {
     if (job_.lane.dialect == nullptr) return {};
@@ -338,6 +372,7 @@ class FolderWriter {
   const QuantizeJob& job_;
   std::vector<Item> items_;
   LinearScheme scheme_;
+  WeightScales weight_scales_;
   ThreadPool& pool_;
   Progress& progress_;
   QuantizeSummary summary_;

@@ -134,7 +134,8 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
 
 void complete(LinearScheme& scheme, DType) { scheme.weight.scale_dtype = DType::kF32; }
 
-std::optional<std::string> cannot_hold(const LinearScheme& scheme, std::int64_t, std::int64_t) {
+std::optional<std::string> cannot_hold(const LinearScheme& scheme, std::int64_t rows,
+                                       std::int64_t cols) {
   const Scheme& w = scheme.weight;
   if (w.type != ValueType::kFloat || w.bits != 8) return "it holds FP8 only";
   if (!scheme.input || scheme.input->type != ValueType::kFloat || scheme.input->bits != 8) {
@@ -146,6 +147,12 @@ std::optional<std::string> cannot_hold(const LinearScheme& scheme, std::int64_t,
   }
   if (w.granularity == Granularity::kBlock && input.granularity == Granularity::kGroup &&
       input.group_size == w.group_size && input.scale_dtype == DType::kF32) {
+    // Engines load such files and fail in the first product, or refuse the fused shards.
+    if (rows % w.block_rows != 0 || cols % w.group_size != 0) {
+      return std::to_string(rows) + " x " + std::to_string(cols) +
+             " is not made of whole blocks of " + std::to_string(w.block_rows) + " x " +
+             std::to_string(w.group_size);
+    }
     return std::nullopt;
   }
   return "its scales belong to blocks (with inputs in groups as wide) or to the tensor";

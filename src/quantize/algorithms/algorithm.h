@@ -18,14 +18,16 @@ namespace quantlane {
 struct LinearInputs {
   std::span<const float> importance = {};   // [cols] or empty
   const ErrorFeedback* feedback = nullptr;  // of the same columns, or null
+  float tensor_scale = 0;                   // of the whole matrix, where the scheme has one
 };
 
 // LinearInputs that own what they show.
 struct InputModel {
   std::vector<float> importance = {};
   std::shared_ptr<const ErrorFeedback> feedback = {};
+  float tensor_scale = 0;
   [[nodiscard]] LinearInputs view() const {
-    return {.importance = importance, .feedback = feedback.get()};
+    return {.importance = importance, .feedback = feedback.get(), .tensor_scale = tensor_scale};
   }
 };
 

@@ -6,8 +6,8 @@ namespace quantlane {
 namespace {
 
 Result<QuantTensor> quantize(const Scheme& scheme, const float* values, std::int64_t rows,
-                             std::int64_t cols, const LinearInputs&) {
-  return quantize_rows(scheme, values, rows, cols, {});
+                             std::int64_t cols, const LinearInputs& inputs) {
+  return quantize_rows(scheme, values, rows, cols, {}, inputs.tensor_scale);
 }
 
 void encode(const BlockFormat& format, const float* values, std::int64_t rows, std::int64_t cols,

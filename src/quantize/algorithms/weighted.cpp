@@ -10,11 +10,11 @@ namespace {
 Result<QuantTensor> quantize(const Scheme& scheme, const float* values, std::int64_t rows,
                              std::int64_t cols, const LinearInputs& inputs) {
   if (!inputs.importance.empty()) {
-    return quantize_rows(scheme, values, rows, cols, inputs.importance);
+    return quantize_rows(scheme, values, rows, cols, inputs.importance, inputs.tensor_scale);
   }
   // Without statistics every column counts the same: a plain mean-square search.
   const std::vector<float> ones(static_cast<std::size_t>(cols), 1.0F);
-  return quantize_rows(scheme, values, rows, cols, ones);
+  return quantize_rows(scheme, values, rows, cols, ones, inputs.tensor_scale);
 }
 
 void encode(const BlockFormat& format, const float* values, std::int64_t rows, std::int64_t cols,

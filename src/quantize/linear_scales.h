@@ -1,0 +1,53 @@
+// The scales that a Linear has as a whole, beyond those of its groups: of its weights (one per
+// tensor, or NVFP4's over the scales of the groups) and, from calibration, of its inputs.
+#pragma once
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "calibrate/statistics.h"
+#include "containers/dialects/dialect.h"
+#include "core/threads.h"
+#include "model/weight.h"
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+// What the Linears have in common that an engine fuses into one product ("….self_attn.q_proj" and
+// its siblings), or the module itself. Engines want one scale of the tensor for all of them
+// (vLLM takes the largest and leaves the rest as it is).
+std::string fused_name(std::string_view module);
+
+// The static scale of inputs with these statistics under `scheme` (calibrated()): for FP8 and INT8
+// the one with the least error on the magnitudes seen, for NVFP4 from the largest magnitude. 0
+// where the statistics lack what it takes.
+float input_scale_for(const ActivationScheme& scheme, const InputStatistics& inputs);
+
+class WeightScales {
+ public:
+  // `searched`: by the least error, weighted by `statistics` (may be null), not from the largest
+  // value alone. What is passed by reference must outlive this object.
+  WeightScales(const Scheme& scheme, bool searched, const Statistics* statistics, ThreadPool& pool);
+  // All Linears are added before the first scale is asked for.
+  void add(std::string_view module, const Weight& weight);
+  // As tensor_scale_for(); 0 where the scheme has none. The same for all that are fused.
+  float of(std::string_view module);
+
+ private:
+  struct Shard {
+    std::string module;
+    const Weight* weight;
+  };
+  [[nodiscard]] float largest(const std::vector<Shard>& shards) const;
+  [[nodiscard]] float search(const std::vector<Shard>& shards, float amax) const;
+
+  Scheme scheme_;
+  bool searched_;
+  const Statistics* statistics_;
+  ThreadPool& pool_;
+  std::map<std::string, std::vector<Shard>> shards_;
+  std::map<std::string, float> found_;
+};
+
+}  // namespace quantlane
