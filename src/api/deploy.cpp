@@ -1,0 +1,95 @@
+#include "quantlane/deploy.h"
+
+#include "core/check.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "report/deploy/deploy.h"
+
+namespace quantlane {
+namespace {
+
+Result<const DeployTarget*> find_target(const std::string& name) {
+  if (const DeployTarget* target = deploy_target_by_name(name)) return target;
+  std::string names;
+  for (const DeployTarget* target : deploy_targets()) {
+    names += (names.empty() ? "" : ", ") + std::string(target->name);
+  }
+  return fail(usage_error("choosing a product")
+                  .expects("--for one of " + names)
+                  .got(name.empty() ? "nothing" : name));
+}
+
+Result<void> check_target_file(const fs::path& file, const DeployTarget& target, bool force) {
+  std::error_code code;
+  if (!fs::exists(fs::symlink_status(file, code))) return check_writable(file);
+  if (force) return check_replaceable(file, deploy_header(target));
+  return fail(invalid("choosing an output")
+                  .in(file.string())
+                  .expects("a path that does not exist yet")
+                  .advise("choose another -o, or add --force to replace it"));
+}
+
+Result<void> write_target_file(const fs::path& file, const DeployTarget& target,
+                               const std::string& text) {
+  std::error_code code;
+  fs::create_directories(file.parent_path(), code);
+  if (code) {
+    return fail(io_error("creating a folder").in(file.parent_path().string()).got(code.message()));
+  }
+  QUANTLANE_TRY_VOID(write_text(file, text));
+  if (!target.script) return {};
+  fs::permissions(file, fs::perms::owner_exec | fs::perms::group_exec | fs::perms::others_exec,
+                  fs::perm_options::add, code);
+  if (code)
+    return fail(io_error("making a script executable").in(file.string()).got(code.message()));
+  return {};
+}
+
+}  // namespace
+
+Result<DeployResult> make_deployment(const DeployOptions& options) {
+  QUANTLANE_TRY(const DeployTarget* target, find_target(options.target));
+  QUANTLANE_TRY(const auto checkpoint, Checkpoint::open_any(options.artefact));
+  QUANTLANE_TRY(const Artefact artefact, describe_artefact(*checkpoint));
+  QUANTLANE_TRY(
+      Deployment deployment,
+      deploy(*target, artefact, {.context = options.context, .concurrency = options.concurrency}));
+  DeployResult result{.target = std::string(target->name),
+                      .product = std::string(target->product),
+                      .file_name = std::string(target->file_name),
+                      .file = {},
+                      .text = std::move(deployment.text),
+                      .schema = std::string(target->schema),
+                      .notices = std::move(deployment.notices)};
+  if (options.out.empty()) return result;
+  const fs::path file = options.out / target->file_name;
+  QUANTLANE_TRY_VOID(check_target_file(file, *target, options.force));
+  QUANTLANE_TRY_VOID(write_target_file(file, *target, result.text));
+  result.file = file;
+  return result;
+}
+
+std::string to_json(const DeployResult& result) {
+  Json notices = Json::array();
+  for (const std::string& notice : result.notices) notices.push(notice);
+  return Json::object({{"target", result.target},
+                       {"product", result.product},
+                       {"file_name", result.file_name},
+                       {"file", result.file.string()},
+                       {"text", result.text},
+                       {"schema", result.schema},
+                       {"notices", std::move(notices)}})
+      .dump(2);
+}
+
+std::vector<DeployTargetName> list_deploy_targets() {
+  std::vector<DeployTargetName> names;
+  for (const DeployTarget* target : deploy_targets()) {
+    names.push_back({.name = std::string(target->name),
+                     .product = std::string(target->product),
+                     .file_name = std::string(target->file_name)});
+  }
+  return names;
+}
+
+}  // namespace quantlane

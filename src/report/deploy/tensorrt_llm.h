@@ -1,0 +1,7 @@
+// TensorRT-LLM: what it loads, and how it is told to.
+#pragma once
+#include "report/deploy/deploy.h"
+
+namespace quantlane {
+extern const DeployTarget kTensorRtLlm;
+}  // namespace quantlane

@@ -1,0 +1,48 @@
+// vLLM.
+#include "report/deploy/vllm.h"
+
+#include <fmt/format.h>
+
+#include "report/deploy/deploy_text.h"
+
+namespace quantlane {
+namespace {
+
+std::optional<Refusal> cannot_load(const Artefact& artefact) {
+  if (!artefact.gguf) return std::nullopt;
+  Refusal refusal = needs_folder(artefact, "vLLM");
+  refusal.advice += "; vLLM's GGUF loader is experimental and several times slower";
+  return refusal;
+}
+
+Deployment write(const Artefact& artefact, const DeployWishes& wishes) {
+  ShellCommand command{
+      .comments = {"Needs vLLM. How the weights are quantized is read from the folder: no",
+                   "--quantization. For N GPUs add: --tensor-parallel-size N"},
+      .words = {"vllm", "serve", artefact.path.string()},
+      .options = {{"--served-model-name", model_slug(artefact.name)},
+                  {"--max-model-len", fmt::format("{}", wishes.context)}}};
+  if (wishes.concurrency > 0) {
+    command.options.push_back({"--max-num-seqs", fmt::format("{}", wishes.concurrency)});
+  }
+  Deployment deployment{.text = command.text(), .notices = {}};
+  if (artefact.chat_template.empty()) {
+    deployment.notices.emplace_back(
+        "the artefact has no chat template: the chat endpoint needs --chat-template FILE");
+  }
+  return deployment;
+}
+
+}  // namespace
+
+constinit const DeployTarget kVllm = {
+    .name = "vllm",
+    .product = "vLLM",
+    .file_name = "serve.sh",
+    .script = true,
+    .schema = "Engine arguments of vllm serve, docs.vllm.ai",
+    .cannot_load = cannot_load,
+    .write = write,
+};
+
+}  // namespace quantlane

@@ -1,0 +1,7 @@
+// vLLM: what it loads, and how it is told to.
+#pragma once
+#include "report/deploy/deploy.h"
+
+namespace quantlane {
+extern const DeployTarget kVllm;
+}  // namespace quantlane
