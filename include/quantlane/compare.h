@@ -150,6 +150,11 @@ struct CompareOptions {
   // Importance matrix (.gguf or .dat) for the GGUF lanes, in place of our own calibration.
   std::optional<std::filesystem::path> imatrix;
   std::string target = "this-machine";  // a name of data/hardware
+  // The engine that will serve, its version and ranks: lanes that it will not load are not picked.
+  // Empty: a lane counts where one of the engines that it names loads it.
+  std::string engine;
+  std::string engine_version;
+  std::int64_t tensor_parallel = 1;
   std::filesystem::path out = "compare-out";
   std::int64_t chunk = 512;
   std::int64_t chunks = 0;                // 0 = 40, or what the text has

@@ -45,6 +45,12 @@ struct QuantizeOptions {
   bool arch_agnostic =
       false;  // unknown architecture: matrices by name, data-free folder lanes only
   GgufOptions gguf;
+  // Pre-flight before a byte is written: kInfeasible where this engine will not load the artefact.
+  // Empty: the engines that the lane names are asked, and what they refuse is a notice.
+  std::string engine;
+  std::string gpu;  // a name of data/hardware; empty = rules about devices are left out
+  std::int64_t tensor_parallel = 1;
+  std::string engine_version;
   // Give matrices that the source holds quantized new codes where the lane cannot take theirs.
   bool allow_requantize = false;
   bool force = false;  // replace an existing output

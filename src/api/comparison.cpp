@@ -61,6 +61,7 @@ Comparison::Comparison(const CompareOptions& options, Progress& progress)
 Result<CompareReport> Comparison::run() {
   QUANTLANE_TRY_VOID(check_request());
   QUANTLANE_TRY_VOID(open());
+  QUANTLANE_TRY_VOID(ask_engines());
   QUANTLANE_TRY_VOID(prepare_texts());
   QUANTLANE_TRY_VOID(read_imatrix());
   QUANTLANE_TRY_VOID(store_.claim({"artifacts", "report.json", "report.html"}));
@@ -245,6 +246,7 @@ Result<void> Comparison::quantize(LaneWork& work) {
   work.report.size_bytes = work.checkpoint->size_bytes();
   work.report.bits_per_weight = stored_bits_per_weight(*work.checkpoint);
   work.facts = lane_facts_of(work.lane, *work.checkpoint);
+  work.facts.loads = work.loads;
   return {};
 }
 

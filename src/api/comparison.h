@@ -27,6 +27,7 @@ struct LaneWork {
   std::string artefact_hash;  // of the bytes on disk
   LaneReport report;
   LaneFacts facts;                               // of the artefact, for projection and rules
+  bool loads = true;                             // in the engine asked for, or in one of its own
   std::shared_ptr<const Checkpoint> checkpoint;  // the artefact, read back
   TokenScores scores;
   std::vector<std::vector<std::uint8_t>> task_answers;  // per set, per item
@@ -50,6 +51,8 @@ class Comparison {
   // What would only fail at the end of a long run: output folder, margins, target hardware.
   [[nodiscard]] Result<void> check_request() const;
   Result<void> open();
+  // What the engines will say of each lane, before anything is made.
+  Result<void> ask_engines();
   Result<void> prepare_texts();
   Result<void> read_imatrix();
   Result<void> calibrate();

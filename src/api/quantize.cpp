@@ -6,6 +6,7 @@
 
 #include "api/defaults.h"
 #include "api/importances.h"
+#include "api/preflight.h"
 #include "api/quantize_request.h"
 #include "calibrate/collect.h"
 #include "core/check.h"
@@ -149,16 +150,40 @@ Result<Prepared> prepare(const QuantizeOptions& options) {
   return prepared;
 }
 
+// What the engine of the options, or those that the lane names, would say of the plan.
+Result<std::vector<std::string>> ask_engines(const QuantizeOptions& options, const Lane& lane,
+                                             const ArtefactPlan& plan) {
+  if (!options.engine.empty()) {
+    QUANTLANE_TRY(const EngineTarget target,
+                  engine_target(options.engine, options.gpu, options.tensor_parallel,
+                                options.engine_version));
+    QUANTLANE_TRY(const PreflightAnswer answer, preflight_plan(plan, target));
+    if (!answer.usable()) return fail(preflight_error("quantizing to " + lane.name, answer));
+    return preflight_notices(answer, PreflightEffect::kNote);
+  }
+  std::vector<std::string> notices;
+  QUANTLANE_TRY(const auto targets, targets_of_lane(lane, options.gpu, options.tensor_parallel));
+  for (const EngineTarget& target : targets) {
+    QUANTLANE_TRY(const PreflightAnswer answer, preflight_plan(plan, target));
+    for (std::string& notice : preflight_notices(answer, PreflightEffect::kWrong)) {
+      notices.push_back(std::move(notice));
+    }
+  }
+  return notices;
+}
+
 }  // namespace
 
 Result<QuantizePlan> plan_quantization(const QuantizeOptions& options) {
   QUANTLANE_TRY(const Prepared prepared, prepare(options));
   QUANTLANE_TRY(ArtefactPlan artefact, plan_quantize(prepared.job(options, {}, nullptr)));
+  QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, artefact));
   QuantizePlan plan;
   plan.lane = prepared.lane.name;
   plan.source_bytes = prepared.checkpoint->size_bytes();
   plan.files = artefact.files;
   plan.notices = std::move(artefact.notices);
+  plan.notices.insert(plan.notices.end(), warnings.begin(), warnings.end());
   for (PlannedTensor& tensor : artefact.tensors) {
     plan.size_bytes += tensor.size_bytes();
     plan.tensors.push_back({.name = std::move(tensor.name),
@@ -176,7 +201,9 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   QUANTLANE_TRY(const Prepared prepared, prepare(options));
   QUANTLANE_TRY_VOID(check_files(options.out, prepared.split, *prepared.checkpoint, options.force));
   // Requests that do not fit the model fail before the calibration pass.
-  QUANTLANE_TRY_VOID(plan_quantize(prepared.job(options, {}, nullptr)));
+  QUANTLANE_TRY(const ArtefactPlan plan, plan_quantize(prepared.job(options, {}, nullptr)));
+  QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, plan));
+  for (const std::string& warning : warnings) progress.notice(prepared.lane.name + ": " + warning);
   const auto start = std::chrono::steady_clock::now();
   Importances importances;
   if (prepared.calibrates) {
@@ -202,6 +229,7 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   result.calibration_seconds = prepared.calibrates ? calibration_seconds : 0;
   result.notices.insert(result.notices.begin(), importances.notices.begin(),
                         importances.notices.end());
+  result.notices.insert(result.notices.end(), warnings.begin(), warnings.end());
   return result;
 }
 

@@ -40,6 +40,10 @@ class Compare final : public Command {
                    "importance matrix (.gguf, .dat) for the GGUF lanes instead of calibrating");
     options.option("--hw", options_.target,
                    "hardware to pick for: this-machine, h100-sxm, rtx-4090, m3-max, …");
+    options.option("--engine", options_.engine,
+                   "pick only what this engine loads: vllm, sglang, tgi, tensorrt-llm, llama.cpp");
+    options.option("--engine-version", options_.engine_version, "version of the engine");
+    options.option("--tp", options_.tensor_parallel, "ranks of tensor parallelism");
     options.option("-o,--out", options_.out, "folder for report and artefacts");
     options.option("--chunk", options_.chunk, "tokens per chunk; the second half is scored");
     options.option("--chunks", options_.chunks,

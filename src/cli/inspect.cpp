@@ -2,6 +2,7 @@
 
 #include "cli/command.h"
 #include "quantlane/checkpoint.h"
+#include "quantlane/preflight.h"
 
 namespace quantlane::cli {
 namespace {
@@ -24,15 +25,29 @@ class Inspect final : public Command {
   [[nodiscard]] std::string_view examples() const override {
     return "  quantlane inspect ./model\n"
            "  quantlane inspect model.gguf --all --no-verify\n"
-           "  quantlane inspect ./model --json\n";
+           "  quantlane inspect ./model --json\n"
+           "  quantlane inspect ./model-w4a16 --engine vllm --gpu h100-sxm --tp 4  # will it "
+           "load?\n";
   }
   void declare(Options& options) override {
     options.positional("checkpoint", options_.checkpoint, "Hugging Face folder or GGUF file", true);
     options.flag("--all", all_, "list every tensor");
     options.flag("--no-verify", no_verify_, "headers only: do not read the tensors");
+    options.option("--engine", preflight_.engine,
+                   "will it load? vllm, sglang, tgi, tensorrt-llm or llama.cpp");
+    options.option(
+        "--gpu", preflight_.gpu,
+        "device of the engine: h100-sxm, rtx-4090, … (default: none, rules about devices "
+        "left out)");
+    options.option("--tp", preflight_.tensor_parallel, "ranks of tensor parallelism");
+    options.option("--engine-version", preflight_.engine_version,
+                   "version of the engine (default: the one whose rules are known)");
+    options.option("--online", preflight_.online,
+                   "scheme that the engine is to make while it loads (vLLM --quantization)");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
   }
   Result<ExitCode> run(const Io& io) override {
+    if (!preflight_.engine.empty()) return run_preflight(io);
     options_.verify = !no_verify_;
     const auto result = inspect_checkpoint(options_, io.progress);
     if (!result) return std::unexpected(result.error());
@@ -42,6 +57,37 @@ class Inspect final : public Command {
       print(*result);
     }
     return result->problems.empty() ? ExitCode::kOk : ExitCode::kError;
+  }
+
+  Result<ExitCode> run_preflight(const Io& io) {
+    preflight_.checkpoint = options_.checkpoint;
+    preflight_.read_values = !no_verify_;
+    const auto answer = check_engine(preflight_);
+    if (!answer) return std::unexpected(answer.error());
+    if (io.json) {
+      print_line(to_json(*answer));
+    } else {
+      print_preflight(*answer);
+    }
+    return answer->usable() ? ExitCode::kOk : ExitCode::kInfeasible;
+  }
+
+  static void print_preflight(const PreflightAnswer& answer) {
+    print_line(fmt::format(
+        "{} {}{}{}: {}", answer.engine, answer.version,
+        answer.device.empty() ? "" : " on " + answer.device,
+        answer.tensor_parallel > 1 ? fmt::format(", {} ranks", answer.tensor_parallel) : "",
+        preflight_answer_name(answer.worst)));
+    for (const PreflightFinding& finding : answer.findings) {
+      const bool note = finding.effect == PreflightEffect::kNote;
+      print_line(fmt::format("  {}: {} [{}]", note ? "note" : preflight_answer_name(finding.effect),
+                             finding.text, finding.rule));
+      print_line("    found:   " + finding.detail);
+      if (!finding.advice.empty()) print_line("    try:     " + finding.advice);
+      print_line("    source:  " + finding.source);
+    }
+    print_line(fmt::format("{} rules of {} asked (docs/preflight.md)", answer.rules_checked,
+                           answer.engine));
   }
 
   void print(const InspectResult& result) const {
@@ -75,6 +121,7 @@ class Inspect final : public Command {
   }
 
   InspectOptions options_;
+  PreflightOptions preflight_;
   bool all_ = false;
   bool no_verify_ = false;
 };

@@ -67,6 +67,12 @@ class Quantize final : public Command {
     options.flag("--arch-agnostic", options_.arch_agnostic,
                  "unknown architecture: choose matrices by name");
     declare_gguf(options);
+    options.option("--engine", options_.engine,
+                   "refuse what this engine will not load: vllm, sglang, tgi, tensorrt-llm, "
+                   "llama.cpp");
+    options.option("--gpu", options_.gpu, "the device that the engine runs on (data/hardware)");
+    options.option("--tp", options_.tensor_parallel, "ranks of tensor parallelism");
+    options.option("--engine-version", options_.engine_version, "version of the engine");
     options.flag("--allow-requantize", options_.allow_requantize,
                  "new codes for a quantized source where the lane cannot take its own");
     options.flag("--dry-run", dry_run_, "print type and size of each tensor, write nothing");

@@ -107,6 +107,7 @@ Result<ArtefactPlan> plan_quantize(const QuantizeJob& job) {
   ArtefactPlan artefact{.tensors = plan.tensors(),
                         .values = 0,
                         .files = plan.files(),
+                        .config = {},
                         .notices = std::move(plan.notices)};
   for (const GgufPlan::Item& item : plan.items) {
     if (item.parameter == nullptr) continue;

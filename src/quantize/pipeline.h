@@ -75,6 +75,7 @@ struct ArtefactPlan {
   std::vector<PlannedTensor> tensors;  // as stored, in file order
   std::uint64_t values = 0;            // parameters
   std::size_t files = 1;               // that hold tensors
+  Json config = {};                    // config.json of a folder, null of a GGUF file
   std::vector<std::string> notices;
 };
 Result<ArtefactPlan> plan_quantize(const QuantizeJob& job);

@@ -188,6 +188,32 @@ Result<Choice> choose(const QuantizeJob& job) {
   return choice;
 }
 
+// Every matrix that a reader might take for a quantized Linear but is stored plain is ignored.
+Json quantization_config(const QuantizeJob& job, const std::vector<Item>& items,
+                         const LinearScheme& scheme) {
+  if (job.lane.dialect == nullptr) return {};
+  std::vector<std::string> ignore;
+  for (const Item& item : items) {
+    const bool matrix = item.shape.size() == 2 && item.name.ends_with(".weight");
+    if (matrix && !item.quantized && item.name.find("embed") == std::string::npos)
+      ignore.push_back(module_of(item.name));
+  }
+  // Tied models have no head tensor, but engines still ask whether "lm_head" is quantized.
+  if (std::ranges::find(ignore, "lm_head") == ignore.end()) ignore.emplace_back("lm_head");
+  return job.lane.dialect->writer->write_config(scheme, ignore);
+}
+
+// What config.json will say, as far as engines decide by it.
+Json planned_config(const QuantizeJob& job, const Choice& choice) {
+  Json config = job.source.config_json();
+  if (config.is_null())
+    config = job.source.architecture()->to_hugging_face(job.source.graph()->config);
+  config.erase("quantization_config");
+  Json quantization = quantization_config(job, choice.items, choice.scheme);
+  if (!quantization.is_null()) config.set("quantization_config", std::move(quantization));
+  return config;
+}
+
 std::string output_name(std::uint32_t shard, std::size_t shards) {
   if (shards == 1) return "model.safetensors";
   char name[64];
@@ -221,8 +247,8 @@ class FolderWriter {
       QUANTLANE_TRY_VOID(write_shard(directory.path(), shard));
     }
     if (shards_ > 1) QUANTLANE_TRY_VOID(write_index(directory.path()));
-    QUANTLANE_TRY_VOID(
-        write_companion_files(job_.source, job_.lane, quantization_config(), directory.path()));
+    QUANTLANE_TRY_VOID(write_companion_files(
+        job_.source, job_.lane, quantization_config(job_, items_, scheme_), directory.path()));
     QUANTLANE_TRY_VOID(directory.commit());
     progress_.end();
     summary_.bits_per_weight = 8.0 * static_cast<double>(written_) / static_cast<double>(values_);
@@ -355,20 +381,6 @@ class FolderWriter {
                     .advise("let the lane calibrate itself: leave --data-free, --statistics out"));
   }
 
-  // Every matrix that a reader might take for a quantized Linear but is stored plain.
-  [[nodiscard]] Json quantization_config() const {
-    if (job_.lane.dialect == nullptr) return {};
-    std::vector<std::string> ignore;
-    for (const Item& item : items_) {
-      const bool matrix = item.shape.size() == 2 && item.name.ends_with(".weight");
-      if (matrix && !item.quantized && item.name.find("embed") == std::string::npos)
-        ignore.push_back(module_of(item.name));
-    }
-    // Tied models have no head tensor, but engines still ask whether "lm_head" is quantized.
-    if (std::ranges::find(ignore, "lm_head") == ignore.end()) ignore.emplace_back("lm_head");
-    return dialect_writer().write_config(scheme_, ignore);
-  }
-
   const QuantizeJob& job_;
   std::vector<Item> items_;
   LinearScheme scheme_;
@@ -388,6 +400,7 @@ class FolderWriter {
 Result<ArtefactPlan> plan_folder(const QuantizeJob& job) {
   QUANTLANE_TRY(Choice choice, choose(job));
   ArtefactPlan plan;
+  plan.config = planned_config(job, choice);
   plan.notices = std::move(choice.notices);
   for (const Item& item : choice.items) {
     for (PlannedTensor& tensor : planned(job, choice.scheme, item)) {

@@ -37,6 +37,7 @@ struct LaneFacts {
   double read_bytes = 0;              // weights read for one decode step: blocks + head
   bool calibrated = false;            // importance or other activation statistics were used
   bool long_context_checked = false;  // a needle or retrieval test at the workload's length passed
+  bool loads = true;  // in an engine of the lane, or the one asked for (preflight.h)
 };
 
 enum class Shape : std::uint8_t { kUnknown, kChat, kRag, kCode, kMath, kJson };

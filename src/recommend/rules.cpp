@@ -59,6 +59,9 @@ constexpr bool kAlways = false;
 constexpr std::array kRules = {
     Rule{"F1", Effect::kExclude, kAlways, "NO_KERNEL", "the device has no kernel for it",
          [](const S& s, const L& l) { return s.device.support(l.path) == Support::kNone; }},
+    Rule{"F2", Effect::kExclude, kAlways, "WILL_NOT_LOAD",
+         "the engine does not load it on this device, or computes something else",
+         [](const S&, const L& l) { return !l.loads; }},
     Rule{"E25", Effect::kExclude, kAlways, "DOES_NOT_FIT",
          "weights, key-value cache and workspace exceed the memory",
          [](const S& s, const L& l) { return !need(s, l).fits(); }},

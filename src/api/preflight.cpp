@@ -1,0 +1,132 @@
+#include "api/preflight.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/check.h"
+#include "core/cpu.h"
+#include "core/json.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::string_view kThisMachine = "this-machine";
+
+Result<Device> device_named(const std::string& name) {
+  if (name != kThisMachine) return find_device(name);
+  return this_machine(cpu_info(), {});
+}
+
+std::string place_of(const PreflightAnswer& answer) {
+  std::string text = answer.engine;
+  if (!answer.device.empty()) text += " on " + answer.device;
+  if (answer.tensor_parallel > 1) text += ", " + std::to_string(answer.tensor_parallel) + " ranks";
+  return text;
+}
+
+}  // namespace
+
+Result<EngineTarget> engine_target(const std::string& engine, const std::string& gpu,
+                                   std::int64_t tensor_parallel, const std::string& version) {
+  EngineTarget target;
+  QUANTLANE_TRY(target.engine, find_engine(engine));
+  if (!gpu.empty()) {
+    QUANTLANE_TRY(target.device, device_named(gpu));
+  }
+  if (tensor_parallel < 1) {
+    return fail(usage_error("choosing the ranks of tensor parallelism")
+                    .expects("at least 1")
+                    .got(std::to_string(tensor_parallel)));
+  }
+  target.tensor_parallel = tensor_parallel;
+  target.version = version;
+  return target;
+}
+
+Result<std::vector<EngineTarget>> targets_of_lane(const Lane& lane, const std::string& gpu,
+                                                  std::int64_t tensor_parallel) {
+  std::vector<EngineTarget> targets;
+  for (const EngineRow& row : engines()) {
+    if (lane.engines.find(row.display) == std::string::npos) continue;
+    QUANTLANE_TRY(EngineTarget target,
+                  engine_target(std::string(row.name), gpu, tensor_parallel, ""));
+    targets.push_back(std::move(target));
+  }
+  return targets;
+}
+
+Result<PreflightAnswer> preflight_plan(const ArtefactPlan& plan, const EngineTarget& target) {
+  if (!plan.config.is_null()) {
+    QUANTLANE_TRY(const ArtefactFacts facts, planned_artefact_facts(plan.config, plan.tensors));
+    return preflight(facts, target);
+  }
+  ArtefactFacts facts;
+  facts.container = "gguf";
+  return preflight(facts, target);
+}
+
+std::vector<std::string> preflight_notices(const PreflightAnswer& answer, PreflightEffect least) {
+  std::vector<std::string> notices;
+  for (const PreflightFinding& finding : answer.findings) {
+    if (finding.effect < least) continue;
+    notices.push_back(place_of(answer) + ": " + std::string(preflight_answer_name(finding.effect)) +
+                      ": " + finding.text + " (" + finding.detail + ") [" + finding.rule + "]");
+  }
+  return notices;
+}
+
+Error preflight_error(const std::string& attempted, const PreflightAnswer& answer) {
+  const auto worst = std::ranges::max_element(answer.findings, {}, &PreflightFinding::effect);
+  QUANTLANE_CHECK(worst != answer.findings.end());
+  return make_error(ErrorCode::kInfeasible, attempted)
+      .of("rule " + worst->rule)
+      .expects("an artefact that " + place_of(answer) + " loads")
+      .got(std::string(preflight_answer_name(worst->effect)) + ": " + worst->text + "; " +
+           worst->detail)
+      .advise(worst->advice.empty() ? "source: " + worst->source : worst->advice);
+}
+
+Result<PreflightAnswer> check_engine(const PreflightOptions& options) {
+  QUANTLANE_TRY(
+      EngineTarget target,
+      engine_target(options.engine, options.gpu, options.tensor_parallel, options.engine_version));
+  target.online = options.online;
+  QUANTLANE_TRY(const ArtefactFacts facts,
+                read_artefact_facts(options.checkpoint, options.read_values));
+  return preflight(facts, target);
+}
+
+std::string to_json(const PreflightAnswer& answer) {
+  Json findings = Json::array();
+  for (const PreflightFinding& finding : answer.findings) {
+    findings.push(Json::object({{"rule", finding.rule},
+                                {"answer", preflight_answer_name(finding.effect)},
+                                {"text", finding.text},
+                                {"detail", finding.detail},
+                                {"advice", finding.advice},
+                                {"source", finding.source}}));
+  }
+  return Json::object({{"engine", answer.engine},
+                       {"engine_version", answer.version},
+                       {"device", answer.device},
+                       {"tensor_parallel", answer.tensor_parallel},
+                       {"answer", preflight_answer_name(answer.worst)},
+                       {"usable", answer.usable()},
+                       {"rules_checked", answer.rules_checked},
+                       {"findings", std::move(findings)}})
+      .dump(2);
+}
+
+std::vector<PreflightRuleSummary> list_preflight_rules() {
+  std::vector<PreflightRuleSummary> rows;
+  for (const PreflightRule* rule : preflight_rules()) {
+    rows.push_back({.id = std::string(rule->id),
+                    .engines = std::string(rule->engines),
+                    .answer = std::string(preflight_answer_name(rule->effect)),
+                    .text = std::string(rule->text),
+                    .source = std::string(rule->source)});
+  }
+  return rows;
+}
+
+}  // namespace quantlane

@@ -1,0 +1,30 @@
+// Pre-flight of what is about to be written: the same rules as for files, before any byte.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "quantize/pipeline.h"
+#include "quantlane/preflight.h"
+#include "recommend/preflight.h"
+
+namespace quantlane {
+
+// kUsage for an unknown engine or device, or a rank count below 1. `gpu` empty: no device.
+Result<EngineTarget> engine_target(const std::string& engine, const std::string& gpu,
+                                   std::int64_t tensor_parallel, const std::string& version);
+
+// The engines that `lane` is made for (its row names them), as targets on `gpu`.
+Result<std::vector<EngineTarget>> targets_of_lane(const Lane& lane, const std::string& gpu,
+                                                  std::int64_t tensor_parallel);
+
+// The planned artefact against one engine. GGUF plans have no configuration to ask: an empty
+// answer ("loads") where the engine reads GGUF.
+Result<PreflightAnswer> preflight_plan(const ArtefactPlan& plan, const EngineTarget& target);
+
+// "vllm (4 ranks, h100-sxm): will not load: …", one line for each finding of at least `least`.
+std::vector<std::string> preflight_notices(const PreflightAnswer& answer, PreflightEffect least);
+
+// kInfeasible that names rule, cause and advice of the worst finding.
+Error preflight_error(const std::string& attempted, const PreflightAnswer& answer);
+
+}  // namespace quantlane

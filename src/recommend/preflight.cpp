@@ -1,0 +1,131 @@
+#include "recommend/preflight.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+
+#include "core/check.h"
+#include "recommend/preflight_rules.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::array<std::string_view, 10> kVllmMethods = {
+    "compressed-tensors", "gptq",  "awq",   "fp8",        "modelopt",
+    "bitsandbytes",       "mxfp4", "quark", "auto-round", "fbgemm_fp8"};
+constexpr std::array<std::string_view, 9> kSglangMethods = {
+    "compressed-tensors", "gptq",  "awq",   "fp8",       "modelopt",
+    "bitsandbytes",       "mxfp4", "quark", "auto-round"};
+constexpr std::array<std::string_view, 5> kTgiMethods = {"compressed-tensors", "gptq", "awq", "fp8",
+                                                         "bitsandbytes"};
+constexpr std::array<std::string_view, 4> kTensorRtMethods = {"compressed-tensors", "fp8",
+                                                              "modelopt", "mxfp4"};
+
+// The versions are those whose sources and documents were read, or that were run.
+constexpr std::array kEngines = {
+    EngineRow{Engine::kVllm, "vllm", "vLLM", "0.32.0", kVllmMethods, false},
+    EngineRow{Engine::kSglang, "sglang", "SGLang", "2026-08", kSglangMethods, true},
+    EngineRow{Engine::kTgi, "tgi", "TGI", "2026-01", kTgiMethods, false},
+    EngineRow{Engine::kTensorRtLlm, "tensorrt-llm", "TensorRT-LLM", "1.x", kTensorRtMethods, false},
+    EngineRow{Engine::kLlamaCpp, "llama.cpp", "llama.cpp", "2026-10", {}, true}};
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::ranges::transform(result, result.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return result;
+}
+
+// "0.9.1.post1" -> 0, 9, 1.
+std::vector<int> numbers_of(std::string_view version) {
+  if (version.starts_with('v')) version.remove_prefix(1);
+  std::vector<int> numbers;
+  const char* at = version.data();
+  const char* end = at + version.size();
+  while (at < end) {
+    int number = 0;
+    const auto [next, error] = std::from_chars(at, end, number);
+    if (error != std::errc()) break;
+    numbers.push_back(number);
+    if (next == end || (*next != '.' && *next != '-')) break;
+    at = next + 1;
+  }
+  return numbers;
+}
+
+}  // namespace
+
+std::span<const EngineRow> engines() { return kEngines; }
+
+Result<const EngineRow*> find_engine(std::string_view name) {
+  std::string known;
+  for (const EngineRow& row : kEngines) {
+    if (lower(row.name) == lower(name) || lower(row.display) == lower(name)) return &row;
+    known += (known.empty() ? "" : ", ") + std::string(row.name);
+  }
+  return fail(usage_error("looking for a serving engine")
+                  .got("\"" + std::string(name) + "\"")
+                  .expects("one of " + known));
+}
+
+bool EngineTarget::is_cpu() const { return device && device->kind == DeviceKind::kCpu; }
+
+bool EngineTarget::is_amd_gpu() const {
+  return device && device->kind == DeviceKind::kGpu && device->vendor == "amd";
+}
+
+bool EngineTarget::older_than(std::string_view wanted) const {
+  return !version.empty() && numbers_of(version) < numbers_of(wanted);
+}
+
+std::vector<const PreflightRule*> preflight_rules() {
+  std::vector<const PreflightRule*> all;
+  for (const auto part :
+       {preflight_config_rules(), preflight_shape_rules(), preflight_value_rules(),
+        preflight_kernel_rules(), preflight_engine_rules()}) {
+    for (const PreflightRule& rule : part) all.push_back(&rule);
+  }
+  return all;
+}
+
+bool concerns(const PreflightRule& rule, const EngineTarget& target) {
+  if (rule.engines == "*") return true;
+  std::string_view rest = rule.engines;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find(' '), rest.size());
+    if (rest.substr(0, end) == target.engine->name) return true;
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return false;
+}
+
+PreflightAnswer preflight(const ArtefactFacts& facts, const EngineTarget& target) {
+  PreflightAnswer answer;
+  answer.engine = target.engine->name;
+  answer.version = target.version.empty() ? std::string(target.engine->version) : target.version;
+  answer.device = target.device ? target.device->name : "";
+  answer.tensor_parallel = target.tensor_parallel;
+  for (const PreflightRule* rule : preflight_rules()) {
+    if (!concerns(*rule, target)) continue;
+    ++answer.rules_checked;
+    const auto detail = rule->finds(facts, target);
+    if (!detail) continue;
+    answer.worst = std::max(answer.worst, rule->effect);
+    answer.findings.push_back({.rule = std::string(rule->id),
+                               .effect = rule->effect,
+                               .text = std::string(rule->text),
+                               .detail = *detail,
+                               .advice = std::string(rule->advice),
+                               .source = std::string(rule->source)});
+  }
+  return answer;
+}
+
+std::string_view preflight_answer_name(PreflightEffect worst) {
+  constexpr std::array<std::string_view, 4> kNames = {
+      "loads", "loads with a slower kernel", "loads but computes something else", "will not load"};
+  return kNames[static_cast<std::size_t>(worst)];
+}
+
+}  // namespace quantlane

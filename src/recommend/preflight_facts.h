@@ -1,0 +1,75 @@
+// What an engine sees when it opens an artefact: configuration, Linears, their schemes and shapes.
+// Read from a folder or GGUF file without the strictness of Checkpoint::open, since what a reader
+// refuses is exactly what a pre-flight has to explain; or taken from a plan, before any byte.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "containers/container.h"
+#include "containers/dialects/dialect.h"
+#include "core/json.h"
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+// How tensor parallelism cuts a Linear: by output rows (q, k, v, gate, up), by input columns (o,
+// down), or not at all.
+enum class Split : std::uint8_t { kRows, kColumns, kNone };
+
+// One Linear [rows, cols], by the name that Hugging Face gives it.
+struct LinearFacts {
+  std::string module;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::optional<LinearScheme> scheme;           // nullopt = kept plain
+  bool stored_zeros = false;                    // a tensor of zero points is there
+  bool stored_order = false;                    // a tensor of group indices is there
+  std::string bad_scale = {};                   // "weight_scale holds NaN"; empty = none found
+  std::optional<float> tensor_scale = {};       // NVFP4: of the weight
+  std::optional<float> input_scale = {};        // NVFP4: of the inputs
+  std::optional<std::uint32_t> zero_word = {};  // the one word that all of GPTQ's qzeros have
+};
+
+// Linears that engines load as one: q, k and v; gate and up; all experts of a layer. Others alone.
+struct FusedLinears {
+  std::string name;  // "model.layers.0.self_attn.qkv_proj"
+  std::vector<const LinearFacts*> shards;
+  Split split = Split::kNone;
+  bool experts = false;
+};
+
+struct ArtefactFacts {
+  std::string container;   // "safetensors", "gguf"
+  std::string method;      // quantization_config.quant_method; empty = not quantized
+  std::string dialect;     // name of the Dialect, empty when none claims the configuration
+  std::string unreadable;  // why the configuration cannot be read, in one line
+  Json config;             // config.json
+  Json quantization;       // quantization_config, of config.json or of the side file
+  Json side_file;          // the dialect's own file beside config.json; null = absent
+  DType dtype = DType::kBF16;
+  bool has_values = false;  // tensors were read, not only their headers
+  std::vector<LinearFacts> linears;
+  std::vector<std::string> tensors;  // all names
+
+  [[nodiscard]] bool quantized() const { return !quantization.is_null(); }
+  [[nodiscard]] bool has_tensor_ending(std::string_view suffix) const;
+  // config.json's `key`, of the text model where it is nested.
+  [[nodiscard]] const Json& model_key(std::string_view key) const;
+  // Groups point into `linears`.
+  [[nodiscard]] std::vector<FusedLinears> fused() const;
+};
+
+// `read_values`: look into scales and zero points too. Errors only where there is nothing to judge:
+// no such file, a damaged header, config.json that is no JSON object.
+Result<ArtefactFacts> read_artefact_facts(const std::filesystem::path& path, bool read_values);
+
+// Of an artefact that is not written yet: its config.json (with quantization_config) and tensors.
+Result<ArtefactFacts> planned_artefact_facts(const Json& config,
+                                             std::span<const PlannedTensor> tensors);
+
+}  // namespace quantlane

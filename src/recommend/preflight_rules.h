@@ -1,0 +1,97 @@
+// The parts of the table of pre-flight rules, and what their predicates share.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "recommend/preflight.h"
+
+namespace quantlane {
+
+std::span<const PreflightRule> preflight_config_rules();  // is the configuration complete?
+std::span<const PreflightRule> preflight_shape_rules();   // divisibility, before and after TP
+std::span<const PreflightRule> preflight_value_rules();   // what the tensors hold
+std::span<const PreflightRule> preflight_kernel_rules();  // has the device a kernel?
+std::span<const PreflightRule> preflight_engine_rules();  // limits of single engines
+
+namespace preflight_parts {
+
+using Facts = ArtefactFacts;
+using Target = EngineTarget;
+using Found = std::optional<std::string>;
+
+inline bool is_int(const LinearScheme& s) { return s.weight.type == ValueType::kInt; }
+inline bool is_weight_only_int(const LinearScheme& s) { return is_int(s) && !s.input; }
+inline bool is_int8_w8a8(const LinearScheme& s) {
+  return is_int(s) && s.weight.bits == 8 && s.input && s.input->type == ValueType::kInt;
+}
+inline bool is_shared_exponent(const LinearScheme& s) {
+  return s.weight.type == ValueType::kFloat && s.weight.scale_dtype == DType::kF8E8M0;
+}
+inline bool is_fp8(const LinearScheme& s) {
+  return s.weight.type == ValueType::kFloat && s.weight.bits == 8 && !is_shared_exponent(s);
+}
+inline bool is_fp8_block(const LinearScheme& s) {
+  return is_fp8(s) && s.weight.granularity == Granularity::kBlock;
+}
+inline bool is_nvfp4(const LinearScheme& s) {
+  return s.weight.type == ValueType::kFloat && s.weight.tensor_scale != TensorScale::kNone;
+}
+inline bool is_mxfp4(const LinearScheme& s) { return is_shared_exponent(s) && s.weight.bits == 4; }
+inline bool is_nf4(const LinearScheme& s) { return s.weight.type == ValueType::kNormalFloat; }
+// INT4 weights, FP8 activations.
+inline bool is_w4afp8(const LinearScheme& s) {
+  return is_int(s) && s.weight.bits == 4 && s.input && s.input->type == ValueType::kFloat;
+}
+
+// "model.layers.0.mlp.down_proj (INT …) and 29 more", of the Linears that `breaks` names.
+template <class Breaks>
+Found first_linear(const Facts& facts, const Breaks& breaks) {
+  std::int64_t count = 0;
+  Found first;
+  for (const LinearFacts& linear : facts.linears) {
+    const Found why = breaks(linear);
+    if (!why) continue;
+    if (count++ == 0) first = linear.module + (why->empty() ? "" : ": " + *why);
+  }
+  if (count > 1) *first += ", and " + std::to_string(count - 1) + " more";
+  return first;
+}
+
+// The first Linear whose scheme `is` matches, by its spelling.
+template <class Is>
+Found first_scheme(const Facts& facts, const Is& is) {
+  return first_linear(facts, [&](const LinearFacts& linear) -> Found {
+    if (!linear.scheme || !is(*linear.scheme)) return std::nullopt;
+    return linear.scheme->weight.spelling();
+  });
+}
+
+// The same over products of fused Linears.
+template <class Breaks>
+Found first_product(const Facts& facts, const Breaks& breaks) {
+  std::int64_t count = 0;
+  Found first;
+  for (const FusedLinears& product : facts.fused()) {
+    const Found why = breaks(product);
+    if (!why) continue;
+    if (count++ == 0) first = product.name + (why->empty() ? "" : ": " + *why);
+  }
+  if (count > 1) *first += ", and " + std::to_string(count - 1) + " more";
+  return first;
+}
+
+inline Found when(bool broken, std::string detail) {
+  return broken ? Found(std::move(detail)) : std::nullopt;
+}
+
+// Output rows of one rank. Keys and values are repeated where there are fewer heads than ranks.
+std::int64_t rows_of_rank(const Facts& facts, const LinearFacts& linear, Split split,
+                          std::int64_t ranks);
+std::int64_t cols_of_rank(const LinearFacts& linear, Split split, std::int64_t ranks);
+
+}  // namespace preflight_parts
+}  // namespace quantlane

@@ -1,0 +1,224 @@
+// Pre-flight: is the configuration complete, and does it agree with the tensors and with itself?
+#include <array>
+
+#include "recommend/preflight_rules.h"
+
+namespace quantlane {
+namespace {
+
+using namespace preflight_parts;
+
+Found unknown_method(const Facts& f, const Target& t) {
+  if (!f.quantized() || t.is(Engine::kLlamaCpp)) return std::nullopt;
+  const bool known = std::ranges::find(t.engine->methods, f.method) != t.engine->methods.end();
+  return when(!known, "quant_method is \"" + f.method + "\"");
+}
+
+// Keys without which engines refuse a configuration, by method. A blank joins other spellings.
+struct NeededKey {
+  std::string_view method;
+  std::string_view keys;
+};
+constexpr std::array kNeeded = {NeededKey{"gptq", "bits"},
+                                NeededKey{"gptq", "group_size"},
+                                NeededKey{"gptq", "desc_act"},
+                                NeededKey{"gptq", "sym"},
+                                NeededKey{"awq", "bits w_bit"},
+                                NeededKey{"awq", "group_size q_group_size"},
+                                NeededKey{"awq", "zero_point"},
+                                NeededKey{"compressed-tensors", "format"},
+                                NeededKey{"compressed-tensors", "config_groups"},
+                                NeededKey{"fp8", "activation_scheme"},
+                                NeededKey{"modelopt", "quant_algo quantization"},
+                                NeededKey{"quark", "export"},
+                                NeededKey{"auto-round", "bits"},
+                                NeededKey{"auto-round", "packing_format"},
+                                NeededKey{"bitsandbytes", "load_in_4bit load_in_8bit"}};
+
+bool has_one_of(const Json& config, std::string_view keys) {
+  while (!keys.empty()) {
+    const std::size_t end = std::min(keys.find(' '), keys.size());
+    if (config.contains(keys.substr(0, end))) return true;
+    keys.remove_prefix(std::min(end + 1, keys.size()));
+  }
+  return false;
+}
+
+Found missing_keys(const Facts& f, const Target&) {
+  std::string missing;
+  for (const NeededKey& row : kNeeded) {
+    if (row.method != f.method || has_one_of(f.quantization, row.keys)) continue;
+    missing += (missing.empty() ? "" : ", ") + std::string(row.keys.substr(0, row.keys.find(' ')));
+  }
+  // A file beside config.json holds them for older tools, and engines look there too.
+  return when(!missing.empty() && f.side_file.is_null(), missing);
+}
+
+bool is_compressed_tensors(const Facts& f) { return f.dialect == "compressed-tensors"; }
+
+Found arguments_outside_tables(const Facts& f, const Target&) {
+  return when(is_compressed_tensors(f) && !f.unreadable.empty(), f.unreadable);
+}
+
+Found not_judged(const Facts& f, const Target&) {
+  if (!f.quantized() || is_compressed_tensors(f)) return std::nullopt;
+  if (f.dialect.empty()) return "quant_method \"" + f.method + "\"";
+  return when(!f.unreadable.empty(), f.unreadable);
+}
+
+bool is_router(std::string_view module) {
+  return module.ends_with(".gate") || module.ends_with(".router") ||
+         module.ends_with(".shared_expert_gate");
+}
+
+bool stored_plain(const Facts& f, const LinearFacts& linear) {
+  const auto has = [&](std::string_view suffix) {
+    return std::ranges::find(f.tensors, linear.module + std::string(suffix)) != f.tensors.end();
+  };
+  return has(".weight") && !has(".weight_scale") && !has(".weight_scale_inv") &&
+         !has(".weight.absmax");
+}
+
+Found routers(const Facts& f, const Target&) {
+  return first_linear(f, [](const LinearFacts& linear) {
+    return when(linear.scheme && is_router(linear.module), "");
+  });
+}
+
+Found targeted_but_plain(const Facts& f, const Target&) {
+  return first_linear(f, [&](const LinearFacts& linear) {
+    return when(linear.scheme && !is_router(linear.module) && stored_plain(f, linear),
+                "stored without scales, and not in \"ignore\"");
+  });
+}
+
+std::string scheme_text(const LinearFacts& linear) {
+  if (!linear.scheme) return "not quantized";
+  return linear.scheme->weight.spelling() + (linear.scheme->input ? " with rounded inputs" : "");
+}
+
+std::string last_part(std::string_view module) {
+  const std::size_t dot = module.rfind('.');
+  return std::string(dot == std::string_view::npos ? module : module.substr(dot + 1));
+}
+
+// Static scales differ between shards by nature.
+bool same_scheme(const LinearFacts& a, const LinearFacts& b) { return a.scheme == b.scheme; }
+
+Found fused_schemes(const Facts& f, const Target&) {
+  return first_product(f, [](const FusedLinears& product) -> Found {
+    const LinearFacts& first = *product.shards.front();
+    for (const LinearFacts* shard : product.shards) {
+      if (same_scheme(first, *shard)) continue;
+      return last_part(first.module) + " is " + scheme_text(first) + ", " +
+             last_part(shard->module) + " is " + scheme_text(*shard);
+    }
+    return std::nullopt;
+  });
+}
+
+Found embedding(const Facts& f, const Target&) {
+  return first_linear(f, [](const LinearFacts& linear) {
+    return when(linear.scheme && linear.module.ends_with("embed_tokens"), "");
+  });
+}
+
+Found status(const Facts& f, const Target&) {
+  const std::string_view found = f.quantization["quantization_status"].string("compressed");
+  return when(is_compressed_tensors(f) && found != "compressed" && found != "frozen",
+              "quantization_status is \"" + std::string(found) + "\"");
+}
+
+Found sparsity(const Facts& f, const Target&) {
+  return when(!f.quantization["sparsity_config"].members().empty(),
+              "sparsity_config " + f.quantization["sparsity_config"].dump());
+}
+
+Found rotations(const Facts& f, const Target&) {
+  return when(!f.quantization["transform_config"].members().empty(), "transform_config is set");
+}
+
+Found overrides(const Facts& f, const Target&) {
+  const auto& rows = f.quantization["dynamic"].members();
+  return when(!rows.empty(), std::to_string(rows.size()) + " entries of \"dynamic\"");
+}
+
+Found side_file(const Facts& f, const Target&) {
+  const Json& beside = f.side_file["quantization"]["quant_algo"];
+  const Json& own = f.quantization["quant_algo"];
+  return when(!beside.is_null() && !own.is_null() && beside.string() != own.string(),
+              "hf_quant_config.json says " + beside.dump() + ", config.json " + own.dump());
+}
+
+Found packed_zero_points(const Facts& f, const Target&) {
+  return first_linear(f, [](const LinearFacts& linear) {
+    return when(linear.stored_zeros && linear.scheme && linear.scheme->weight.symmetric,
+                "weight_zero_point beside \"symmetric\": true");
+  });
+}
+
+constexpr std::string_view kReading = "vLLM model_executor/layers/quantization";
+
+constexpr std::array kRules = {
+    PreflightRule{"unknown-method", "*", PreflightEffect::kRefuse,
+                  "the engine does not know this quant_method",
+                  "convert it to another dialect, or serve it with another engine",
+                  "methods listed by the engines; vLLM: \"Unknown quantization method\"",
+                  unknown_method},
+    PreflightRule{"missing-keys", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "keys of quantization_config that the engine asks for are missing",
+                  "add them to quantization_config in config.json",
+                  "vLLM: \"Cannot find any of [...] in the model's quantization config\"",
+                  missing_keys},
+    PreflightRule{"ct-arguments", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "no engine has a scheme for these quantization arguments", "",
+                  "vLLM: \"No compressed-tensors compatible scheme was found\"",
+                  arguments_outside_tables},
+    PreflightRule{"not-judged", "vllm sglang tgi tensorrt-llm", PreflightEffect::kNote,
+                  "this configuration cannot be read here: rules about its schemes were not asked",
+                  "", "this program", not_judged},
+    PreflightRule{
+        "fused-scheme", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+        "Linears that the engine loads as one must all be quantized, the same way, or none",
+        "quantize q, k and v (gate and up; all experts) alike",
+        "vLLM: \"Detected some but not all shards of ... are quantized\"", fused_schemes},
+    PreflightRule{"router-quantized", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "routers are built without quantization, so their tensors find no place",
+                  "list routers and expert gates in \"ignore\"",
+                  "vLLM fused MoE: gates take no quantization config", routers},
+    PreflightRule{"targeted-but-plain", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "the configuration says quantized where the tensors are plain",
+                  "list these modules in \"ignore\"",
+                  "KeyError \"...weight_scale\" (llm-compressor #870, #959, #967, #1075)",
+                  targeted_but_plain},
+    PreflightRule{"embedding-quantized", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "the token embedding is kept dense, so its packed tensors find no place",
+                  "leave embed_tokens out of the targets",
+                  "KeyError \"embed_tokens.weight_packed\" (llm-compressor #1075)", embedding},
+    PreflightRule{"zeros-on-symmetric", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "a symmetric scheme has no parameter for zero points",
+                  "drop weight_zero_point, or say \"symmetric\": false", kReading,
+                  packed_zero_points},
+    PreflightRule{"quantization-status", "tgi", PreflightEffect::kRefuse,
+                  "only finished checkpoints are taken: \"compressed\" or \"frozen\"", "",
+                  "TGI server/text_generation_server/layers/compressed_tensors", status},
+    PreflightRule{"sparsity-removed", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "2:4 sparsity was removed from the engines", "save the model dense",
+                  "vLLM #36799", sparsity},
+    PreflightRule{"rotations-ignored", "sglang tgi tensorrt-llm", PreflightEffect::kWrong,
+                  "online rotations of transform_config are not applied",
+                  "fuse the rotations into the weights",
+                  "compressed-tensors transform_config; only vLLM applies it", rotations},
+    PreflightRule{"dynamic-ignored", "tgi tensorrt-llm", PreflightEffect::kWrong,
+                  "per-module overrides of GPTQModel are not read", "quantize all modules alike",
+                  "GPTQModel \"dynamic\"; vLLM and SGLang read it", overrides},
+    PreflightRule{"side-file-differs", "tensorrt-llm", PreflightEffect::kWrong,
+                  "hf_quant_config.json is preferred to config.json, and they differ",
+                  "make both say the same", "TensorRT-LLM _torch/model_config.py", side_file},
+};
+
+}  // namespace
+
+std::span<const PreflightRule> preflight_config_rules() { return kRules; }
+
+}  // namespace quantlane

@@ -1,0 +1,202 @@
+// Pre-flight: has the device a kernel for the scheme, and which?
+#include <array>
+
+#include <fmt/format.h>
+
+#include "recommend/preflight_rules.h"
+
+namespace quantlane {
+namespace {
+
+using namespace preflight_parts;
+
+std::string capability(const Target& t) {
+  return fmt::format("compute capability {}.{}", t.capability() / 10, t.capability() % 10);
+}
+
+// The first Linear of such a scheme, where `device` is true.
+template <class Is>
+Found on(bool device, const Facts& f, const Target& t, const Is& is) {
+  if (!device) return std::nullopt;
+  Found found = first_scheme(f, is);
+  if (!found) return found;
+  return t.device->name + (t.capability() > 0 ? " (" + capability(t) + ")" : "") + "; " + *found;
+}
+
+bool fp4_inputs(const LinearScheme& s) {
+  return (is_nvfp4(s) || is_mxfp4(s)) && s.input.has_value();
+}
+bool gptq_like(const Facts& f) { return f.method == "gptq"; }
+
+Found fp8_old(const Facts& f, const Target& t) { return on(t.before(75), f, t, is_fp8); }
+Found fp8_weight_only(const Facts& f, const Target& t) {
+  return on(!t.before(75) && t.before(89), f, t, is_fp8);
+}
+Found int8_old(const Facts& f, const Target& t) { return on(t.before(75), f, t, is_int8_w8a8); }
+Found int8_new(const Facts& f, const Target& t) {
+  return on(t.capability() >= 100, f, t, is_int8_w8a8);
+}
+Found int4_old(const Facts& f, const Target& t) {
+  return on(t.before(75) && !gptq_like(f), f, t, is_weight_only_int);
+}
+Found gptq_old(const Facts& f, const Target& t) {
+  return on(t.before(75) && gptq_like(f), f, t, is_weight_only_int);
+}
+Found w4afp8(const Facts& f, const Target& t) {
+  return on(t.device && t.capability() != 90, f, t, is_w4afp8);
+}
+Found nvfp4_old(const Facts& f, const Target& t) { return on(t.before(75), f, t, is_nvfp4); }
+Found mxfp4_old(const Facts& f, const Target& t) { return on(t.before(80), f, t, is_mxfp4); }
+Found fp4_weight_only(const Facts& f, const Target& t) {
+  const bool older = t.before(100) && !t.before(75);
+  return on(older, f, t, fp4_inputs);
+}
+Found mxfp4_half(const Facts& f, const Target&) {
+  return f.dtype == DType::kF16 ? first_scheme(f, is_mxfp4) : std::nullopt;
+}
+
+Found amd_marlin(const Facts& f, const Target& t) {
+  return on(t.is_amd_gpu(), f, t, is_weight_only_int);
+}
+Found amd_nvfp4(const Facts& f, const Target& t) { return on(t.is_amd_gpu(), f, t, is_nvfp4); }
+Found amd_mxfp4(const Facts& f, const Target& t) {
+  return on(t.is_amd_gpu() && t.device->arch != "gfx950", f, t, is_mxfp4);
+}
+Found amd_nf4(const Facts& f, const Target& t) {
+  return when(t.is_amd_gpu() && f.method == "bitsandbytes", "quant_method bitsandbytes");
+}
+Found amd_fnuz(const Facts& f, const Target& t) {
+  return on(t.is_amd_gpu() && t.device->arch == "gfx942", f, t, is_fp8);
+}
+
+Found cpu_fp4(const Facts& f, const Target& t) {
+  return on(t.is_cpu(), f, t,
+            [](const LinearScheme& s) { return is_nvfp4(s) || is_shared_exponent(s); });
+}
+Found cpu_nf4(const Facts& f, const Target& t) {
+  return when(t.is_cpu() && f.method == "bitsandbytes", "quant_method bitsandbytes");
+}
+Found cpu_w8a16(const Facts& f, const Target& t) {
+  return on(t.is_cpu(), f, t,
+            [](const LinearScheme& s) { return is_weight_only_int(s) && s.weight.bits == 8; });
+}
+Found cpu_fp8(const Facts& f, const Target& t) { return on(t.is_cpu(), f, t, is_fp8); }
+Found cpu_int4(const Facts& f, const Target& t) {
+  return on(t.is_cpu(), f, t,
+            [](const LinearScheme& s) { return is_weight_only_int(s) && s.weight.bits == 4; });
+}
+Found cpu_amx(const Facts& f, const Target& t) {
+  return on(t.is_cpu() && t.device->arch == "amx", f, t,
+            [](const LinearScheme& s) { return is_weight_only_int(s) && s.weight.bits == 4; });
+}
+
+// Unified-memory devices have the paths that the database lists, no others.
+Found no_kernel(const Facts& f, const Target& t) {
+  if (!t.device || t.device->kind != DeviceKind::kUnified) return std::nullopt;
+  return first_linear(f, [&](const LinearFacts& linear) -> Found {
+    if (!linear.scheme) return std::nullopt;
+    const LinearScheme& s = *linear.scheme;
+    const ComputePath path = is_fp8(s)                    ? ComputePath::kFp8
+                             : is_int8_w8a8(s)            ? ComputePath::kInt8
+                             : is_nvfp4(s) || is_mxfp4(s) ? ComputePath::kFp4
+                                                          : ComputePath::kWeightOnly;
+    return when(t.device->support(path) == Support::kNone,
+                t.device->name + " has no " + std::string(path_name(path)) + " path");
+  });
+}
+
+constexpr std::string_view kHardware = "vLLM docs/features/quantization: supported hardware";
+constexpr std::string_view kMeasured = "measured with vLLM 0.32.0 on an AVX-512 CPU";
+
+constexpr std::array kRules = {
+    PreflightRule{"fp8-needs-turing", "vllm", PreflightEffect::kRefuse,
+                  "FP8 needs compute capability 7.5", "take an FP16 or GGUF lane",
+                  "vLLM docs/features/quantization/llm_compressor/fp8.md (0.32.0)", fp8_old},
+    PreflightRule{
+        "fp8-weight-only", "vllm tgi", PreflightEffect::kSlow,
+        "before compute capability 8.9 FP8 runs as 16-bit arithmetic on FP8 weights (Marlin); "
+        "inputs are not rounded",
+        "take INT8 (w8a8) for arithmetic, or INT4 for memory",
+        "vLLM docs/features/quantization/llm_compressor/fp8.md (0.32.0)", fp8_weight_only},
+    PreflightRule{"int8-needs-turing", "vllm sglang", PreflightEffect::kRefuse,
+                  "INT8 products need compute capability 7.5", "", kHardware, int8_old},
+    PreflightRule{"int8-blackwell", "vllm", PreflightEffect::kRefuse,
+                  "INT8 is not supported from compute capability 10.0 on", "take the FP8 lane",
+                  "vLLM docs/features/quantization/llm_compressor/int8_w8a8.md: \"Blackwell GPU "
+                  "Limitation\"",
+                  int8_new},
+    PreflightRule{"int4-needs-turing", "vllm", PreflightEffect::kRefuse,
+                  "AWQ and packed integers need compute capability 7.5", "take GPTQ or GGUF",
+                  kHardware, int4_old},
+    PreflightRule{"gptq-on-volta", "vllm", PreflightEffect::kSlow,
+                  "before compute capability 7.5 only the old GPTQ kernel runs", "", kHardware,
+                  gptq_old},
+    PreflightRule{"w4afp8-sm90", "vllm", PreflightEffect::kRefuse,
+                  "INT4 weights with FP8 inputs run on compute capability 9.0 only", "",
+                  "vLLM CutlassW4A8LinearKernel", w4afp8},
+    PreflightRule{"nvfp4-needs-turing", "vllm", PreflightEffect::kRefuse,
+                  "NVFP4 needs compute capability 7.5", "", "vLLM #32838", nvfp4_old},
+    PreflightRule{"mxfp4-needs-ampere", "vllm", PreflightEffect::kRefuse,
+                  "MXFP4 needs compute capability 8.0", "",
+                  "vLLM docs/features/quantization: \"Turing does not support Marlin MXFP4\"",
+                  mxfp4_old},
+    PreflightRule{
+        "fp4-weight-only", "vllm sglang", PreflightEffect::kSlow,
+        "before compute capability 10.0 FP4 runs as 16-bit arithmetic on FP4 weights; inputs "
+        "are not rounded",
+        "take the FP8 lane on Ada and Hopper",
+        "vLLM CompressedTensorsConfig: NVFP4 falls back to weight-only Marlin", fp4_weight_only},
+    PreflightRule{"mxfp4-half", "vllm", PreflightEffect::kRefuse,
+                  "MXFP4 wants bfloat16 activations", "set \"dtype\" to bfloat16 in config.json",
+                  "vLLM compressed-tensors MXFP4 scheme refuses float16", mxfp4_half},
+    PreflightRule{"amd-no-marlin", "vllm sglang", PreflightEffect::kSlow,
+                  "there is no Marlin for AMD: packed integers run in Triton or Exllama kernels",
+                  "take the FP8 lane", "vLLM check_marlin_supports_layer: false on ROCm",
+                  amd_marlin},
+    PreflightRule{"amd-no-nvfp4", "vllm sglang", PreflightEffect::kRefuse,
+                  "there is no NVFP4 for AMD", "take FP8 or MXFP4", kHardware, amd_nvfp4},
+    PreflightRule{"amd-mxfp4", "vllm sglang", PreflightEffect::kRefuse,
+                  "MXFP4 runs on gfx950 (MI350) only", "take the FP8 lane",
+                  "vLLM Quark documents; SGLang platform table", amd_mxfp4},
+    PreflightRule{"amd-no-bitsandbytes", "vllm", PreflightEffect::kRefuse,
+                  "bitsandbytes has no AMD kernels in this engine", "take GPTQ or AWQ", kHardware,
+                  amd_nf4},
+    PreflightRule{"amd-fnuz", "vllm sglang", PreflightEffect::kNote,
+                  "FP8 is e4m3fnuz here: weights are rescaled by two when loaded", "",
+                  "vLLM normalize_e4m3fn_to_e4m3fnuz", amd_fnuz},
+    PreflightRule{
+        "cpu-no-fp4", "vllm", PreflightEffect::kRefuse,
+        "the CPU has no kernel for FP4 and microscaling formats", "take W8A8 or W4A16",
+        "measured with vLLM 0.32.0: \"Failed to find a kernel that can implement the NVFP4 "
+        "linear layer\"",
+        cpu_fp4},
+    PreflightRule{"cpu-no-bitsandbytes", "vllm", PreflightEffect::kRefuse,
+                  "the CPU build does not have bitsandbytes", "take AWQ or W4A16",
+                  "measured with vLLM 0.32.0: \"Unknown quantization method: bitsandbytes\"",
+                  cpu_nf4},
+    PreflightRule{"cpu-no-w8a16", "vllm", PreflightEffect::kRefuse,
+                  "the CPU has no kernel for 8-bit weights under 16-bit inputs",
+                  "take W8A8, or W4A16",
+                  "measured with vLLM 0.32.0: \"Quant type (uint8b128) not supported by CPUWNA16\"",
+                  cpu_w8a16},
+    PreflightRule{"cpu-fp8-slow", "vllm", PreflightEffect::kSlow,
+                  "FP8 on a CPU took 19 to 23 times the time of bf16", "take W8A8", kMeasured,
+                  cpu_fp8},
+    PreflightRule{"cpu-int4-slow", "vllm", PreflightEffect::kSlow,
+                  "4-bit weights on a CPU took 1.1 to 1.6 times the time of bf16",
+                  "take W8A8, or llama.cpp with GGUF", kMeasured, cpu_int4},
+    PreflightRule{
+        "cpu-amx-int8", "vllm", PreflightEffect::kNote,
+        "with AMX the engine rounds inputs of 4-bit weights to INT8 unless told otherwise",
+        "set VLLM_CPU_INT4_W4A8=0 to serve what was measured", "vLLM 0.32.0 sources, not run",
+        cpu_amx},
+    PreflightRule{"no-kernel", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "the device has no such arithmetic in the hardware database", "take a GGUF lane",
+                  "data/hardware/devices.json", no_kernel},
+};
+
+}  // namespace
+
+std::span<const PreflightRule> preflight_kernel_rules() { return kRules; }
+
+}  // namespace quantlane

@@ -1,0 +1,286 @@
+// Pre-flight: divisibility, as a whole and after tensor parallelism has cut the matrices.
+#include <array>
+
+#include "recommend/preflight_rules.h"
+
+namespace quantlane {
+namespace preflight_parts {
+
+std::int64_t rows_of_rank(const Facts& facts, const LinearFacts& linear, Split split,
+                          std::int64_t ranks) {
+  if (split != Split::kRows) return linear.rows;
+  const bool kv = linear.module.ends_with(".k_proj") || linear.module.ends_with(".v_proj");
+  const std::int64_t heads = facts.model_key("num_key_value_heads").integer();
+  const std::int64_t parts = kv && heads > 0 ? std::min(heads, ranks) : ranks;
+  return linear.rows / std::max<std::int64_t>(parts, 1);
+}
+
+std::int64_t cols_of_rank(const LinearFacts& linear, Split split, std::int64_t ranks) {
+  return split == Split::kColumns ? linear.cols / std::max<std::int64_t>(ranks, 1) : linear.cols;
+}
+
+}  // namespace preflight_parts
+
+namespace {
+
+using namespace preflight_parts;
+
+constexpr std::int64_t kMarlinRows = 64;
+constexpr std::int64_t kMarlinCols = 128;
+
+std::string number(std::int64_t value) { return std::to_string(value); }
+
+std::string of_rank(const Target& t) {
+  return t.tensor_parallel > 1 ? " of each of " + number(t.tensor_parallel) + " ranks" : "";
+}
+
+Found heads(const Facts& f, const Target& t) {
+  const std::int64_t count = f.model_key("num_attention_heads").integer();
+  return when(count > 0 && count % t.tensor_parallel != 0,
+              number(count) + " attention heads over " + number(t.tensor_parallel) + " ranks");
+}
+
+Found kv_heads(const Facts& f, const Target& t) {
+  const std::int64_t count = f.model_key("num_key_value_heads").integer();
+  const bool uneven = count > 0 && count % t.tensor_parallel != 0 && t.tensor_parallel % count != 0;
+  return when(uneven,
+              number(count) + " key-value heads over " + number(t.tensor_parallel) + " ranks");
+}
+
+Found widths(const Facts& f, const Target& t) {
+  return first_product(f, [&](const FusedLinears& product) -> Found {
+    if (product.experts) return std::nullopt;
+    for (const LinearFacts* linear : product.shards) {
+      const bool kv = linear->module.ends_with(".k_proj") || linear->module.ends_with(".v_proj");
+      const std::int64_t extent = product.split == Split::kRows      ? linear->rows
+                                  : product.split == Split::kColumns ? linear->cols
+                                                                     : 0;
+      if (!kv && extent % t.tensor_parallel != 0)
+        return number(extent) + " over " + number(t.tensor_parallel) + " ranks";
+    }
+    return std::nullopt;
+  });
+}
+
+// The cut of an expert's Linear, which is fused with those of the other experts.
+Split split_within(const FusedLinears& product, const LinearFacts& linear) {
+  if (!product.experts) return product.split;
+  const std::string_view name = linear.module;
+  return name.ends_with(".down_proj") || name.ends_with(".w2") ? Split::kColumns : Split::kRows;
+}
+
+// breaks(linear, rows, cols) of every quantized Linear, with the extents of one rank.
+template <class Breaks>
+Found first_of_rank(const Facts& f, const Target& t, const Breaks& breaks) {
+  return first_product(f, [&](const FusedLinears& product) -> Found {
+    for (const LinearFacts* linear : product.shards) {
+      if (!linear->scheme) continue;
+      const Split split = split_within(product, *linear);
+      const Found why = breaks(*linear, rows_of_rank(f, *linear, split, t.tensor_parallel),
+                               cols_of_rank(*linear, split, t.tensor_parallel));
+      if (why) return why;
+    }
+    return std::nullopt;
+  });
+}
+
+Found group_width(const Facts& f, const Target& t) {
+  return first_of_rank(f, t,
+                       [&](const LinearFacts& linear, std::int64_t, std::int64_t cols) -> Found {
+                         const Scheme& w = linear.scheme->weight;
+                         if (w.granularity != Granularity::kGroup || is_nf4(*linear.scheme))
+                           return std::nullopt;
+                         return when(w.group_size > 0 && cols % w.group_size != 0,
+                                     "groups of " + number(w.group_size) + " do not divide the " +
+                                         number(cols) + " columns" + of_rank(t));
+                       });
+}
+
+Found block_rows(const Facts& f, const Target& t) {
+  return first_product(f, [&](const FusedLinears& product) -> Found {
+    // A matrix that is neither cut nor joined may end in a part of a block.
+    const bool cut = t.tensor_parallel > 1 && product.split == Split::kRows;
+    if (product.shards.size() < 2 && !cut) return std::nullopt;
+    for (const LinearFacts* linear : product.shards) {
+      if (!linear->scheme || !is_fp8_block(*linear->scheme)) continue;
+      const std::int64_t rows =
+          rows_of_rank(f, *linear, split_within(product, *linear), t.tensor_parallel);
+      const int block = linear->scheme->weight.block_rows;
+      if (rows % block != 0) {
+        return "blocks of " + number(block) + " rows do not divide the " + number(rows) + " of " +
+               linear->module.substr(linear->module.rfind('.') + 1) + of_rank(t);
+      }
+    }
+    return std::nullopt;
+  });
+}
+
+Found block_cols(const Facts& f, const Target& t) {
+  return first_of_rank(
+      f, t, [&](const LinearFacts& linear, std::int64_t, std::int64_t cols) -> Found {
+        if (!is_fp8_block(*linear.scheme)) return std::nullopt;
+        const int block = linear.scheme->weight.group_size;
+        const bool inputs = linear.scheme->input.has_value();
+        const bool cut = cols != linear.cols;
+        return when((cut || inputs) && cols % block != 0, "blocks of " + number(block) +
+                                                              " do not divide the " + number(cols) +
+                                                              " columns" + of_rank(t));
+      });
+}
+
+Found packed_words(const Facts& f, const Target& t) {
+  return first_of_rank(
+      f, t, [&](const LinearFacts& linear, std::int64_t rows, std::int64_t cols) -> Found {
+        if (!is_weight_only_int(*linear.scheme)) return std::nullopt;
+        const std::int64_t values = 32 / linear.scheme->weight.bits;
+        const std::int64_t along = f.dialect == "awq" ? rows : cols;
+        return when(along % values != 0,
+                    number(along) + (f.dialect == "awq" ? " rows" : " columns") + of_rank(t) +
+                        " do not fill 32-bit words of " + number(values));
+      });
+}
+
+bool marlin_device(const Target& t) {
+  return !t.device || (t.capability() >= 75 && !t.is_amd_gpu() && !t.is_cpu());
+}
+
+Found marlin_shape(const Facts& f, const Target& t) {
+  if (!marlin_device(t)) return std::nullopt;
+  return first_product(f, [&](const FusedLinears& product) -> Found {
+    if (product.experts) return std::nullopt;
+    std::int64_t rows = 0;
+    std::int64_t cols = 0;
+    for (const LinearFacts* linear : product.shards) {
+      if (!linear->scheme || !is_weight_only_int(*linear->scheme)) return std::nullopt;
+      rows += rows_of_rank(f, *linear, product.split, t.tensor_parallel);
+      cols = cols_of_rank(*linear, product.split, t.tensor_parallel);
+    }
+    if (rows % kMarlinRows != 0)
+      return number(rows) + " rows" + of_rank(t) + ", not a multiple of 64";
+    if (cols % kMarlinCols != 0)
+      return number(cols) + " columns" + of_rank(t) + ", not a multiple of 128";
+    return std::nullopt;
+  });
+}
+
+Found expert_shape(const Facts& f, const Target& t) {
+  if (!marlin_device(t)) return std::nullopt;
+  return first_product(f, [&](const FusedLinears& product) -> Found {
+    if (!product.experts) return std::nullopt;
+    for (const LinearFacts* linear : product.shards) {
+      if (!linear->scheme || !is_weight_only_int(*linear->scheme)) continue;
+      const bool down = split_within(product, *linear) == Split::kColumns;
+      const std::int64_t hidden = down ? linear->rows : linear->cols;
+      const std::int64_t inner = (down ? linear->cols : linear->rows) / t.tensor_parallel;
+      const std::int64_t step = std::max<std::int64_t>(64, linear->scheme->weight.group_size);
+      if (hidden % 128 != 0) return number(hidden) + " hidden, not a multiple of 128";
+      if (inner % step != 0) {
+        return number(inner) + " inner" + of_rank(t) + ", not a multiple of " + number(step);
+      }
+    }
+    return std::nullopt;
+  });
+}
+
+Found marlin_group(const Facts& f, const Target& t) {
+  if (!marlin_device(t)) return std::nullopt;
+  return first_linear(f, [](const LinearFacts& linear) -> Found {
+    if (!linear.scheme || !is_weight_only_int(*linear.scheme)) return std::nullopt;
+    const Scheme& w = linear.scheme->weight;
+    const bool usual = w.granularity != Granularity::kGroup || w.group_size == 32 ||
+                       w.group_size == 64 || w.group_size == 128;
+    return when(!usual, "groups of " + number(w.group_size));
+  });
+}
+
+Found cpu_gptq(const Facts& f, const Target& t) {
+  if (!t.is_cpu() || f.method != "gptq") return std::nullopt;
+  return first_of_rank(f, t, [](const LinearFacts&, std::int64_t rows, std::int64_t cols) {
+    return when(rows % 32 != 0 || cols % 32 != 0, number(rows) + " x " + number(cols));
+  });
+}
+
+Found ordered_columns(const Facts& f, const Target& t) {
+  if (t.tensor_parallel < 2) return std::nullopt;
+  return first_product(f, [](const FusedLinears& product) -> Found {
+    const LinearFacts& linear = *product.shards.front();
+    return when(
+        product.split == Split::kColumns && linear.scheme && linear.scheme->weight.act_order,
+        "desc_act over cut columns");
+  });
+}
+
+Found bitsandbytes_ranks(const Facts& f, const Target& t) {
+  return when(f.method == "bitsandbytes" && t.tensor_parallel > 1,
+              number(t.tensor_parallel) + " ranks");
+}
+
+constexpr std::string_view kMarlin =
+    "vLLM quantization/utils/marlin_utils.py (GPTQ_MARLIN_MIN_THREAD_N, _K, group sizes)";
+
+constexpr std::array kRules = {
+    PreflightRule{"heads-over-ranks", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "attention heads must divide evenly over the ranks", "use another --tp",
+                  "vLLM: \"Total number of attention heads must be divisible by tensor parallel\"",
+                  heads},
+    PreflightRule{"kv-heads-over-ranks", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "key-value heads must divide evenly over the ranks, or the ranks over them",
+                  "use another --tp", "vLLM models/llama.py", kv_heads},
+    PreflightRule{"width-over-ranks", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "a matrix does not divide evenly over the ranks", "use another --tp",
+                  "vLLM distributed/utils.py: divide()", widths},
+    PreflightRule{
+        "group-width", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+        "the group size must divide the columns that one rank holds",
+        "take a smaller group size (64, 32), a per-channel lane or fewer ranks",
+        "vLLM #11671, #5675, #21695: \"input size is not aligned with the quantized weight "
+        "shape\"",
+        group_width},
+    PreflightRule{
+        "fp8-block-rows", "vllm sglang tensorrt-llm", PreflightEffect::kRefuse,
+        "every part of a joined or cut matrix must be whole blocks of rows",
+        "take a per-channel FP8 lane",
+        "measured with vLLM 0.32.0: \"Weight output_partition_size = 576 is not divisible by "
+        "weight quantization block_n = 128\"",
+        block_rows},
+    PreflightRule{
+        "fp8-block-columns", "vllm sglang tensorrt-llm", PreflightEffect::kRefuse,
+        "the blocks must divide the columns: inputs are rounded in groups of that size",
+        "take a per-channel FP8 lane",
+        "measured: \"unflatten: Provided sizes [5, 128] don't multiply up to ... (576)\"; "
+        "vLLM validate_fp8_block_shape",
+        block_cols},
+    PreflightRule{"packed-words", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "packed codes must fill whole words in every rank", "use fewer ranks",
+                  "AutoAWQ and GPTQ layouts", packed_words},
+    PreflightRule{"marlin-shape", "vllm sglang tgi", PreflightEffect::kSlow,
+                  "Marlin wants 64-row and 128-column multiples; another kernel takes over",
+                  "use fewer ranks, or an FP8 lane", kMarlin, marlin_shape},
+    PreflightRule{
+        "marlin-experts", "vllm sglang", PreflightEffect::kSlow,
+        "Marlin's expert kernel wants hidden % 128 and inner % max(64, group); another kernel "
+        "takes over",
+        "use fewer ranks", "vLLM check_moe_marlin_supports_layer", expert_shape},
+    PreflightRule{"marlin-group", "vllm sglang tgi", PreflightEffect::kSlow,
+                  "Marlin has groups of 32, 64 and 128 and whole rows; another kernel takes over",
+                  "take one of those group sizes", kMarlin, marlin_group},
+    PreflightRule{"cpu-gptq-shape", "vllm", PreflightEffect::kRefuse,
+                  "the CPU kernel wants rows and columns in multiples of 32", "", "vLLM cpu_gptq",
+                  cpu_gptq},
+    PreflightRule{"act-order-over-ranks", "vllm sglang tgi", PreflightEffect::kSlow,
+                  "columns in the order of activations keep all scales on every rank",
+                  "quantize without desc_act", "vLLM marlin_repeat_scales_on_all_ranks",
+                  ordered_columns},
+    PreflightRule{
+        "bitsandbytes-ranks", "vllm", PreflightEffect::kRefuse,
+        "matrices quantized by bitsandbytes cannot be cut", "use --tp 1",
+        "vLLM bitsandbytes_loader.py: \"Prequant BitsAndBytes models with tensor parallelism "
+        "is not supported\"",
+        bitsandbytes_ranks},
+};
+
+}  // namespace
+
+std::span<const PreflightRule> preflight_shape_rules() { return kRules; }
+
+}  // namespace quantlane

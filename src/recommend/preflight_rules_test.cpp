@@ -1,0 +1,449 @@
+// Every rule of the pre-flight with an artefact that breaks it and one, as close as can be, that
+// does not.
+#include <functional>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/file.h"
+#include "recommend/preflight_test_facts.h"
+
+namespace quantlane {
+namespace {
+
+using namespace test_facts;
+
+struct Case {
+  ArtefactFacts facts;
+  EngineTarget at;
+};
+struct RuleTest {
+  std::string id;
+  Case breaks;
+  Case holds;
+};
+
+ArtefactFacts with(ArtefactFacts facts, const std::function<void(ArtefactFacts&)>& change) {
+  change(facts);
+  return facts;
+}
+ArtefactFacts with_key(ArtefactFacts facts, const std::string& key, std::string_view json) {
+  facts.quantization.set(key, Json::parse(json, "test").value());
+  return facts;
+}
+EngineTarget version(EngineTarget at, std::string text) {
+  at.version = std::move(text);
+  return at;
+}
+EngineTarget online(EngineTarget at, std::string scheme_name) {
+  at.online = std::move(scheme_name);
+  return at;
+}
+ArtefactFacts resized(ArtefactFacts facts, std::string_view name, std::int64_t rows,
+                      std::int64_t cols) {
+  linear(facts, name).rows = rows;
+  linear(facts, name).cols = cols;
+  return facts;
+}
+ArtefactFacts with_method(ArtefactFacts facts, std::string method) {
+  facts.method = std::move(method);
+  return facts;
+}
+ArtefactFacts with_module(ArtefactFacts facts, std::string module, bool quantized) {
+  facts.linears.push_back({.module = module,
+                           .rows = 128,
+                           .cols = 512,
+                           .scheme = quantized ? facts.linears[0].scheme : std::nullopt});
+  facts.tensors.push_back(module + ".weight");
+  return facts;
+}
+ArtefactFacts experts(std::int64_t inner) {
+  ArtefactFacts facts = compressed("int4_g128_sym");
+  for (const char* name : {"gate_proj", "up_proj", "down_proj"}) {
+    const bool down = name[0] == 'd';
+    facts.linears.push_back({.module = std::string("model.layers.0.mlp.experts.0.") + name,
+                             .rows = down ? 512 : inner,
+                             .cols = down ? inner : 512,
+                             .scheme = facts.linears[0].scheme});
+  }
+  return facts;
+}
+ArtefactFacts shared_scale(float k) {
+  ArtefactFacts facts = compressed("nvfp4");
+  for (LinearFacts& l : facts.linears) l.tensor_scale = 2.0F;
+  linear(facts, "k_proj").tensor_scale = k;
+  return facts;
+}
+ArtefactFacts zero_words(std::uint32_t word) {
+  ArtefactFacts facts = gptq("int4_g128_sym");
+  for (LinearFacts& l : facts.linears) l.zero_word = word;
+  return facts;
+}
+ArtefactFacts act_order(bool ordered) {
+  ArtefactFacts facts = gptq("int4_g128_sym");
+  for (LinearFacts& l : facts.linears) {
+    if (l.scheme) l.scheme->weight.act_order = ordered;
+  }
+  return facts;
+}
+ArtefactFacts gguf() {
+  ArtefactFacts facts;
+  facts.container = "gguf";
+  return facts;
+}
+ArtefactFacts kv(std::string_view json, bool scales = true) {
+  ArtefactFacts facts =
+      with_key(compressed("fp8_e4m3_channel", "fp8_e4m3_token"), "kv_cache_scheme", json);
+  if (scales) facts.tensors.emplace_back("model.layers.0.self_attn.k_scale");
+  return facts;
+}
+constexpr std::string_view kFp8Cache = R"({"num_bits": 8, "type": "float", "strategy": "tensor"})";
+
+const ArtefactFacts& w4() {
+  static const ArtefactFacts facts = compressed("int4_g128_sym");
+  return facts;
+}
+const ArtefactFacts& fp8() {
+  static const ArtefactFacts facts = compressed("fp8_e4m3_channel", "fp8_e4m3_token");
+  return facts;
+}
+const ArtefactFacts& fp8_block() {
+  static const ArtefactFacts facts = compressed("fp8_e4m3_b128x128", "fp8_e4m3_g128");
+  return facts;
+}
+const ArtefactFacts& int8() {
+  static const ArtefactFacts facts = compressed("int8_channel_sym", "int8_token");
+  return facts;
+}
+
+std::vector<RuleTest> config_tests() {
+  const EngineTarget vllm = target("vllm");
+  const EngineTarget trt = target("tensorrt-llm");
+  return {
+      {"unknown-method", {with_method(w4(), "hqq"), vllm}, {w4(), vllm}},
+      {"missing-keys",
+       {with(gptq("int4_g128_sym"), [](auto& f) { f.quantization.erase("sym"); }), vllm},
+       {gptq("int4_g128_sym"), vllm}},
+      {"ct-arguments",
+       {with(w4(), [](auto& f) { f.unreadable = "num_bits"; }), vllm},
+       {w4(), vllm}},
+      {"not-judged",
+       {with(gptq("int4_g128_sym"), [](auto& f) { f.unreadable = "pack_dtype"; }), vllm},
+       {gptq("int4_g128_sym"), vllm}},
+      {"fused-scheme",
+       {with(w4(), [](auto& f) { linear(f, "v_proj").scheme.reset(); }), vllm},
+       {with(w4(), [](auto& f) { linear(f, "o_proj").scheme.reset(); }), vllm}},
+      {"router-quantized",
+       {with_module(w4(), "model.layers.0.mlp.gate", true), vllm},
+       {with_module(w4(), "model.layers.0.mlp.gate", false), vllm}},
+      {"targeted-but-plain",
+       {with_module(w4(), "model.vision.proj", true), vllm},
+       {with_module(w4(), "model.vision.proj", false), vllm}},
+      {"embedding-quantized",
+       {with_module(w4(), "model.embed_tokens", true), vllm},
+       {with_module(w4(), "model.embed_tokens", false), vllm}},
+      {"zeros-on-symmetric",
+       {with(w4(), [](auto& f) { linear(f, "o_proj").stored_zeros = true; }), vllm},
+       {with(compressed("int4_g128_asym"),
+             [](auto& f) { linear(f, "o_proj").stored_zeros = true; }),
+        vllm}},
+      {"quantization-status",
+       {with_key(w4(), "quantization_status", "\"calibration\""), target("tgi")},
+       {with_key(w4(), "quantization_status", "\"compressed\""), target("tgi")}},
+      {"sparsity-removed",
+       {with_key(w4(), "sparsity_config", R"({"format": "sparse-24-bitmask"})"), vllm},
+       {with_key(w4(), "sparsity_config", "{}"), vllm}},
+      {"rotations-ignored",
+       {with_key(w4(), "transform_config", R"({"config_groups": {}})"), target("sglang")},
+       {with_key(w4(), "transform_config", "{}"), target("sglang")}},
+      {"dynamic-ignored",
+       {with_key(gptq("int4_g128_sym"), "dynamic", R"({"-:.*down.*": {}})"), target("tgi")},
+       {with_key(gptq("int4_g128_sym"), "dynamic", "{}"), target("tgi")}},
+      {"side-file-differs",
+       {with(with_key(block("modelopt", scheme("nvfp4")), "quant_algo", "\"NVFP4\""),
+             [](auto& f) {
+               f.side_file = Json::parse(R"({"quantization": {"quant_algo": "FP8"}})", "t").value();
+             }),
+        trt},
+       {with(with_key(block("modelopt", scheme("nvfp4")), "quant_algo", "\"FP8\""),
+             [](auto& f) {
+               f.side_file = Json::parse(R"({"quantization": {"quant_algo": "FP8"}})", "t").value();
+             }),
+        trt}},
+  };
+}
+
+std::vector<RuleTest> shape_tests() {
+  const EngineTarget vllm = target("vllm");
+  const EngineTarget gpu = target("vllm", "h100-sxm");
+  return {
+      {"heads-over-ranks", {w4(), target("vllm", "", 3)}, {w4(), target("vllm", "", 4)}},
+      {"kv-heads-over-ranks", {w4(), target("vllm", "", 3)}, {w4(), target("vllm", "", 8)}},
+      {"width-over-ranks",
+       {resized(w4(), "down_proj", 512, 1001), target("vllm", "", 2)},
+       {resized(w4(), "down_proj", 512, 1001), vllm}},
+      {"group-width",
+       {resized(w4(), "down_proj", 512, 576), vllm},
+       {resized(compressed("int4_g64_sym"), "down_proj", 512, 576), vllm}},
+      {"fp8-block-rows",
+       {resized(fp8_block(), "q_proj", 576, 512), vllm},
+       {resized(fp8_block(), "o_proj", 576, 512), vllm}},
+      {"fp8-block-columns",
+       {resized(fp8_block(), "down_proj", 512, 576), vllm},
+       {resized(fp8(), "down_proj", 512, 576), vllm}},
+      {"packed-words",
+       {resized(compressed("int4_channel_sym"), "down_proj", 512, 1020), vllm},
+       {resized(compressed("int8_channel_sym"), "down_proj", 512, 1020), vllm}},
+      {"marlin-shape", {w4(), target("vllm", "h100-sxm", 16)}, {w4(), gpu}},
+      {"marlin-experts", {experts(192), gpu}, {experts(256), gpu}},
+      {"marlin-group", {compressed("int4_g256_sym"), gpu}, {compressed("int4_g64_sym"), gpu}},
+      {"cpu-gptq-shape",
+       {resized(gptq("int4_g128_sym"), "o_proj", 500, 512), target("vllm", "epyc-turin")},
+       {gptq("int4_g128_sym"), target("vllm", "epyc-turin")}},
+      {"act-order-over-ranks",
+       {act_order(true), target("vllm", "", 2)},
+       {act_order(false), target("vllm", "", 2)}},
+      {"bitsandbytes-ranks", {bitsandbytes(), target("vllm", "", 2)}, {bitsandbytes(), vllm}},
+  };
+}
+
+std::vector<RuleTest> value_tests() {
+  const EngineTarget vllm = target("vllm");
+  return {
+      {"bad-scale",
+       {with(w4(), [](auto& f) { linear(f, "o_proj").bad_scale = "weight_scale[3] is zero"; }),
+        vllm},
+       {w4(), vllm}},
+      {"nvfp4-shared-scale", {shared_scale(3.0F), vllm}, {shared_scale(2.0F), vllm}},
+      {"gptq-zero-label", {zero_words(0x88888888U), vllm}, {zero_words(0x77777777U), vllm}},
+      {"ct-group-order",
+       {with(w4(), [](auto& f) { linear(f, "o_proj").stored_order = true; }), vllm},
+       {with(w4(), [](auto& f) { linear(f, "o_proj").stored_order = true; }),
+        version(vllm, "0.32.0")}},
+      {"kv-width",
+       {kv(R"({"num_bits": 4, "type": "int", "strategy": "attn_head"})"), vllm},
+       {kv(kFp8Cache), vllm}},
+      {"kv-int8",
+       {kv(R"({"num_bits": 8, "type": "int", "strategy": "tensor"})"), vllm},
+       {kv(kFp8Cache), vllm}},
+      {"kv-fp8-only",
+       {kv(R"({"num_bits": 8, "type": "int", "strategy": "tensor"})"), target("tensorrt-llm")},
+       {kv(kFp8Cache), target("tensorrt-llm")}},
+      {"kv-head-version",
+       {kv(R"({"num_bits": 8, "type": "float", "strategy": "attn_head"})"),
+        version(vllm, "0.11.2")},
+       {kv(R"({"num_bits": 8, "type": "float", "strategy": "attn_head"})"),
+        version(vllm, "0.32.0")}},
+      {"kv-flag", {kv(kFp8Cache), vllm}, {fp8(), vllm}},
+      {"kv-without-scales", {kv(kFp8Cache, false), vllm}, {kv(kFp8Cache), vllm}},
+  };
+}
+
+std::vector<RuleTest> kernel_tests() {
+  const auto vllm = [](std::string_view device) { return target("vllm", device); };
+  const ArtefactFacts nvfp4 = compressed("nvfp4", "nvfp4");
+  const ArtefactFacts mxfp4 = compressed("mxfp4", "mxfp4");
+  const ArtefactFacts w8 = compressed("int8_g128_sym");
+  return {
+      {"fp8-needs-turing", {fp8(), vllm("v100")}, {fp8(), vllm("t4")}},
+      {"fp8-weight-only", {fp8(), vllm("a100")}, {fp8(), vllm("l4")}},
+      {"int8-needs-turing", {int8(), vllm("v100")}, {int8(), vllm("t4")}},
+      {"int8-blackwell", {int8(), vllm("b200")}, {int8(), vllm("h100")}},
+      {"int4-needs-turing", {w4(), vllm("v100")}, {w4(), vllm("t4")}},
+      {"gptq-on-volta",
+       {gptq("int4_g128_sym"), vllm("v100")},
+       {gptq("int4_g128_sym"), vllm("a100")}},
+      {"w4afp8-sm90",
+       {compressed("int4_g128_sym", "fp8_e4m3_token"), vllm("l4")},
+       {compressed("int4_g128_sym", "fp8_e4m3_token"), vllm("h100")}},
+      {"nvfp4-needs-turing", {nvfp4, vllm("v100")}, {nvfp4, vllm("t4")}},
+      {"mxfp4-needs-ampere", {mxfp4, vllm("t4")}, {mxfp4, vllm("a100")}},
+      {"fp4-weight-only", {nvfp4, vllm("h100")}, {nvfp4, vllm("b200")}},
+      {"mxfp4-half",
+       {with(mxfp4, [](auto& f) { f.dtype = DType::kF16; }), vllm("b200")},
+       {mxfp4, vllm("b200")}},
+      {"amd-no-marlin", {w4(), vllm("mi300x")}, {w4(), vllm("h100")}},
+      {"amd-no-nvfp4", {nvfp4, vllm("mi355x")}, {mxfp4, vllm("mi355x")}},
+      {"amd-mxfp4", {mxfp4, vllm("mi300x")}, {mxfp4, vllm("mi355x")}},
+      {"amd-no-bitsandbytes", {bitsandbytes(), vllm("mi300x")}, {bitsandbytes(), vllm("h100")}},
+      {"amd-fnuz", {fp8(), vllm("mi300x")}, {fp8(), vllm("mi355x")}},
+      {"cpu-no-fp4", {nvfp4, vllm("epyc-turin")}, {fp8(), vllm("epyc-turin")}},
+      {"cpu-no-bitsandbytes", {bitsandbytes(), vllm("epyc-turin")}, {bitsandbytes(), vllm("l4")}},
+      {"cpu-no-w8a16", {w8, vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
+      {"cpu-fp8-slow", {fp8(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
+      {"cpu-int4-slow", {w4(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
+      {"cpu-amx-int8", {w4(), vllm("xeon-spr")}, {w4(), vllm("epyc-turin")}},
+      {"no-kernel", {fp8(), vllm("m3-max")}, {plain(), vllm("m3-max")}},
+  };
+}
+
+std::vector<RuleTest> engine_tests() {
+  const EngineTarget vllm = target("vllm");
+  const EngineTarget trt = target("tensorrt-llm");
+  const ArtefactFacts modelopt_fp8 = block("modelopt", scheme("fp8_e4m3_tensor"));
+  const ArtefactFacts modelopt_fp4 = block("modelopt", scheme("nvfp4", "nvfp4"));
+  const auto mixed = [](std::string_view down) {
+    ArtefactFacts facts = compressed("int4_g128_sym");
+    linear(facts, "down_proj").scheme = scheme(down);
+    return facts;
+  };
+  const auto groups = [](std::string_view first) {
+    return with_key(compressed("fp8_e4m3_channel", "fp8_e4m3_token"), "config_groups",
+                    R"({"a": {"targets": [")" + std::string(first) +
+                        R"("]}, "b": {"targets": ["re:.*down_proj"]}})");
+  };
+  return {
+      {"gptq-asymmetric", {gptq("int4_g128_asym"), vllm}, {gptq("int4_g128_sym"), vllm}},
+      {"gptq-width", {gptq("int3_g128_sym"), vllm}, {gptq("int8_g128_sym"), vllm}},
+      {"ct-width", {compressed("int2_g128_sym"), vllm}, {compressed("int8_g128_sym"), vllm}},
+      {"ct-odd-width", {compressed("int3_g128_sym"), vllm}, {compressed("int2_g128_sym"), vllm}},
+      {"ct-asymmetric-products",
+       {compressed("int8_channel_asym", "int8_token"), vllm},
+       {compressed("int4_g128_asym"), vllm}},
+      {"engine-too-old",
+       {compressed("nvfp4", "nvfp4"), version(vllm, "0.9.0")},
+       {compressed("nvfp4"), version(vllm, "0.9.0")}},
+      {"gguf-elsewhere", {gguf(), vllm}, {gguf(), target("llama.cpp")}},
+      {"folder-elsewhere", {plain(), target("llama.cpp")}, {gguf(), target("llama.cpp")}},
+      {"online-nothing",
+       {plain(), online(vllm, "int8_per_channel_weight_only")},
+       {with(plain(), [](auto& f) { f.tensors.emplace_back("m.experts.0.w1.weight"); }),
+        online(vllm, "int8_per_channel_weight_only")}},
+      {"online-unknown", {plain(), online(vllm, "int5")}, {plain(), online(vllm, "fp8")}},
+      {"online-twice", {w4(), online(vllm, "fp8")}, {plain(), online(vllm, "fp8")}},
+      {"online-cpu-fp8",
+       {plain(), online(target("vllm", "epyc-turin"), "fp8")},
+       {plain(), online(target("vllm", "h100"), "fp8")}},
+      {"sglang-modelopt-fp8",
+       {modelopt_fp8, target("sglang", "l4")},
+       {modelopt_fp8, target("sglang", "h100")}},
+      {"sglang-modelopt-fp4",
+       {modelopt_fp4, target("sglang", "h100")},
+       {modelopt_fp4, target("sglang", "b200")}},
+      {"sglang-mixed",
+       {mixed("int8_g128_sym"), target("sglang")},
+       {mixed("int4_g128_sym"), target("sglang")}},
+      {"tgi-fp4", {compressed("nvfp4"), target("tgi")}, {fp8(), target("tgi")}},
+      {"tgi-gptq-asymmetric",
+       {gptq("int4_g128_asym"), target("tgi")},
+       {gptq("int4_g128_sym"), target("tgi")}},
+      {"tgi-width", {compressed("int2_g128_sym"), target("tgi")}, {w4(), target("tgi")}},
+      {"tgi-needs-ampere", {w4(), target("tgi", "t4")}, {w4(), target("tgi", "a100")}},
+      {"tgi-fp8-block", {fp8_block(), target("tgi")}, {fp8(), target("tgi")}},
+      {"trt-int8-as-fp8", {int8(), trt}, {fp8(), trt}},
+      {"trt-fp8-tensor", {compressed("fp8_e4m3_tensor", "fp8_e4m3_tensor"), trt}, {fp8(), trt}},
+      {"trt-integers", {w4(), trt}, {fp8(), trt}},
+      {"trt-fp8-blocks",
+       {block("fp8", scheme("fp8_e4m3_tensor")), trt},
+       {block("fp8", scheme("fp8_e4m3_b128x128")), trt}},
+      {"trt-class-names", {groups("Linear"), trt}, {groups("re:.*q_proj"), trt}},
+      {"trt-capability",
+       {modelopt_fp4, target("tensorrt-llm", "h100")},
+       {modelopt_fp4, target("tensorrt-llm", "b200")}},
+      {"trt-cuda",
+       {fp8(), target("tensorrt-llm", "mi300x")},
+       {fp8(), target("tensorrt-llm", "l4")}},
+      {"trt-latent-kv",
+       {with_module(fp8(), "model.layers.0.self_attn.kv_b_proj", true), trt},
+       {with_module(fp8(), "model.layers.0.self_attn.kv_b_proj", false), trt}},
+  };
+}
+
+std::vector<RuleTest> all_tests() {
+  std::vector<RuleTest> all;
+  for (auto part : {config_tests(), shape_tests(), value_tests(), kernel_tests(), engine_tests()}) {
+    for (RuleTest& test : part) all.push_back(std::move(test));
+  }
+  return all;
+}
+
+bool fires(const std::string& id, const Case& at) {
+  const PreflightAnswer answer = preflight(at.facts, at.at);
+  return std::ranges::any_of(answer.findings,
+                             [&](const PreflightFinding& f) { return f.rule == id; });
+}
+
+TEST(PreflightRules, EachIsBrokenByOneArtefactAndNotByItsNeighbour) {
+  for (const RuleTest& test : all_tests()) {
+    EXPECT_TRUE(fires(test.id, test.breaks)) << test.id;
+    EXPECT_FALSE(fires(test.id, test.holds)) << test.id;
+  }
+}
+
+TEST(PreflightRules, EachHasExactlyOneTestAndAnIdOfItsOwn) {
+  std::multiset<std::string> tested;
+  for (const RuleTest& test : all_tests()) tested.insert(test.id);
+  std::multiset<std::string> rows;
+  for (const PreflightRule* rule : preflight_rules()) rows.insert(std::string(rule->id));
+  EXPECT_EQ(tested, rows);
+  for (const std::string& id : rows) EXPECT_EQ(rows.count(id), 1U) << id;
+}
+
+TEST(PreflightRules, EachIsInTheDocumentWithItsSource) {
+  const auto text = read_text(fs::path(QUANTLANE_SOURCE_DIR) / "docs/preflight.md");
+  ASSERT_TRUE(text.has_value());
+  for (const PreflightRule* rule : preflight_rules()) {
+    EXPECT_THAT(*text, testing::HasSubstr("| `" + std::string(rule->id) + "` |"));
+    EXPECT_THAT(*text, testing::HasSubstr(std::string(rule->source))) << rule->id;
+  }
+}
+
+TEST(PreflightRules, EachNamesItsSourceAndEnginesThatExist) {
+  for (const PreflightRule* rule : preflight_rules()) {
+    EXPECT_FALSE(rule->source.empty()) << rule->id;
+    EXPECT_FALSE(rule->text.empty()) << rule->id;
+    const auto asks = [&](const EngineRow& row) { return concerns(*rule, target(row.name)); };
+    EXPECT_TRUE(std::ranges::any_of(engines(), asks)) << rule->id;
+    std::string_view rest = rule->engines == "*" ? "" : rule->engines;
+    while (!rest.empty()) {
+      const std::size_t end = std::min(rest.find(' '), rest.size());
+      EXPECT_TRUE(find_engine(rest.substr(0, end)).has_value()) << rule->id;
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+  }
+}
+
+TEST(Preflight, ASoundArtefactLoadsEverywhereItsMethodIsKnown) {
+  for (const char* engine : {"vllm", "sglang", "tgi", "tensorrt-llm"}) {
+    const PreflightAnswer answer = preflight(fp8(), target(engine, "h100-sxm", 2));
+    EXPECT_EQ(answer.worst, PreflightEffect::kNote) << engine;
+    EXPECT_TRUE(answer.findings.empty()) << engine << ": " << answer.findings[0].rule;
+  }
+}
+
+TEST(Preflight, TheAnswerIsTheWorstFinding) {
+  const PreflightAnswer slow = preflight(fp8(), target("vllm", "a100"));
+  EXPECT_EQ(preflight_answer_name(slow.worst), "loads with a slower kernel");
+  EXPECT_TRUE(slow.usable());
+  ArtefactFacts facts = fp8();
+  linear(facts, "v_proj").scheme.reset();
+  const PreflightAnswer refused = preflight(facts, target("vllm", "a100"));
+  EXPECT_EQ(preflight_answer_name(refused.worst), "will not load");
+  EXPECT_FALSE(refused.usable());
+  EXPECT_GE(refused.findings.size(), 2U);
+}
+
+TEST(Preflight, VersionsCompareNumberByNumber) {
+  const auto older = [](std::string have, std::string_view wanted) {
+    return version(target("vllm"), std::move(have)).older_than(wanted);
+  };
+  EXPECT_TRUE(older("0.9.0", "0.9.1"));
+  EXPECT_TRUE(older("v0.9.2", "0.10.0"));
+  EXPECT_TRUE(older("0.9", "0.9.1"));
+  EXPECT_FALSE(older("0.32.0", "0.9.1"));
+  EXPECT_FALSE(older("0.9.1.post1", "0.9.1"));
+  EXPECT_FALSE(older("", "0.9.1"));  // the newest
+}
+
+TEST(Preflight, EnginesAreFoundByTheNamesOfLanesToo) {
+  EXPECT_EQ((*find_engine("TensorRT-LLM"))->name, "tensorrt-llm");
+  EXPECT_EQ((*find_engine("vLLM"))->engine, Engine::kVllm);
+  const auto unknown = find_engine("vlm");
+  ASSERT_FALSE(unknown.has_value());
+  EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(unknown.error().expected, testing::HasSubstr("llama.cpp"));
+}
+
+}  // namespace
+}  // namespace quantlane

@@ -1,0 +1,149 @@
+// Pre-flight: what scales, zero points and the key-value scheme hold.
+#include <array>
+
+#include <fmt/format.h>
+
+#include "recommend/preflight_rules.h"
+
+namespace quantlane {
+namespace {
+
+using namespace preflight_parts;
+
+Found bad_scales(const Facts& f, const Target&) {
+  return first_linear(f, [](const LinearFacts& linear) {
+    return when(!linear.bad_scale.empty(), linear.bad_scale);
+  });
+}
+
+Found unequal_globals(const Facts& f, const Target&) {
+  return first_product(f, [](const FusedLinears& product) -> Found {
+    if (product.experts) return std::nullopt;
+    const LinearFacts& first = *product.shards.front();
+    for (const LinearFacts* shard : product.shards) {
+      if (!shard->scheme || !is_nvfp4(*shard->scheme)) continue;
+      if (shard->tensor_scale != first.tensor_scale) return "scales of the weights differ";
+      if (shard->input_scale != first.input_scale) return "scales of the inputs differ";
+    }
+    return std::nullopt;
+  });
+}
+
+// The qzeros word of symmetric weights: version 1 stores one less than version 2.
+std::optional<std::uint32_t> symmetric_word(int bits, bool v2) {
+  switch (bits) {
+    case 2:
+      return v2 ? 0xAAAAAAAAU : 0x55555555U;
+    case 4:
+      return v2 ? 0x88888888U : 0x77777777U;
+    case 8:
+      return v2 ? 0x80808080U : 0x7F7F7F7FU;
+    default:
+      return std::nullopt;
+  }
+}
+
+Found zero_label(const Facts& f, const Target&) {
+  const bool v2 = f.dialect == "gptq_v2";
+  if (!v2 && f.dialect != "gptq") return std::nullopt;
+  return first_linear(f, [&](const LinearFacts& linear) -> Found {
+    if (!linear.scheme || !linear.scheme->weight.symmetric || !linear.zero_word)
+      return std::nullopt;
+    const auto other = symmetric_word(linear.scheme->weight.bits, !v2);
+    return when(other == linear.zero_word,
+                fmt::format("qzeros are {:#010x} under checkpoint_format \"{}\"", *linear.zero_word,
+                            f.dialect));
+  });
+}
+
+Found ordered_groups(const Facts& f, const Target& t) {
+  if (t.older_than("0.33")) return std::nullopt;
+  if (f.dialect != "compressed-tensors") return std::nullopt;
+  return first_linear(
+      f, [](const LinearFacts& linear) { return when(linear.stored_order, "weight_g_idx"); });
+}
+
+const Json& kv_scheme(const Facts& f) { return f.quantization["kv_cache_scheme"]; }
+bool has_kv(const Facts& f) { return kv_scheme(f).is_object(); }
+bool kv_is_int(const Facts& f) { return kv_scheme(f)["type"].string("int") == "int"; }
+std::int64_t kv_bits(const Facts& f) { return kv_scheme(f)["num_bits"].integer(8); }
+bool kv_per_head(const Facts& f) { return kv_scheme(f)["strategy"].string() == "attn_head"; }
+
+Found kv_width(const Facts& f, const Target&) {
+  return when(has_kv(f) && kv_bits(f) != 8,
+              "kv_cache_scheme has " + std::to_string(kv_bits(f)) + " bits");
+}
+
+Found kv_integers(const Facts& f, const Target&) {
+  return when(has_kv(f) && kv_bits(f) == 8 && kv_is_int(f), "kv_cache_scheme is INT8");
+}
+
+Found kv_not_fp8(const Facts& f, const Target&) {
+  return when(has_kv(f) && (kv_is_int(f) || kv_bits(f) != 8),
+              "kv_cache_scheme is no FP8: " + kv_scheme(f).dump());
+}
+
+Found kv_needs_flag(const Facts& f, const Target&) {
+  return when(has_kv(f),
+              "kv_cache_scheme " + std::string(kv_per_head(f) ? "per head" : "per tensor"));
+}
+
+Found kv_without_scales(const Facts& f, const Target&) {
+  return when(has_kv(f) && !kv_scheme(f)["dynamic"].boolean() && !f.has_tensor_ending("k_scale") &&
+                  !f.has_tensor_ending("_proj.output_scale"),
+              "no k_scale among the tensors");
+}
+
+Found kv_head_version(const Facts& f, const Target& t) {
+  return when(has_kv(f) && kv_per_head(f) && t.older_than("0.12.0"),
+              "version " + t.version + ", scales per head");
+}
+
+constexpr std::array kRules = {
+    PreflightRule{"bad-scale", "*", PreflightEffect::kWrong,
+                  "a scale that is not positive and finite makes NaN or silence of its weights",
+                  "quantize again", "quantlane inspect", bad_scales},
+    PreflightRule{"nvfp4-shared-scale", "vllm", PreflightEffect::kWrong,
+                  "the largest scale of the joined Linears is used for all, without rescaling",
+                  "give q, k and v (gate and up) one scale of the tensor",
+                  "vLLM nvfp4 schemes: weight_global_scale.max(), with a warning", unequal_globals},
+    PreflightRule{"gptq-zero-label", "*", PreflightEffect::kWrong,
+                  "zero points of the other GPTQ version under this label shift every weight",
+                  "correct checkpoint_format", "vLLM #26343, #26092, #38966", zero_label},
+    PreflightRule{
+        "ct-group-order", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+        "loaders gave up groups in the order of activations",
+        "quantize with static act-order (no weight_g_idx)",
+        "compressed-tensors 0.19 refuses actorder \"group\"; measured when the fixtures were "
+        "made",
+        ordered_groups},
+    PreflightRule{"kv-width", "vllm", PreflightEffect::kRefuse,
+                  "the key-value cache of a checkpoint is FP8 only", "use --kv fp8",
+                  "vLLM: \"Currently supported kv cache quantization is num_bits=8, type=float\"",
+                  kv_width},
+    PreflightRule{"kv-int8", "vllm", PreflightEffect::kWrong,
+                  "INT8 passes the check of the scheme, but the cache is FP8 or 16 bit",
+                  "use --kv fp8", "vLLM validate_kv_cache_scheme tests type and width together",
+                  kv_integers},
+    PreflightRule{"kv-fp8-only", "tensorrt-llm", PreflightEffect::kRefuse,
+                  "of kv_cache_scheme only FP8 is taken", "use --kv fp8",
+                  "TensorRT-LLM _torch/model_config.py", kv_not_fp8},
+    PreflightRule{"kv-head-version", "vllm", PreflightEffect::kRefuse,
+                  "scales per head came after version 0.11", "upgrade, or calibrate per tensor",
+                  "vLLM 0.11.2 documents: \"only per-tensor (scalar) scaling factors\"",
+                  kv_head_version},
+    PreflightRule{
+        "kv-flag", "vllm", PreflightEffect::kNote,
+        "the scales are used with --kv-cache-dtype fp8 only, per head with Flash Attention "
+        "only",
+        "", "vLLM docs/features/quantization/quantized_kvcache.md", kv_needs_flag},
+    PreflightRule{"kv-without-scales", "vllm sglang", PreflightEffect::kNote,
+                  "missing scales of keys and values count as 1, with a warning", "",
+                  "vLLM quantization/kv_cache.py", kv_without_scales},
+};
+
+}  // namespace
+
+std::span<const PreflightRule> preflight_value_rules() { return kRules; }
+
+}  // namespace quantlane

@@ -1,0 +1,90 @@
+// Small artefacts for the tests of the pre-flight: one block of a Llama, as an engine sees it.
+#pragma once
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "recommend/preflight.h"
+
+namespace quantlane::test_facts {
+
+inline LinearScheme scheme(std::string_view weight, std::string_view input = "") {
+  LinearScheme s{.weight = Scheme::parse(weight).value(), .input = std::nullopt};
+  if (!input.empty()) s.input = ActivationScheme::parse(input).value();
+  return s;
+}
+
+// 8 heads of 64, 4 of keys and values, hidden 512, feed-forward 1024; every Linear of the block has
+// `linear`, the head none.
+inline ArtefactFacts block(std::string_view dialect, const LinearScheme& linear) {
+  ArtefactFacts f;
+  f.container = "safetensors";
+  f.dialect = dialect;
+  f.method = dialect == "gptq_v2" ? "gptq" : std::string(dialect);
+  f.config = Json::parse(R"({"num_attention_heads": 8, "num_key_value_heads": 4})", "t").value();
+  f.quantization = Json::object({{"quant_method", f.method}});
+  f.has_values = true;
+  struct Row {
+    std::string_view name;
+    std::int64_t rows, cols;
+  };
+  for (const Row& row : {Row{"self_attn.q_proj", 512, 512}, Row{"self_attn.k_proj", 256, 512},
+                         Row{"self_attn.v_proj", 256, 512}, Row{"self_attn.o_proj", 512, 512},
+                         Row{"mlp.gate_proj", 1024, 512}, Row{"mlp.up_proj", 1024, 512},
+                         Row{"mlp.down_proj", 512, 1024}}) {
+    const std::string module = "model.layers.0." + std::string(row.name);
+    f.linears.push_back({.module = module, .rows = row.rows, .cols = row.cols, .scheme = linear});
+    f.tensors.push_back(module + ".weight_packed");
+    f.tensors.push_back(module + ".weight_scale");
+  }
+  f.linears.push_back({.module = "lm_head", .rows = 1000, .cols = 512, .scheme = std::nullopt});
+  f.tensors.push_back("lm_head.weight");
+  return f;
+}
+
+inline ArtefactFacts compressed(std::string_view weight, std::string_view input = "") {
+  ArtefactFacts f = block("compressed-tensors", scheme(weight, input));
+  f.quantization.set("format", "any");
+  f.quantization.set("config_groups", Json::object({{"group_0", Json::object({})}}));
+  return f;
+}
+
+inline ArtefactFacts gptq(std::string_view weight) {
+  ArtefactFacts f = block("gptq", scheme(weight));
+  for (const char* key : {"bits", "group_size", "desc_act", "sym"}) f.quantization.set(key, 1);
+  return f;
+}
+
+inline ArtefactFacts plain() {
+  ArtefactFacts f = compressed("int4_g128_sym");
+  f.dialect.clear();
+  f.method.clear();
+  f.quantization = Json();
+  for (LinearFacts& linear : f.linears) linear.scheme.reset();
+  return f;
+}
+
+inline ArtefactFacts bitsandbytes() {
+  ArtefactFacts f = block("bitsandbytes", scheme("nf4_g64"));
+  f.quantization.set("load_in_4bit", true);
+  return f;
+}
+
+inline LinearFacts& linear(ArtefactFacts& f, std::string_view name) {
+  const auto found = std::ranges::find_if(
+      f.linears, [&](const LinearFacts& l) { return l.module.ends_with(name); });
+  if (found == f.linears.end()) throw std::runtime_error("no such Linear");
+  return *found;
+}
+
+inline EngineTarget target(std::string_view engine, std::string_view device = "",
+                           std::int64_t ranks = 1) {
+  EngineTarget t;
+  t.engine = find_engine(engine).value();
+  if (!device.empty()) t.device = find_device(device).value();
+  t.tensor_parallel = ranks;
+  return t;
+}
+
+}  // namespace quantlane::test_facts
