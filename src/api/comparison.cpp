@@ -219,7 +219,7 @@ Result<void> Comparison::quantize(LaneWork& work) {
       QUANTLANE_TRY(TokenChunks chunks,
                     make_chunks(*reference_, calibration_.text, calibration_.name,
                                 kCalibrationChunk, kCalibrationChunks));
-      feedback.emplace(reference_, std::move(chunks), feedback_budget(), pool_, progress_);
+      feedback.emplace(reference_, std::move(chunks), pool_, progress_);
     }
     QUANTLANE_TRY(const QuantizeSummary summary,
                   run_quantize({.source = *reference_,

@@ -4,7 +4,6 @@
 
 #include "calibrate/imatrix_model.h"
 #include "core/check.h"
-#include "core/cpu.h"
 
 namespace quantlane {
 
@@ -36,6 +35,8 @@ Importances importances_from_pass(Statistics statistics, std::string dataset, st
 
 bool wants_statistics(const Lane& lane) {
   const Algorithm* algorithm = algorithm_by_name(lane.algorithm);
+  // Folders with error feedback learn from it all that they need of weights.
+  if (wants_feedback(lane) && !lane.is_gguf()) return wants_input_scales(lane);
   return (algorithm != nullptr && algorithm->wants_statistics) || wants_input_scales(lane);
 }
 
@@ -47,7 +48,5 @@ bool wants_feedback(const Lane& lane) {
   const Algorithm* algorithm = algorithm_by_name(lane.algorithm);
   return algorithm != nullptr && algorithm->wants_feedback;
 }
-
-std::uint64_t feedback_budget() { return cpu_info().available_bytes / 2; }
 
 }  // namespace quantlane

@@ -31,7 +31,5 @@ bool wants_statistics(const Lane& lane);
 // Are its inputs rounded under scales that only calibration gives?
 bool wants_input_scales(const Lane& lane);
 bool wants_feedback(const Lane& lane);
-// Bytes that the matrices of error feedback may take at one time: half of the free memory.
-std::uint64_t feedback_budget();
 
 }  // namespace quantlane

@@ -218,11 +218,11 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   QuantizeJob job = prepared.job(options, importances.origin,
                                  prepared.calibrates ? &importances.statistics : nullptr);
   std::optional<FeedbackSource> feedback;
-  if (wants_feedback(prepared.lane) && prepared.calibrates) {
+  if (wants_feedback(prepared.lane) && prepared.checkpoint->graph() != nullptr) {
     QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
     QUANTLANE_TRY(TokenChunks chunks, make_chunks(*prepared.checkpoint, text.text, text.name,
                                                   kCalibrationChunk, options.calibration_chunks));
-    feedback.emplace(prepared.checkpoint, std::move(chunks), feedback_budget(), pool, progress);
+    feedback.emplace(prepared.checkpoint, std::move(chunks), pool, progress);
     job.feedback = &*feedback;
   }
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));

@@ -1,75 +1,122 @@
 #include "calibrate/feedback_source.h"
 
 #include <algorithm>
-#include <optional>
+#include <cmath>
 #include <utility>
 #include <vector>
 
 #include "core/check.h"
+#include "kernels/activation.h"
 
 namespace quantlane {
+namespace {
+
+constexpr std::int64_t kRoundedRows = 16;
+
+std::size_t index_of(LayerStage stage) { return static_cast<std::size_t>(stage); }
+
+Result<void> check_finite(const Hessian& hessian, const Checkpoint& checkpoint,
+                          std::int64_t layer) {
+  if (std::ranges::all_of(hessian.sums, [](float v) { return std::isfinite(v); })) return {};
+  return fail(
+      corrupt("calibrating")
+          .in(checkpoint.path().string())
+          .of("layer " + std::to_string(layer))
+          .expects("finite activations")
+          .got("NaN or infinity")
+          .advise("the checkpoint is broken before quantization: run quantlane inspect on it"));
+}
+
+}  // namespace
 
 FeedbackSource::FeedbackSource(std::shared_ptr<const Checkpoint> checkpoint, TokenChunks chunks,
-                               std::uint64_t memory_budget, ThreadPool& pool, Progress& progress)
+                               ThreadPool& pool, Progress& progress)
     : checkpoint_(std::move(checkpoint)),
       chunks_(std::move(chunks)),
-      budget_(memory_budget),
       pool_(pool),
       progress_(progress) {}
 
 FeedbackSource::~FeedbackSource() = default;
 
-Result<std::shared_ptr<const ErrorFeedback>> FeedbackSource::of(std::string_view module) {
+const Parameter* FeedbackSource::linear(std::string_view module) const {
   const auto& parameters = checkpoint_->graph()->parameters;
-  const auto linear = std::ranges::find_if(parameters, [&](const Parameter& p) {
+  const auto found = std::ranges::find_if(parameters, [&](const Parameter& p) {
     return is_linear(p.role) && p.layer >= 0 && p.module() == module;
   });
-  if (linear == parameters.end()) return nullptr;
-  if (linear->layer < first_ || linear->layer >= last_) {
-    QUANTLANE_TRY_VOID(load_group(linear->layer));
-  }
-  const auto found = group_.find(module);
-  return found == group_.end() ? nullptr : found->second;
+  return found == parameters.end() ? nullptr : &*found;
 }
 
-Result<void> FeedbackSource::load_group(std::int64_t first) {
-  group_.clear();
+Result<std::shared_ptr<const ErrorFeedback>> FeedbackSource::of(std::string_view module,
+                                                                const FeedbackRequest& request) {
+  const Parameter* parameter = linear(module);
+  if (parameter == nullptr) return nullptr;
+  QUANTLANE_TRY_VOID(walk_to(*parameter, request));
+  Found& found = stages_[index_of(stage_of(parameter->role))];
+  if (found.feedback == nullptr || found.group != request.group) {
+    QUANTLANE_TRY(ErrorFeedback feedback,
+                  make_error_feedback(*found.hessian, request.group, pool_));
+    found.feedback = std::make_shared<const ErrorFeedback>(std::move(feedback));
+    found.group = request.group;
+  }
+  return found.feedback;
+}
+
+Result<void> FeedbackSource::walk_to(const Parameter& linear, const FeedbackRequest& request) {
+  const LayerStage stage = stage_of(linear.role);
   if (runtime_ == nullptr) {
     QUANTLANE_TRY(runtime_, Runtime::load(checkpoint_));
   }
-  const Graph& graph = *checkpoint_->graph();
-  std::int64_t last = first + 1;
-  std::uint64_t bytes = hessian_bytes(graph, first);
-  while (last < graph.config.layer_count && bytes + hessian_bytes(graph, last) <= budget_) {
-    bytes += hessian_bytes(graph, last++);
+  const bool known = walk_ != nullptr && walk_->layer() == linear.layer &&
+                     stages_[index_of(stage)].hessian.has_value();
+  if (known && stages_[index_of(stage)].input == request.input) return {};
+  if (walk_ == nullptr || walk_->layer() > linear.layer ||
+      (walk_->layer() == linear.layer && walk_->stage() > stage)) {
+    walk_ = std::make_unique<LayerWalk>(*runtime_, chunks_.tokens, chunks_.chunk, pool_);
+    stages_ = {};
   }
-  QUANTLANE_TRY(Hessians hessians,
-                collect_hessians(*runtime_, chunks_, first, last, pool_, progress_));
-  // Each distinct matrix once; its place takes the factor.
-  std::map<const Hessian*, std::size_t> index;
-  std::vector<std::shared_ptr<const Hessian>> distinct;
-  std::map<std::string, std::size_t, std::less<>> of_module;
-  for (auto& [module, hessian] : hessians) {
-    const auto [place, is_new] = index.emplace(hessian.get(), distinct.size());
-    if (is_new) distinct.push_back(hessian);
-    of_module[module] = place->second;
+  while (walk_->layer() < linear.layer) {
+    QUANTLANE_TRY_VOID(walk_->advance());
+    if (walk_->stage() == LayerStage::kHeads) stages_ = {};
   }
-  hessians.clear();
-  std::vector<std::optional<Result<ErrorFeedback>>> factors(distinct.size());
-  pool_.parallel_for(static_cast<std::int64_t>(distinct.size()), [&](std::int64_t i, int) {
-    const auto at = static_cast<std::size_t>(i);
-    factors[at] = make_error_feedback(*distinct[at]);
-    distinct[at].reset();
-  });
-  std::vector<std::shared_ptr<const ErrorFeedback>> shared;
-  for (auto& factor : factors) {
-    if (!*factor) return std::unexpected(std::move(*factor).error());
-    shared.push_back(std::make_shared<const ErrorFeedback>(std::move(**factor)));
+  // What is passed in this layer may be asked for later.
+  while (walk_->stage() < stage) {
+    if (!stages_[index_of(walk_->stage())].hessian) QUANTLANE_TRY_VOID(collect(request));
+    QUANTLANE_TRY_VOID(walk_->advance());
   }
-  for (const auto& [module, at] : of_module) group_[module] = shared[at];
-  first_ = first;
-  last_ = last;
-  return {};
+  return collect(request);
+}
+
+Result<void> FeedbackSource::collect(const FeedbackRequest& request) {
+  const std::int64_t width = stage_width(runtime_->config(), walk_->stage());
+  HessianSum sum(width);
+  std::vector<float> rounded;
+  QUANTLANE_TRY_VOID(
+      walk_->inputs([&](const float* settled, const float* exact, std::int64_t tokens) {
+        const float* rows = settled;
+        if (request.input) {
+          rounded.assign(settled, settled + tokens * width);
+          const std::int64_t tasks = (tokens + kRoundedRows - 1) / kRoundedRows;
+          pool_.parallel_for(tasks, [&](std::int64_t task, int) {
+            const std::int64_t first = task * kRoundedRows;
+            kernels::round_activations(*request.input, rounded.data() + first * width,
+                                       std::min(kRoundedRows, tokens - first), width);
+          });
+          rows = rounded.data();
+        }
+        sum.add(rows, exact, tokens, pool_);
+      }));
+  Found& found = stages_[index_of(walk_->stage())];
+  found = {.hessian = sum.take(), .input = request.input, .group = 0, .feedback = nullptr};
+  return check_finite(*found.hessian, *checkpoint_, walk_->layer());
+}
+
+void FeedbackSource::settle(std::string_view module, Weight weight) {
+  const Parameter* parameter = linear(module);
+  if (parameter == nullptr || walk_ == nullptr || walk_->layer() != parameter->layer ||
+      walk_->stage() != stage_of(parameter->role)) {
+    return;
+  }
+  walk_->settle(parameter->role, std::move(weight));
 }
 
 }  // namespace quantlane

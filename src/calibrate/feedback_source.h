@@ -1,41 +1,63 @@
-// Error feedback for the Linears of a model, a group of layers at a time within a memory budget.
+// Error feedback for the Linears of a model, layer by layer, from the inputs that the layers
+// quantized so far give.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "calibrate/dataset.h"
 #include "calibrate/error_feedback.h"
+#include "formats/scheme.h"
+#include "quantlane/progress.h"
+#include "runtime/layer_walk.h"
 
 namespace quantlane {
 
+struct FeedbackRequest {
+  std::int64_t group = 0;                                // as in make_error_feedback()
+  std::optional<ActivationScheme> input = std::nullopt;  // how inputs will be rounded
+};
+
 class FeedbackSource {
  public:
-  // `memory_budget` in bytes, for the matrices kept at one time; at least those of one layer are.
-  // `pool` and `progress` must outlive this object.
-  FeedbackSource(std::shared_ptr<const Checkpoint> checkpoint, TokenChunks chunks,
-                 std::uint64_t memory_budget, ThreadPool& pool, Progress& progress);
+  // `pool` and `progress` must outlive this object. Memory: that of a LayerWalk, four matrices of
+  // one layer, one factor of them.
+  FeedbackSource(std::shared_ptr<const Checkpoint> checkpoint, TokenChunks chunks, ThreadPool& pool,
+                 Progress& progress);
   ~FeedbackSource();
   FeedbackSource(const FeedbackSource&) = delete;
   FeedbackSource& operator=(const FeedbackSource&) = delete;
 
-  // Null where `module` has none (head, embedding, not of the model). A layer outside the present
-  // group costs a pass over the chunks: ask layer by layer.
-  Result<std::shared_ptr<const ErrorFeedback>> of(std::string_view module);
+  // Null where `module` has none (head, embedding, not of the model). Ask layer by layer: what lies
+  // behind costs a new pass, in which nothing is settled. kCorrupt when activations are not finite.
+  Result<std::shared_ptr<const ErrorFeedback>> of(std::string_view module,
+                                                  const FeedbackRequest& request);
+  // `module` has been quantized to `weight`: what comes after it sees its outputs. Only between
+  // of() for this stage and of() for a later one; ignored otherwise.
+  void settle(std::string_view module, Weight weight);
 
  private:
-  Result<void> load_group(std::int64_t first);
+  struct Found {
+    std::optional<Hessian> hessian;
+    std::optional<ActivationScheme> input;
+    std::int64_t group = 0;
+    std::shared_ptr<const ErrorFeedback> feedback;
+  };
+  [[nodiscard]] const Parameter* linear(std::string_view module) const;
+  Result<void> walk_to(const Parameter& linear, const FeedbackRequest& request);
+  Result<void> collect(const FeedbackRequest& request);
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   TokenChunks chunks_;
-  std::unique_ptr<Runtime> runtime_;  // on first use
-  std::uint64_t budget_;
   ThreadPool& pool_;
   Progress& progress_;
-  std::int64_t first_ = 0;
-  std::int64_t last_ = 0;  // layers [first_, last_) are here
-  std::map<std::string, std::shared_ptr<const ErrorFeedback>, std::less<>> group_;
+  std::unique_ptr<Runtime> runtime_;  // on first use
+  std::unique_ptr<LayerWalk> walk_;
+  std::array<Found, 4> stages_;  // of the layer of the walk
 };
 
 }  // namespace quantlane

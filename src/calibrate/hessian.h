@@ -1,16 +1,9 @@
-// Second moments between the inputs of each Linear: what error feedback needs beyond importances.
+// Second moments between the inputs of a Linear: what error feedback needs beyond importances.
 #pragma once
 #include <cstdint>
-#include <map>
-#include <memory>
-#include <string>
 #include <vector>
 
-#include "calibrate/dataset.h"
 #include "core/threads.h"
-#include "quantlane/progress.h"
-#include "quantlane/result.h"
-#include "runtime/runtime.h"
 
 namespace quantlane {
 
@@ -19,17 +12,24 @@ struct Hessian {
   std::int64_t cols = 0;
   std::int64_t tokens = 0;
   std::vector<float> sums;  // [cols, cols], symmetric
+  // X^T (E - X) [cols, cols], where the rows should have been E: how far they are off, as the
+  // inputs see it. Empty where they are exact.
+  std::vector<float> shift = {};
 };
 
-// By module; Linears that read the same rows share one.
-using Hessians = std::map<std::string, std::shared_ptr<const Hessian>, std::less<>>;
+// Adds up batches of rows.
+class HessianSum {
+ public:
+  explicit HessianSum(std::int64_t cols);
+  // Rows x [tokens, cols]; `exact` may be x.
+  void add(const float* x, const float* exact, std::int64_t tokens, ThreadPool& pool);
+  [[nodiscard]] Hessian take();
 
-// Layers [first, last) of one pass over all chunks; the head and the embedding have none. Memory:
-// hessian_bytes() of those layers. kCorrupt when activations are not finite.
-Result<Hessians> collect_hessians(Runtime& runtime, const TokenChunks& chunks, std::int64_t first,
-                                  std::int64_t last, ThreadPool& pool, Progress& progress);
-
-// Bytes of the Hessians of one layer.
-std::uint64_t hessian_bytes(const Graph& graph, std::int64_t layer);
+ private:
+  Hessian hessian_;
+  std::vector<float> columns_;  // X^T
+  std::vector<float> missing_;  // (E - X)^T
+  std::vector<float> product_;
+};
 
 }  // namespace quantlane

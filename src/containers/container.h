@@ -81,13 +81,13 @@ struct PlannedTensor {
   [[nodiscard]] std::uint64_t size_bytes() const;
 };
 
-// Writes one file: header first (all tensors planned), then the data of each tensor in plan order,
-// in pieces of any size. The file appears at commit() (atomic); destruction before removes it.
+// Writes one file: header first (all tensors planned), then the data of the tensors in any order,
+// that of each from front to back in pieces of any size. The file appears at commit() (atomic);
+// destruction before removes it.
 class ContainerWriter {
  public:
   virtual ~ContainerWriter() = default;
-  // Appends data of tensor `index`; tensors in order, each exactly its planned size (kInternal
-  // else).
+  // Appends data of tensor `index`; each exactly its planned size (kInternal else).
   virtual Result<void> write(std::size_t index, std::span<const std::byte> bytes) = 0;
   virtual Result<void> commit() = 0;
 };

@@ -21,58 +21,55 @@ Result<std::uint64_t> planned_size(const PlannedTensor& tensor) {
 }
 
 TensorStream::TensorStream(AtomicFile file, std::string path, std::vector<TensorSlot> slots)
-    : file_(std::move(file)), path_(std::move(path)), slots_(std::move(slots)) {}
+    : file_(std::move(file)),
+      path_(std::move(path)),
+      slots_(std::move(slots)),
+      written_(slots_.size()) {}
 
 Result<void> TensorStream::write(std::size_t index, std::span<const std::byte> bytes) {
-  QUANTLANE_TRY_VOID(finish_full_slots());
-  if (bytes.empty() && index < slots_.size()) return {};
-  if (committed_ || index != current_ || index >= slots_.size()) {
+  if (committed_ || index >= slots_.size()) {
     return fail(make_error(ErrorCode::kInternal, "writing tensor data")
                     .in(path_)
-                    .expects(current_ < slots_.size() ? "data of tensor " + slots_[current_].name
-                                                      : "no more data")
+                    .expects("no more data")
                     .got(fmt::format("{} bytes of tensor number {}", bytes.size(), index)));
   }
-  const TensorSlot& slot = slots_[current_];
-  if (bytes.size() > slot.size_bytes - written_) {
+  const TensorSlot& slot = slots_[index];
+  std::uint64_t& written = written_[index];
+  if (bytes.size() > slot.size_bytes - written) {
     return fail(make_error(ErrorCode::kInternal, "writing tensor data")
                     .in(path_)
                     .of(slot.name)
-                    .at(slot.offset + written_)
+                    .at(slot.offset + written)
                     .expects(fmt::format("{} bytes in all", slot.size_bytes))
-                    .got(fmt::format("{} more after {}", bytes.size(), written_)));
+                    .got(fmt::format("{} more after {}", bytes.size(), written)));
   }
-  QUANTLANE_TRY_VOID(file_.write_at(slot.offset + written_, bytes));
-  written_ += bytes.size();
-  return finish_full_slots();
+  QUANTLANE_TRY_VOID(file_.write_at(slot.offset + written, bytes));
+  written += bytes.size();
+  return {};
 }
 
-// Steps over complete slots (empty ones included), writing what pads them.
-Result<void> TensorStream::finish_full_slots() {
+Result<void> TensorStream::pad(const TensorSlot& slot) {
   static constexpr std::byte kZeros[4096] = {};
-  while (current_ < slots_.size() && written_ == slots_[current_].size_bytes) {
-    const TensorSlot& slot = slots_[current_];
-    for (std::uint64_t done = 0; done < slot.padding;) {
-      const std::uint64_t piece = std::min<std::uint64_t>(sizeof(kZeros), slot.padding - done);
-      QUANTLANE_TRY_VOID(
-          file_.write_at(slot.offset + slot.size_bytes + done, std::span(kZeros).first(piece)));
-      done += piece;
-    }
-    ++current_;
-    written_ = 0;
+  for (std::uint64_t done = 0; done < slot.padding;) {
+    const std::uint64_t piece = std::min<std::uint64_t>(sizeof(kZeros), slot.padding - done);
+    QUANTLANE_TRY_VOID(
+        file_.write_at(slot.offset + slot.size_bytes + done, std::span(kZeros).first(piece)));
+    done += piece;
   }
   return {};
 }
 
 Result<void> TensorStream::finish() {
-  QUANTLANE_TRY_VOID(finish_full_slots());
-  if (current_ < slots_.size()) {
-    const TensorSlot& slot = slots_[current_];
-    return fail(make_error(ErrorCode::kInternal, "finishing a file of tensors")
-                    .in(path_)
-                    .of(slot.name)
-                    .expects(fmt::format("{} bytes", slot.size_bytes))
-                    .got(fmt::format("{} bytes", written_)));
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const TensorSlot& slot = slots_[i];
+    if (written_[i] < slot.size_bytes) {
+      return fail(make_error(ErrorCode::kInternal, "finishing a file of tensors")
+                      .in(path_)
+                      .of(slot.name)
+                      .expects(fmt::format("{} bytes", slot.size_bytes))
+                      .got(fmt::format("{} bytes", written_[i])));
+    }
+    QUANTLANE_TRY_VOID(pad(slot));
   }
   return file_.finish();
 }

@@ -1,4 +1,4 @@
-// The data half of both writers: takes tensor bytes in plan order, keeps the promised sizes.
+// The data half of both writers: takes the bytes of tensors in any order, keeps the promised sizes.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -34,13 +34,12 @@ class TensorStream final : public ContainerWriter {
   Result<void> commit() override;
 
  private:
-  Result<void> finish_full_slots();
+  Result<void> pad(const TensorSlot& slot);
 
   AtomicFile file_;
   std::string path_;
   std::vector<TensorSlot> slots_;
-  std::size_t current_ = 0;    // first slot that is not complete
-  std::uint64_t written_ = 0;  // bytes of it so far
+  std::vector<std::uint64_t> written_;  // bytes of each slot so far
   bool committed_ = false;
 };
 

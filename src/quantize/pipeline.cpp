@@ -74,10 +74,11 @@ std::vector<float> importance_for(const QuantizeJob& job, const Algorithm* algor
 }
 
 Result<InputModel> inputs_of(const QuantizeJob& job, const Algorithm& algorithm,
-                             std::string_view module, std::int64_t cols) {
+                             std::string_view module, std::int64_t cols,
+                             const FeedbackRequest& request) {
   InputModel inputs{.importance = importance_for(job, &algorithm, module, cols), .feedback = {}};
   if (job.feedback != nullptr && algorithm.wants_feedback) {
-    QUANTLANE_TRY(inputs.feedback, job.feedback->of(module));
+    QUANTLANE_TRY(inputs.feedback, job.feedback->of(module, request));
   }
   return inputs;
 }

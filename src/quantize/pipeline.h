@@ -93,9 +93,10 @@ Result<ArtefactPlan> plan_folder(const QuantizeJob& job);
 // encodings, most frequent first.
 std::vector<float> importance_for(const QuantizeJob& job, const Algorithm* algorithm,
                                   std::string_view module, std::int64_t cols);
-// What `algorithm` is to know of the inputs of `module`.
+// What `algorithm` is to know of the inputs of `module`; `request` says how feedback is used.
 Result<InputModel> inputs_of(const QuantizeJob& job, const Algorithm& algorithm,
-                             std::string_view module, std::int64_t cols);
+                             std::string_view module, std::int64_t cols,
+                             const FeedbackRequest& request = {});
 std::string main_formats(const std::map<std::string, std::int64_t>& tensor_types);
 
 }  // namespace quantlane

@@ -81,12 +81,36 @@ Result<QuantTensor> encode_fast(FastEncoder encode, const Weight& weight, const 
   return slice;
 }
 
+// Slices do not overlap, but share the one scale of a tensor, which is the same in all.
+void keep_slice(const QuantTensor& slice, std::int64_t begin, QuantTensor& whole) {
+  std::ranges::copy(slice.codes, whole.codes.begin() + begin * whole.cols);
+  if (whole.scheme.granularity == Granularity::kTensor) {
+    if (begin == 0) whole.scales = slice.scales;
+  } else {
+    const std::int64_t first = whole.scheme.first_scale(begin, whole.cols);
+    std::ranges::copy(slice.scales, whole.scales.begin() + first);
+    std::ranges::copy(slice.zeros, whole.zeros.begin() + (slice.zeros.empty() ? 0 : first));
+  }
+  if (begin == 0) whole.tensor_scale = slice.tensor_scale;
+}
+
 }  // namespace
+
+std::shared_ptr<QuantTensor> whole_tensor(const Scheme& scheme, const Weight& weight) {
+  auto whole = std::make_shared<QuantTensor>();
+  whole->scheme = scheme;
+  whole->rows = weight.rows();
+  whole->cols = weight.cols();
+  whole->codes.resize(static_cast<std::size_t>(weight.rows() * weight.cols()));
+  whole->scales.resize(static_cast<std::size_t>(scheme.scale_count(weight.rows(), weight.cols())));
+  if (!scheme.symmetric) whole->zeros.resize(whole->scales.size());
+  return whole;
+}
 
 Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& pool,
                            const SliceEncoder& encode, const SliceSink& sink,
-                           std::int64_t row_multiple) {
-  const std::int64_t wanted = kSliceValues / std::max<std::int64_t>(1, cols);
+                           std::int64_t row_multiple, std::int64_t most_rows) {
+  const std::int64_t wanted = std::min(most_rows, kSliceValues / std::max<std::int64_t>(1, cols));
   const std::int64_t slice_rows = std::max<std::int64_t>(1, wanted / row_multiple) * row_multiple;
   const std::int64_t wave = slice_rows * pool.size() * kSlicesPerWorker;
   for (std::int64_t first = 0; first < rows; first += wave) {
@@ -109,10 +133,11 @@ Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& poo
 
 SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
                             const DialectWriter& writer, const LinearScheme& scheme,
-                            const Algorithm& algorithm, InputModel inputs) {
+                            const Algorithm& algorithm, InputModel inputs,
+                            std::shared_ptr<QuantTensor> whole) {
   const FastEncoder fast = fast_encoder(weight, scheme.weight, algorithm);
-  return [&weight, name, &writer, scheme, &algorithm, inputs = std::move(inputs), fast](
-             std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
+  return [&weight, name, &writer, scheme, &algorithm, inputs = std::move(inputs), fast,
+          whole = std::move(whole)](std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
     QuantTensor slice;
     if (fast != nullptr) {
       QUANTLANE_TRY(slice, encode_fast(fast, weight, name, scheme.weight, begin, count));
@@ -123,6 +148,7 @@ SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
       QUANTLANE_TRY(slice, algorithm.quantize(scheme.weight, values.data(), count, weight.cols(),
                                               inputs.view()));
     }
+    if (whole != nullptr) keep_slice(slice, begin, *whole);
     return writer.pack(scheme, slice, weight.rows());
   };
 }

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,17 +25,23 @@ using SliceEncoder = std::function<Result<SliceParts>(std::int64_t begin, std::i
 // Called in row order on the calling thread.
 using SliceSink = std::function<Result<void>(const SliceParts& parts, std::int64_t rows_done)>;
 
-// Slices begin at multiples of `row_multiple` rows. The first failing slice, in row order, decides
-// the error. Checks for cancellation between waves.
+// Slices begin at multiples of `row_multiple` rows and have about `most_rows` at most. The first
+// failing slice, in row order, decides the error. Checks for cancellation between waves.
 Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& pool,
                            const SliceEncoder& encode, const SliceSink& sink,
-                           std::int64_t row_multiple = 1);
+                           std::int64_t row_multiple = 1,
+                           std::int64_t most_rows = std::numeric_limits<std::int64_t>::max());
+
+// An empty matrix of the scheme, for linear_encoder() to fill.
+std::shared_ptr<QuantTensor> whole_tensor(const Scheme& scheme, const Weight& weight);
 
 // Encodes rows of `weight` under a group scheme and packs them as `writer` lays them out; one part
-// per planned tensor. NaN and infinities are refused with the tensor's name and row.
+// per planned tensor. NaN and infinities are refused with the tensor's name and row. `whole`, if
+// given, takes the codes of all rows as well.
 SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
                             const DialectWriter& writer, const LinearScheme& scheme,
-                            const Algorithm& algorithm, InputModel inputs);
+                            const Algorithm& algorithm, InputModel inputs,
+                            std::shared_ptr<QuantTensor> whole = nullptr);
 
 // Where output row r of a plain or block tensor comes from (and its column c, for biases), and what
 // is added to every value

@@ -1,7 +1,7 @@
 // The Hugging Face folder writer: the tensors of each source shard in their order, quantized
 // Linears replaced by what the dialect stores; configuration, tokenizer and all small files copied.
 #include <algorithm>
-#include <set>
+#include <numeric>
 #include <utility>
 
 #include "containers/dialects/part_collector.h"
@@ -25,6 +25,9 @@ struct Item {
   std::vector<std::int64_t> shape;
   bool quantized = false;
 };
+
+// Rows of one slice with error feedback: many small ones, for the work in a slice is long.
+constexpr std::int64_t kFeedbackRows = 64;
 
 std::string module_of(const std::string& tensor_name) {
   constexpr std::string_view kSuffix = ".weight";
@@ -228,7 +231,8 @@ class FolderWriter {
       : job_(job),
         items_(std::move(items)),
         scheme_(scheme),
-        weight_scales_(scheme.weight, searches_scales(job), job.statistics, pool),
+        weight_scales_(scheme.weight, searches_scales(job),
+                       job.feedback == nullptr ? job.statistics : nullptr, pool),
         pool_(pool),
         progress_(progress) {
     for (const Item& item : items_) {
@@ -243,9 +247,7 @@ class FolderWriter {
     for (const Item& item : items_) total += source_bytes(item);
     progress_.begin((job_.lane.dialect != nullptr ? "quantize " : "write ") + job_.lane.name, total,
                     "B");
-    for (std::uint32_t shard = 0; shard < shards_; ++shard) {
-      QUANTLANE_TRY_VOID(write_shard(directory.path(), shard));
-    }
+    QUANTLANE_TRY_VOID(write_shards(directory.path()));
     if (shards_ > 1) QUANTLANE_TRY_VOID(write_index(directory.path()));
     QUANTLANE_TRY_VOID(write_companion_files(
         job_.source, job_.lane, quantization_config(job_, items_, scheme_), directory.path()));
@@ -264,46 +266,77 @@ class FolderWriter {
 
   [[nodiscard]] const DialectWriter& dialect_writer() const { return *job_.lane.dialect->writer; }
 
-  Result<void> write_shard(const fs::path& folder, std::uint32_t shard) {
-    std::vector<PlannedTensor> plan;
-    for (const Item& item : items_) {
-      if (item.shard != shard) continue;
-      for (PlannedTensor& tensor : planned(job_, scheme_, item)) {
+  // One file for each shard of the source, all open at once: error feedback goes by layers, which
+  // lie across shards in any order.
+  Result<void> write_shards(const fs::path& folder) {
+    std::vector<std::vector<PlannedTensor>> plans(shards_);
+    std::vector<std::size_t> first(items_.size());  // tensor of each item in its shard
+    for (std::size_t i = 0; i < items_.size(); ++i) {
+      auto& plan = plans[items_[i].shard];
+      first[i] = plan.size();
+      for (PlannedTensor& tensor : planned(job_, scheme_, items_[i])) {
         written_ += tensor.size_bytes();
-        if (shards_ > 1) weight_map_.set(tensor.name, output_name(shard, shards_));
+        if (shards_ > 1) weight_map_.set(tensor.name, output_name(items_[i].shard, shards_));
         plan.push_back(std::move(tensor));
       }
     }
-    QUANTLANE_TRY(const auto writer,
-                  create_safetensors(folder / output_name(shard, shards_), plan, {}));
-    std::size_t index = 0;
-    for (const Item& item : items_) {
-      if (item.shard != shard) continue;
-      QUANTLANE_TRY_VOID(write_item(*writer, index, item));
-      done_ += source_bytes(item);
+    std::vector<std::unique_ptr<ContainerWriter>> writers;
+    for (std::uint32_t shard = 0; shard < shards_; ++shard) {
+      QUANTLANE_TRY(auto writer,
+                    create_safetensors(folder / output_name(shard, shards_), plans[shard], {}));
+      writers.push_back(std::move(writer));
+    }
+    for (const std::size_t i : order_of_items()) {
+      QUANTLANE_TRY_VOID(write_item(*writers[items_[i].shard], first[i], items_[i]));
+      done_ += source_bytes(items_[i]);
       progress_.update(done_);
     }
-    return writer->commit();
+    for (const auto& writer : writers) QUANTLANE_TRY_VOID(writer->commit());
+    return {};
   }
 
-  Result<void> write_item(ContainerWriter& writer, std::size_t& index, const Item& item) {
+  // As they lie in the source; with error feedback in the order in which the model computes.
+  [[nodiscard]] std::vector<std::size_t> order_of_items() const {
+    std::vector<std::size_t> order(items_.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    if (job_.feedback == nullptr || job_.source.graph() == nullptr) return order;
+    std::map<std::string_view, std::pair<std::int64_t, int>> place;
+    for (const Parameter& p : job_.source.graph()->parameters) {
+      if (!is_linear(p.role) || p.layer < 0) continue;
+      place[p.name] = {p.layer, static_cast<int>(stage_of(p.role))};
+    }
+    const auto place_of = [&](std::size_t i) {
+      const auto found = place.find(items_[i].name);
+      return found == place.end() ? std::pair<std::int64_t, int>{-1, 0} : found->second;
+    };
+    std::ranges::stable_sort(order, {}, place_of);
+    return order;
+  }
+
+  Result<void> write_item(ContainerWriter& writer, std::size_t index, const Item& item) {
     values_ += values_of(item);
     if (!item.weight.valid()) {
-      QUANTLANE_TRY_VOID(writer.write(index++, job_.source.container().bytes(*item.raw)));
+      QUANTLANE_TRY_VOID(writer.write(index, job_.source.container().bytes(*item.raw)));
       job_.source.container().drop(*item.raw);
       return {};
     }
     return item.quantized ? write_linear(writer, index, item) : write_plain(writer, index, item);
   }
 
-  Result<void> write_linear(ContainerWriter& output, std::size_t& index, const Item& item) {
+  Result<void> write_linear(ContainerWriter& output, std::size_t index, const Item& item) {
     const Algorithm* algorithm = algorithm_by_name(job_.lane.algorithm);
     const std::string module = module_of(item.name);
-    QUANTLANE_TRY(InputModel inputs, inputs_of(job_, *algorithm, module, item.weight.cols()));
-    inputs.tensor_scale = weight_scales_.of(module);
     QUANTLANE_TRY(const LinearScheme scheme, scheme_of(module));
+    QUANTLANE_TRY(InputModel inputs,
+                  inputs_of(job_, *algorithm, module, item.weight.cols(),
+                            {.group = feedback_group(item.weight.cols()), .input = scheme.input}));
+    inputs.tensor_scale = weight_scales_.of(module);
+    // What follows sees the outputs of the new weight.
+    const auto whole =
+        inputs.feedback != nullptr ? whole_tensor(scheme.weight, item.weight) : nullptr;
+    const std::int64_t most_rows = whole != nullptr ? kFeedbackRows : item.weight.rows();
     const auto encoder = linear_encoder(item.weight, module, dialect_writer(), scheme, *algorithm,
-                                        std::move(inputs));
+                                        std::move(inputs), whole);
     const std::vector<PlannedPart> plan = planned_parts(job_, scheme_, item);
     // The first part streams to disk where rows follow each other there; the others (scales, or a
     // matrix that is stored transposed) wait until they are complete.
@@ -323,17 +356,17 @@ class FolderWriter {
       return streamed == 1 ? output.write(index, parts[0]) : Result<void>();
     };
     QUANTLANE_TRY_VOID(stream_slices(item.weight.rows(), item.weight.cols(), pool_, encoder, sink,
-                                     dialect_writer().row_multiple(scheme_)));
+                                     dialect_writer().row_multiple(scheme_), most_rows));
+    if (whole != nullptr) job_.feedback->settle(module, Weight(whole, scheme.input));
     for (std::size_t i = 0; i < rest.size(); ++i) {
       QUANTLANE_TRY_VOID(output.write(index + streamed + i, rest[i].bytes()));
     }
-    index += plan.size();
     ++summary_.tensor_types[scheme_.weight.spelling()];
     note_transfer(item, Transfer::kRequantize);
     return {};
   }
 
-  Result<void> write_plain(ContainerWriter& writer, std::size_t& index, const Item& item) {
+  Result<void> write_plain(ContainerWriter& writer, std::size_t index, const Item& item) {
     const auto encoder =
         typed_encoder(item.weight, item.name, plain_type(job_, item), nullptr, {}, {});
     QUANTLANE_TRY_VOID(stream_slices(
@@ -341,7 +374,6 @@ class FolderWriter {
         [&](const SliceParts& parts, std::int64_t) { return writer.write(index, parts[0]); }));
     if (job_.lane.plain) ++summary_.tensor_types[std::string(plain_type(job_, item).name())];
     note_transfer(item, Transfer::kDequantize);
-    ++index;
     return {};
   }
 
@@ -361,6 +393,11 @@ class FolderWriter {
   static bool searches_scales(const QuantizeJob& job) {
     const Algorithm* algorithm = algorithm_by_name(job.lane.algorithm);
     return algorithm != nullptr && algorithm->wants_statistics;
+  }
+
+  // Columns that are settled together; all of a row where scales do not belong to groups.
+  [[nodiscard]] std::int64_t feedback_group(std::int64_t cols) const {
+    return scheme_.weight.granularity == Granularity::kGroup ? scheme_.weight.group_size : cols;
   }
 
   // The scheme with what calibration says of the inputs of `module`.

@@ -97,39 +97,6 @@ void add_to_stream(float* branch, const std::vector<float>& post_norm, Pass& pas
   });
 }
 
-void run_attention(const BoundLayer& layer, std::int64_t index, Pass& pass) {
-  const ModelConfig& config = *pass.config;
-  norm_rows(pass.stream.data(), pass.tokens, config.hidden_size, layer.attention_norm,
-            config.rms_norm_eps, pass.normed.data(), *pass.pool);
-  const Product products[] = {
-      {&layer.query, pass.q.data()}, {&layer.key, pass.k.data()}, {&layer.value, pass.v.data()}};
-  multiply(products, pass.normed.data(), pass.tokens, pass);
-  const RopeTable& rope = layer.window > 0 ? *pass.rope_windowed : *pass.rope_full;
-  place_heads(pass.q.data(), config.head_count, layer.query_norm, rope, pass);
-  place_heads(pass.k.data(), config.kv_head_count, layer.key_norm, rope, pass);
-  attend(layer, index, pass);
-  const Product output[] = {{&layer.output, pass.normed.data()}};
-  multiply(output, pass.attended.data(), pass.tokens, pass);
-  add_to_stream(pass.normed.data(), layer.post_attention_norm, pass);
-}
-
-void run_feed_forward(const BoundLayer& layer, Pass& pass) {
-  const ModelConfig& config = *pass.config;
-  norm_rows(pass.stream.data(), pass.tokens, config.hidden_size, layer.feed_forward_norm,
-            config.rms_norm_eps, pass.normed.data(), *pass.pool);
-  const Product products[] = {{&layer.gate, pass.gate.data()}, {&layer.up, pass.up.data()}};
-  multiply(products, pass.normed.data(), pass.tokens, pass);
-  const auto act_multiply =
-      config.activation == Activation::kSilu ? kernels::silu_multiply : kernels::gelu_tanh_multiply;
-  over_tokens(pass.tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
-    const std::int64_t at = first * config.intermediate_size;
-    act_multiply(pass.gate.data() + at, pass.up.data() + at, count * config.intermediate_size);
-  });
-  const Product down[] = {{&layer.down, pass.normed.data()}};
-  multiply(down, pass.gate.data(), pass.tokens, pass);
-  add_to_stream(pass.normed.data(), layer.post_feed_forward_norm, pass);
-}
-
 }  // namespace
 
 void BoundLinear::bind(Weight bound) {
@@ -209,9 +176,60 @@ void multiply(std::span<const Product> products, const float* x, std::int64_t to
   }
 }
 
+void attention_inputs(const BoundLayer& layer, Pass& pass) {
+  const ModelConfig& config = *pass.config;
+  norm_rows(pass.stream.data(), pass.tokens, config.hidden_size, layer.attention_norm,
+            config.rms_norm_eps, pass.normed.data(), *pass.pool);
+}
+
+void run_heads(const BoundLayer& layer, std::int64_t index, Pass& pass) {
+  const ModelConfig& config = *pass.config;
+  const Product products[] = {
+      {&layer.query, pass.q.data()}, {&layer.key, pass.k.data()}, {&layer.value, pass.v.data()}};
+  multiply(products, pass.normed.data(), pass.tokens, pass);
+  const RopeTable& rope = layer.window > 0 ? *pass.rope_windowed : *pass.rope_full;
+  place_heads(pass.q.data(), config.head_count, layer.query_norm, rope, pass);
+  place_heads(pass.k.data(), config.kv_head_count, layer.key_norm, rope, pass);
+  attend(layer, index, pass);
+}
+
+void finish_attention(const BoundLayer& layer, Pass& pass) {
+  const Product output[] = {{&layer.output, pass.normed.data()}};
+  multiply(output, pass.attended.data(), pass.tokens, pass);
+  add_to_stream(pass.normed.data(), layer.post_attention_norm, pass);
+}
+
+void feed_forward_inputs(const BoundLayer& layer, Pass& pass) {
+  const ModelConfig& config = *pass.config;
+  norm_rows(pass.stream.data(), pass.tokens, config.hidden_size, layer.feed_forward_norm,
+            config.rms_norm_eps, pass.normed.data(), *pass.pool);
+}
+
+void run_gates(const BoundLayer& layer, Pass& pass) {
+  const ModelConfig& config = *pass.config;
+  const Product products[] = {{&layer.gate, pass.gate.data()}, {&layer.up, pass.up.data()}};
+  multiply(products, pass.normed.data(), pass.tokens, pass);
+  const auto act_multiply =
+      config.activation == Activation::kSilu ? kernels::silu_multiply : kernels::gelu_tanh_multiply;
+  over_tokens(pass.tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
+    const std::int64_t at = first * config.intermediate_size;
+    act_multiply(pass.gate.data() + at, pass.up.data() + at, count * config.intermediate_size);
+  });
+}
+
+void finish_feed_forward(const BoundLayer& layer, Pass& pass) {
+  const Product down[] = {{&layer.down, pass.normed.data()}};
+  multiply(down, pass.gate.data(), pass.tokens, pass);
+  add_to_stream(pass.normed.data(), layer.post_feed_forward_norm, pass);
+}
+
 void run_layer(const BoundLayer& layer, std::int64_t index, Pass& pass) {
-  run_attention(layer, index, pass);
-  run_feed_forward(layer, pass);
+  attention_inputs(layer, pass);
+  run_heads(layer, index, pass);
+  finish_attention(layer, pass);
+  feed_forward_inputs(layer, pass);
+  run_gates(layer, pass);
+  finish_feed_forward(layer, pass);
 }
 
 }  // namespace quantlane

@@ -57,6 +57,21 @@ struct Pass {
   void reserve(std::int64_t token_count);
 };
 
+// The steps of run_layer(), for those who change a layer on the way. Inputs of the query, key and
+// value matrices: pass.stream -> pass.normed.
+void attention_inputs(const BoundLayer& layer, Pass& pass);
+// pass.normed -> pass.attended, the inputs of the output matrix; keys and values are written into
+// layer `index` of the caches.
+void run_heads(const BoundLayer& layer, std::int64_t index, Pass& pass);
+// pass.attended -> added to pass.stream.
+void finish_attention(const BoundLayer& layer, Pass& pass);
+// Inputs of the gate and up matrices: pass.stream -> pass.normed.
+void feed_forward_inputs(const BoundLayer& layer, Pass& pass);
+// pass.normed -> pass.gate, the inputs of the down matrix.
+void run_gates(const BoundLayer& layer, Pass& pass);
+// pass.gate -> added to pass.stream.
+void finish_feed_forward(const BoundLayer& layer, Pass& pass);
+
 // pass.stream through the block; keys and values are written into the caches.
 void run_layer(const BoundLayer& layer, std::int64_t index, Pass& pass);
 

@@ -188,21 +188,6 @@ std::vector<std::int64_t> lay_out(std::span<const Segment> segments, Pass& pass)
   return positions;
 }
 
-void embed(std::span<const Segment> segments, const BoundLinear& embedding, Pass& pass) {
-  const std::int64_t width = pass.config->hidden_size;
-  const auto scale = static_cast<float>(pass.config->embedding_scale);
-  float* row = pass.stream.data();
-  for (const Segment& segment : segments) {
-    for (const std::int32_t token : segment.tokens) {
-      embedding.decode_rows(token, 1, row);
-      if (scale != 1) {
-        for (std::int64_t i = 0; i < width; ++i) row[i] *= scale;
-      }
-      row += width;
-    }
-  }
-}
-
 // The rows of the stream whose logits are wanted, in order; returns how many.
 std::int64_t gather_wanted(std::span<const Segment> segments, const Pass& pass,
                            std::vector<float>& wanted) {
@@ -223,6 +208,21 @@ Runtime::Runtime() = default;
 Runtime::~Runtime() = default;
 const Checkpoint& Runtime::checkpoint() const { return *state_->checkpoint; }
 const ModelConfig& Runtime::config() const { return *state_->config; }
+const BoundLayer& Runtime::layer(std::int64_t index) const {
+  return state_->layers[static_cast<std::size_t>(index)];
+}
+
+void Runtime::embed(std::span<const std::int32_t> tokens, float* rows) const {
+  const std::int64_t width = state_->config->hidden_size;
+  const auto scale = static_cast<float>(state_->config->embedding_scale);
+  for (const std::int32_t token : tokens) {
+    state_->embedding.decode_rows(token, 1, rows);
+    if (scale != 1) {
+      for (std::int64_t i = 0; i < width; ++i) rows[i] *= scale;
+    }
+    rows += width;
+  }
+}
 
 Result<std::unique_ptr<Runtime>> Runtime::load(std::shared_ptr<const Checkpoint> checkpoint,
                                                std::uint64_t memory_bytes) {
@@ -266,7 +266,11 @@ Result<void> Runtime::forward(std::span<const Segment> segments, ThreadPool& poo
   pass.reserve(static_cast<std::int64_t>(positions.size()));
   state.rope_full.select(positions);
   state.rope_windowed.select(positions);
-  embed(segments, state.embedding, pass);
+  float* row = pass.stream.data();
+  for (const Segment& segment : segments) {
+    embed(segment.tokens, row);
+    row += static_cast<std::int64_t>(segment.tokens.size()) * config.hidden_size;
+  }
   for (std::size_t i = 0; i < state.layers.size(); ++i) {
     QUANTLANE_TRY_VOID(check_cancel("running the model"));
     run_layer(state.layers[i], static_cast<std::int64_t>(i), pass);

@@ -54,6 +54,8 @@ class LinearObserver {
   virtual void observe(const Parameter& linear, const float* x, std::int64_t tokens) = 0;
 };
 
+struct BoundLayer;
+
 // Immutable after load; forward() may be called from one thread at a time per Runtime.
 class Runtime {
  public:
@@ -64,6 +66,9 @@ class Runtime {
   ~Runtime();
   [[nodiscard]] const Checkpoint& checkpoint() const;
   [[nodiscard]] const ModelConfig& config() const;
+  // The bound matrices of one layer, and the rows [tokens, D] with which sequences enter the first.
+  [[nodiscard]] const BoundLayer& layer(std::int64_t index) const;
+  void embed(std::span<const std::int32_t> tokens, float* rows) const;
   // One pass. logits: the wanted rows of all segments in order, [rows, vocab]; sized by the callee.
   // Token ids outside the vocabulary, full or foreign caches: kInvalidArgument; kCancelled between
   // layers. Advances the caches; after an error they are as before.

@@ -8,6 +8,7 @@
 
 #include "calibrate/error_feedback.h"
 #include "core/rng.h"
+#include "formats/group_format.h"
 
 namespace quantlane {
 namespace {
@@ -37,12 +38,15 @@ class Gptq : public ::testing::TestWithParam<const char*> {
           hessian.sums[i * kCols + k] += x_[t * kCols + i] * x_[t * kCols + k];
       }
     }
-    feedback_ = make_error_feedback(hessian).value();
+    hessian_ = std::move(hessian);
+    feedback_ = make_error_feedback(hessian_, 0, pool_).value();
     for (std::int64_t i = 0; i < kCols; ++i)
       importance_.push_back(hessian.sums[i * kCols + i] / kTokens);
   }
   [[nodiscard]] LinearInputs inputs(bool feedback) const {
-    return {.importance = importance_, .feedback = feedback ? &feedback_ : nullptr};
+    return {.importance = importance_,
+            .feedback = feedback ? &feedback_ : nullptr,
+            .tensor_scale = tensor_scale_};
   }
   // Sum of squares of what the outputs change by.
   [[nodiscard]] double output_error(const std::vector<float>& decoded) const {
@@ -67,7 +71,10 @@ class Gptq : public ::testing::TestWithParam<const char*> {
     format.decode(blocks.data(), kRows * kCols / format.block_values, values.data());
     return values;
   }
-  [[nodiscard]] std::vector<float> through(const Scheme& scheme, bool feedback) const {
+  [[nodiscard]] std::vector<float> through(const Scheme& scheme, bool feedback) {
+    float amax = 0;
+    for (const float w : weights_) amax = std::max(amax, std::abs(w));
+    tensor_scale_ = tensor_scale_for(scheme, amax);
     const auto tensor =
         kGptqRounding.quantize(scheme, weights_.data(), kRows, kCols, inputs(feedback));
     EXPECT_TRUE(tensor.has_value());
@@ -76,6 +83,9 @@ class Gptq : public ::testing::TestWithParam<const char*> {
     return values;
   }
 
+  ThreadPool pool_{2};
+  Hessian hessian_;
+  float tensor_scale_ = 0;
   std::vector<float> weights_;
   std::vector<float> x_;
   ErrorFeedback feedback_;
@@ -91,7 +101,8 @@ TEST_P(GptqScheme, ChangesTheOutputsLessThanSearchedScalesAlone) {
 }
 INSTANTIATE_TEST_SUITE_P(All, GptqScheme,
                          ::testing::Values("int4_g128_sym", "int4_g32_asym", "int8_channel_sym",
-                                           "int3_g64_sym", "fp8_e4m3_channel"));
+                                           "int3_g64_sym", "fp8_e4m3_channel", "fp8_e4m3_tensor",
+                                           "int8_tensor_sym", "nvfp4", "mxfp4"));
 
 TEST_P(GptqBlocks, ChangesTheOutputsLessThanSearchedScalesAlone) {
   const BlockFormat& format = *block_format_by_name(GetParam());
@@ -114,14 +125,63 @@ TEST_F(Gptq, RowsAreIndependent) {
   EXPECT_EQ(whole, single);
 }
 
-// With independent inputs there is nothing to make up for: codes are those of the search alone.
-TEST_F(Gptq, IndependentColumnsGetNoFeedback) {
+TEST_F(Gptq, RowsOfGroupsAreIndependent) {
+  const Scheme scheme = Scheme::parse("int4_g64_asym").value();
+  feedback_ = make_error_feedback(hessian_, 64, pool_).value();
+  const auto whole = kGptqRounding.quantize(scheme, weights_.data(), kRows, kCols, inputs(true));
+  ASSERT_TRUE(whole.has_value());
+  for (std::int64_t r = 0; r < kRows; ++r) {
+    const auto row =
+        kGptqRounding.quantize(scheme, weights_.data() + r * kCols, 1, kCols, inputs(true));
+    ASSERT_TRUE(row.has_value());
+    EXPECT_TRUE(std::equal(row->codes.begin(), row->codes.end(), whole->codes.begin() + r * kCols));
+    EXPECT_TRUE(std::equal(row->scales.begin(), row->scales.end(), whole->scales.begin() + r * 4));
+  }
+}
+
+// With independent inputs there is nothing to make up for: what is left is the search of scales,
+// and it is no worse than that of the format.
+TEST_F(Gptq, IndependentColumnsAreRoundedAsWellAsBySearchedScales) {
   Hessian hessian{.cols = kCols, .tokens = 1, .sums = {}};
   hessian.sums.assign(kCols * kCols, 0.0F);
   for (std::int64_t i = 0; i < kCols; ++i) hessian.sums[i * kCols + i] = importance_[i];
-  feedback_ = make_error_feedback(hessian).value();
-  const Scheme scheme = Scheme::parse("int4_g128_sym").value();
-  EXPECT_EQ(through(scheme, true), through(scheme, false));
+  feedback_ = make_error_feedback(hessian, 0, pool_).value();
+  const auto weighted_error = [&](const std::vector<float>& decoded) {
+    double error = 0;
+    for (std::size_t i = 0; i < decoded.size(); ++i)
+      error += std::pow(static_cast<double>(decoded[i] - weights_[i]), 2) *
+               static_cast<double>(importance_[i % kCols]);
+    return error;
+  };
+  for (const char* spelling : {"int4_g128_sym", "int4_g64_asym"}) {
+    const Scheme scheme = Scheme::parse(spelling).value();
+    EXPECT_LT(weighted_error(through(scheme, true)), 1.01 * weighted_error(through(scheme, false)))
+        << spelling;
+  }
+}
+
+// Act-order in the static form: the order changes which column is settled when, never where it
+// lies.
+TEST_F(Gptq, OrderedColumnsDoNoWorseAndStayInPlace) {
+  for (std::int64_t i = 0; i < kCols; ++i) {
+    // A few columns carry most of the inputs.
+    const float gain = i % 37 == 5 ? 6.0F : 1.0F;
+    for (std::int64_t t = 0; t < kTokens; ++t) x_[t * kCols + i] *= gain;
+    for (std::int64_t k = 0; k < kCols; ++k) {
+      hessian_.sums[i * kCols + k] *= gain;
+      hessian_.sums[k * kCols + i] *= gain;
+    }
+  }
+  for (const char* spelling : {"int4_g64_sym", "int4_g64_asym", "mxfp4", "int8_channel_sym"}) {
+    const Scheme scheme = Scheme::parse(spelling).value();
+    const std::int64_t group =
+        scheme.granularity == Granularity::kGroup ? scheme.group_size : kCols;
+    feedback_ = make_error_feedback(hessian_, 0, pool_).value();
+    const double plain = output_error(through(scheme, true));
+    feedback_ = make_error_feedback(hessian_, group, pool_).value();
+    ASSERT_FALSE(feedback_.order.empty());
+    EXPECT_LT(output_error(through(scheme, true)), 1.05 * plain) << spelling;
+  }
 }
 
 }  // namespace

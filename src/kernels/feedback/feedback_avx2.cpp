@@ -1,0 +1,13 @@
+// Error feedback for AVX2.
+#include "kernels/feedback/feedback_kernels.h"
+#include "kernels/feedback/feedback_simd.inc"
+
+namespace quantlane::kernels {
+
+const FeedbackKernels kFeedbackAvx2 = {
+    .losses = losses_of,
+    .settle = settle_group,
+    .spread = spread_errors,
+};
+
+}  // namespace quantlane::kernels

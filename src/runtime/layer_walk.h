@@ -1,0 +1,74 @@
+// Calibration sequences on their way through the layers, matrix by matrix: side by side the inputs
+// that the unquantized model gives and those of the model with the matrices settled so far.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/threads.h"
+#include "quantlane/result.h"
+#include "runtime/layer.h"
+#include "runtime/runtime.h"
+
+namespace quantlane {
+
+// The four inputs of a layer: of query, key and value; of the output matrix; of gate and up; of
+// down.
+enum class LayerStage : std::uint8_t { kHeads, kOutput, kGates, kDown };
+LayerStage stage_of(Role role);
+// Columns of the inputs.
+std::int64_t stage_width(const ModelConfig& config, LayerStage stage);
+
+// Memory: the residual streams and the attention outputs of all sequences (twice once a matrix is
+// settled), and the buffers of one batch.
+class LayerWalk {
+ public:
+  // Sequences of `chunk` tokens each (tokens.size() is a multiple). `runtime` and `pool` must
+  // outlive the walk.
+  LayerWalk(const Runtime& runtime, std::span<const std::int32_t> tokens, std::int64_t chunk,
+            ThreadPool& pool);
+
+  [[nodiscard]] std::int64_t layer() const { return layer_; }
+  [[nodiscard]] LayerStage stage() const { return stage_; }
+  // Rows [tokens, stage_width] of one batch after another, in order. `exact` is `settled` until the
+  // first settle().
+  using See = std::function<void(const float* settled, const float* exact, std::int64_t tokens)>;
+  Result<void> inputs(const See& see);
+  // The matrix `role` of this layer has become `weight`; it is read when its stage is left.
+  void settle(Role role, Weight weight);
+  // To the next stage, or the first one of the next layer.
+  Result<void> advance();
+
+ private:
+  struct Stream {
+    std::vector<float> rows;      // [T, D]
+    std::vector<float> attended;  // [T, q_size], at kOutput
+  };
+  void set_batch(std::int64_t first);
+  void load(const std::vector<float>& from, std::int64_t width, std::vector<float>& buffer) const;
+  void store(const std::vector<float>& buffer, std::int64_t width, std::vector<float>& to) const;
+  // The inputs of the present stage for the batch that is set; they lie in `pass_`.
+  const std::vector<float>& stage_inputs(const BoundLayer& layer, const Stream& stream);
+  void leave_stage(const BoundLayer& layer, Stream& stream);
+  void part_ways();
+
+  const Runtime& runtime_;
+  ThreadPool& pool_;
+  std::int64_t chunk_;
+  std::int64_t tokens_;
+  std::int64_t batch_ = 0;  // first token of the batch in pass_
+  std::int64_t layer_ = 0;
+  LayerStage stage_ = LayerStage::kHeads;
+  bool parted_ = false;
+  Stream settled_;
+  Stream exact_;  // empty until they part
+  BoundLayer own_;
+  Pass pass_;
+  RopeTable rope_full_;
+  RopeTable rope_windowed_;
+  std::vector<KvCache> caches_;
+};
+
+}  // namespace quantlane

@@ -1,0 +1,97 @@
+#include "runtime/layer_walk.h"
+
+#include <map>
+
+#include "runtime/runtime_fixtures.h"
+
+namespace quantlane {
+namespace {
+
+using fixtures::load_model;
+using fixtures::model_data;
+
+constexpr std::int64_t kChunk = 16;
+constexpr std::size_t kTokens = 3 * 16;
+
+std::vector<std::int32_t> some_ids() {
+  std::vector<std::int32_t> ids;
+  for (std::size_t i = 0; i < kTokens; ++i)
+    ids.push_back(static_cast<std::int32_t>((i * 37 + 11) % 96));
+  return ids;
+}
+
+// The inputs of every matrix in a plain forward pass.
+class Recorder final : public LinearObserver {
+ public:
+  void observe(const Parameter& linear, const float* x, std::int64_t tokens) override {
+    if (linear.layer >= 0) seen[linear.name].assign(x, x + tokens * linear.cols);
+  }
+  std::map<std::string, std::vector<float>> seen;
+};
+
+Recorder forward(Runtime& runtime, const std::vector<std::int32_t>& ids, ThreadPool& pool) {
+  Recorder recorder;
+  std::vector<KvCache> caches;
+  for (std::size_t i = 0; i < kTokens / kChunk; ++i) caches.emplace_back(runtime.config(), kChunk);
+  std::vector<Segment> segments;
+  for (std::size_t i = 0; i < caches.size(); ++i) {
+    segments.push_back({.tokens = std::span(ids).subspan(i * kChunk, kChunk),
+                        .cache = &caches[i],
+                        .logits_from = kChunk});
+  }
+  std::vector<float> logits;
+  EXPECT_TRUE(runtime.forward(segments, pool, logits, &recorder).has_value());
+  return recorder;
+}
+
+struct Inputs {
+  std::vector<float> settled;
+  std::vector<float> exact;
+};
+Inputs inputs_of(LayerWalk& walk, std::int64_t width) {
+  Inputs inputs;
+  EXPECT_TRUE(walk.inputs([&](const float* settled, const float* exact, std::int64_t tokens) {
+                    inputs.settled.insert(inputs.settled.end(), settled, settled + tokens * width);
+                    inputs.exact.insert(inputs.exact.end(), exact, exact + tokens * width);
+                  })
+                  .has_value());
+  return inputs;
+}
+
+TEST(LayerWalk, GivesTheInputsOfAForwardPassAndKeepsThemWhenMatricesChange) {
+  for (const char* family : {"llama", "gemma3"}) {
+    const auto runtime = load_model(model_data(family));
+    ASSERT_NE(runtime, nullptr);
+    ThreadPool pool(2);
+    const auto ids = some_ids();
+    const Recorder want = forward(*runtime, ids, pool);
+    const Graph& graph = *runtime->checkpoint().graph();
+    for (const bool changes : {false, true}) {
+      LayerWalk walk(*runtime, ids, kChunk, pool);
+      while (walk.layer() < graph.config.layer_count) {
+        const std::int64_t width = stage_width(graph.config, walk.stage());
+        const Inputs inputs = inputs_of(walk, width);
+        for (const Parameter& p : graph.parameters) {
+          if (!is_linear(p.role) || p.layer != walk.layer() || stage_of(p.role) != walk.stage())
+            continue;
+          EXPECT_EQ(inputs.exact, want.seen.at(p.name)) << p.name;
+          EXPECT_EQ(inputs.settled == inputs.exact,
+                    !changes || (p.layer == 0 && walk.stage() == LayerStage::kHeads))
+              << p.name;
+          if (!changes) continue;
+          const auto halved =
+              std::make_shared<std::vector<float>>(static_cast<std::size_t>(p.rows * p.cols));
+          const auto weight = runtime->checkpoint().weight(p);
+          ASSERT_TRUE(weight.has_value());
+          weight->decode_rows(0, p.rows, halved->data());
+          for (float& value : *halved) value *= 0.5F;
+          walk.settle(p.role, Weight(halved, p.rows, p.cols));
+        }
+        ASSERT_TRUE(walk.advance().has_value());
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace quantlane
