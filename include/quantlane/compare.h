@@ -39,8 +39,15 @@ struct AxisVerdict {
 
 struct Quality {
   double ppl = 0;
-  Divergence divergence;
-  std::vector<TaskScore> tasks;
+  Divergence divergence;  // Arithmetic::kFloat: what the weights lose
+  // Arithmetic::kEngine where that differs (GGUF lanes): what users of the engine get.
+  std::optional<EngineQuality> engine;
+  std::vector<TaskScore> tasks;  // Arithmetic::kEngine
+
+  // What is shown and judged: the engine's figures where there are any.
+  [[nodiscard]] const Divergence& as_run() const {
+    return engine ? engine->divergence : divergence;
+  }
 };
 
 // Measured on this machine: the best of several rounds.

@@ -11,6 +11,12 @@
 
 namespace quantlane {
 
+// How the inputs of products with quantized weights are treated.
+enum class Arithmetic : std::uint8_t {
+  kFloat,   // as floats, unless the checkpoint itself asks for a rounding: the weights' own error
+  kEngine,  // weights of a GGUF file: rounded as llama.cpp's kernels for processors round them
+};
+
 // A point estimate with its 95 % confidence interval.
 struct Interval {
   double value = 0;
@@ -29,17 +35,28 @@ struct Divergence {
   Interval rms_delta_p;     // root mean square change of the true token's probability, 0..1
 };
 
+// Accuracy with the engine's own arithmetic.
+struct EngineQuality {
+  double ppl = 0;
+  Divergence divergence;
+};
+
 struct EvalResult {
   double ppl = 0;
   double nll = 0;  // mean, nats per token
   std::int64_t tokens_scored = 0;
   std::optional<Divergence> divergence;  // when a reference was given
+  // The same with Arithmetic::kEngine, where both were measured.
+  std::optional<EngineQuality> engine;
 };
 
 struct EvalOptions {
   std::filesystem::path checkpoint;
   std::filesystem::path text;                      // UTF-8 file
   std::optional<std::filesystem::path> reference;  // checkpoint to compare with
+  // Of this checkpoint (the reference always is kFloat). Empty: kFloat, and kEngine beside it where
+  // that differs and a reference is given.
+  std::optional<Arithmetic> arithmetic;
   std::int64_t chunk = 512;  // tokens per chunk; each is scored on its second half
   std::int64_t chunks = 0;   // 0 = as many as the text has
   std::int64_t stride = 0;   // > 0: sliding windows of `chunk` tokens that score `stride` new ones

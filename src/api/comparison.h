@@ -30,7 +30,17 @@ struct LaneWork {
   bool loads = true;                             // in the engine asked for, or in one of its own
   std::shared_ptr<const Checkpoint> checkpoint;  // the artefact, read back
   TokenScores scores;
+  TokenScores engine_scores;                            // where the engine's arithmetic differs
   std::vector<std::vector<std::uint8_t>> task_answers;  // per set, per item
+};
+
+// One pass over the text: the weights of a lane alone, or as its engine computes.
+struct LaneScoring {
+  LaneWork* work;
+  Arithmetic arithmetic;
+  [[nodiscard]] TokenScores& scores() const {
+    return arithmetic == Arithmetic::kEngine ? work->engine_scores : work->scores;
+  }
 };
 
 // What is timed, and where the figures go.
@@ -68,10 +78,13 @@ class Comparison {
   // What `lane` weighs errors by.
   [[nodiscard]] const Importances& importances_of(const Lane& lane) const;
   [[nodiscard]] std::string evaluation_key(const std::string& artefact_hash) const;
+  [[nodiscard]] std::filesystem::path scores_file(const LaneScoring& scoring) const;
   Result<std::vector<std::vector<std::uint8_t>>> answers_of(
       const std::string& name, const std::string& hash,
-      const std::shared_ptr<const Checkpoint>& checkpoint);
-  Result<void> evaluate_group(std::span<LaneWork*> group, Runtime& reference);
+      const std::shared_ptr<const Checkpoint>& checkpoint, Arithmetic arithmetic);
+  // The passes that earlier runs have not finished, their scores so far loaded.
+  [[nodiscard]] std::vector<LaneScoring> open_scorings();
+  Result<void> evaluate_group(std::span<LaneScoring> group, Runtime& reference);
   // Adds a round: the best of a few runs.
   Result<void> measure_round(SpeedTarget& target);
 

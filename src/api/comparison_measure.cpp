@@ -1,6 +1,8 @@
 // The measuring stages of compare(): accuracy, tasks, speed, layer errors.
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -85,19 +87,33 @@ TokenChunks first_chunks(const TokenChunks& chunks, std::int64_t count) {
 
 }  // namespace
 
-Result<void> Comparison::evaluate() {
+std::filesystem::path Comparison::scores_file(const LaneScoring& scoring) const {
+  const bool engine = scoring.arithmetic == Arithmetic::kEngine;
+  return store_.path((engine ? "engine-scores-" : "scores-") +
+                     file_name_of(scoring.work->lane.name) + ".safetensors");
+}
+
+std::vector<LaneScoring> Comparison::open_scorings() {
   const std::int64_t wanted = chunks_.count() * (chunks_.chunk - chunks_.chunk / 2);
-  std::vector<LaneWork*> open;
+  std::vector<LaneScoring> open;
   for (LaneWork& work : lanes_) {
-    if (!store_.fresh()) {
-      work.scores =
-          TokenScores::load(store_.path("scores-" + file_name_of(work.lane.name) + ".safetensors"),
-                            evaluation_key(work.artefact_hash));
-      // An earlier run may have scored more chunks than this one asks for.
-      work.scores.keep_first(wanted);
+    for (const Arithmetic arithmetic : {Arithmetic::kFloat, Arithmetic::kEngine}) {
+      if (arithmetic == Arithmetic::kEngine && !work.checkpoint->engine_differs()) continue;
+      const LaneScoring scoring{&work, arithmetic};
+      TokenScores& scores = scoring.scores();
+      if (!store_.fresh()) {
+        scores = TokenScores::load(scores_file(scoring), evaluation_key(work.artefact_hash));
+        // An earlier run may have scored more chunks than this one asks for.
+        scores.keep_first(wanted);
+      }
+      if (scores.count() < wanted) open.push_back(scoring);
     }
-    if (work.scores.count() < wanted) open.push_back(&work);
   }
+  return open;
+}
+
+Result<void> Comparison::evaluate() {
+  std::vector<LaneScoring> open = open_scorings();
   if (!open.empty()) {
     QUANTLANE_TRY(const auto reference, Runtime::load(reference_));
     // As many lanes side by side as half of the free memory holds; the reference runs once a group.
@@ -105,9 +121,12 @@ Result<void> Comparison::evaluate() {
     for (std::size_t first = 0; first < open.size();) {
       std::uint64_t used = reference_->size_bytes();
       std::size_t last = first;
-      while (last < open.size() &&
-             (last == first || used + resident_bytes(*open[last]->checkpoint) <= budget)) {
-        used += resident_bytes(*open[last++]->checkpoint);
+      for (; last < open.size(); ++last) {
+        // The two passes of a lane share its mapped file.
+        const bool shared = last > first && open[last].work == open[last - 1].work;
+        const std::uint64_t more = shared ? 0 : resident_bytes(*open[last].work->checkpoint);
+        if (last > first && used + more > budget) break;
+        used += more;
       }
       QUANTLANE_TRY_VOID(evaluate_group(std::span(open).subspan(first, last - first), *reference));
       first = last;
@@ -115,8 +134,10 @@ Result<void> Comparison::evaluate() {
   }
   for (LaneWork& work : lanes_) {
     const EvalResult result = summarize(work.scores);
-    work.report.quality.ppl = result.ppl;
-    if (result.divergence) work.report.quality.divergence = *result.divergence;
+    Quality& quality = work.report.quality;
+    quality.ppl = result.ppl;
+    if (result.divergence) quality.divergence = *result.divergence;
+    if (work.engine_scores.paired()) quality.engine = summarize_engine(work.engine_scores);
     report_.tokens_scored = result.tokens_scored;
   }
   if (!lanes_.empty() && !lanes_[0].scores.reference_nll.empty()) {
@@ -128,27 +149,30 @@ Result<void> Comparison::evaluate() {
   return {};
 }
 
-Result<void> Comparison::evaluate_group(std::span<LaneWork*> group, Runtime& reference) {
+Result<void> Comparison::evaluate_group(std::span<LaneScoring> group, Runtime& reference) {
   std::vector<std::unique_ptr<Runtime>> runtimes;
   std::vector<Candidate> candidates;
-  for (LaneWork* work : group) {
-    QUANTLANE_TRY(auto runtime, Runtime::load(work->checkpoint));
+  for (const LaneScoring& scoring : group) {
+    QUANTLANE_TRY(auto runtime, Runtime::load(scoring.work->checkpoint, scoring.arithmetic));
     candidates.push_back(
-        {.runtime = runtime.get(), .scores = std::move(work->scores), .shape = {}});
+        {.runtime = runtime.get(), .scores = std::move(scoring.scores()), .shape = {}});
     runtimes.push_back(std::move(runtime));
   }
   const auto save = [&]() -> Result<void> {
     for (std::size_t i = 0; i < group.size(); ++i) {
-      QUANTLANE_TRY_VOID(candidates[i].scores.save(
-          store_.path("scores-" + file_name_of(group[i]->lane.name) + ".safetensors"),
-          evaluation_key(group[i]->artefact_hash)));
+      QUANTLANE_TRY_VOID(candidates[i].scores.save(scores_file(group[i]),
+                                                   evaluation_key(group[i].work->artefact_hash)));
     }
     return {};
   };
-  LabelledProgress progress(
-      progress_, group.size() == 1 ? group[0]->lane.name : std::to_string(group.size()) + " lanes");
+  std::set<const LaneWork*> lanes;
+  for (const LaneScoring& scoring : group) lanes.insert(scoring.work);
+  LabelledProgress progress(progress_, lanes.size() == 1 ? group[0].work->lane.name
+                                                         : std::to_string(lanes.size()) + " lanes");
   QUANTLANE_TRY_VOID(score_text(&reference, candidates, chunks_, pool_, progress, save));
-  for (std::size_t i = 0; i < group.size(); ++i) group[i]->scores = std::move(candidates[i].scores);
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    group[i].scores() = std::move(candidates[i].scores);
+  }
   return {};
 }
 
@@ -168,14 +192,15 @@ Result<void> Comparison::measure_noise_floor() {
 
 Result<std::vector<std::vector<std::uint8_t>>> Comparison::answers_of(
     const std::string& name, const std::string& hash,
-    const std::shared_ptr<const Checkpoint>& checkpoint) {
+    const std::shared_ptr<const Checkpoint>& checkpoint, Arithmetic arithmetic) {
   std::unique_ptr<Runtime> runtime;
   LabelledProgress progress(progress_, name);
   std::vector<std::vector<std::uint8_t>> answers;
   for (const TaskSet& set : task_sets_) {
     std::string text;
     for (const TaskItem& item : set.items) text += item.prompt + '\0' + item.answer + '\0';
-    const std::string key = make_key({hash, text, version()});
+    const std::string key =
+        make_key({hash, text, arithmetic == Arithmetic::kEngine ? "engine" : "", version()});
     const std::string record_name = "task-" + set.name + "-" + file_name_of(name);
     std::vector<std::uint8_t> right;
     if (const auto record = store_.find(record_name, key)) {
@@ -183,7 +208,7 @@ Result<std::vector<std::vector<std::uint8_t>>> Comparison::answers_of(
     }
     if (right.size() != set.items.size()) {
       if (!runtime) {
-        QUANTLANE_TRY(runtime, Runtime::load(checkpoint));
+        QUANTLANE_TRY(runtime, Runtime::load(checkpoint, arithmetic));
       }
       QUANTLANE_TRY(right, run_tasks(*runtime, set, pool_, progress));
       std::string flags;
@@ -197,14 +222,15 @@ Result<std::vector<std::vector<std::uint8_t>>> Comparison::answers_of(
 
 Result<void> Comparison::run_task_sets() {
   if (task_sets_.empty()) return {};
-  QUANTLANE_TRY(reference_answers_, answers_of("reference", reference_hash_, reference_));
+  QUANTLANE_TRY(reference_answers_,
+                answers_of("reference", reference_hash_, reference_, Arithmetic::kFloat));
   for (std::size_t s = 0; s < task_sets_.size(); ++s) {
     report_.reference.tasks.push_back(
         paired_score(task_sets_[s].name, reference_answers_[s], reference_answers_[s]));
   }
   for (LaneWork& work : lanes_) {
-    QUANTLANE_TRY(work.task_answers,
-                  answers_of(work.lane.name, work.artefact_hash, work.checkpoint));
+    QUANTLANE_TRY(work.task_answers, answers_of(work.lane.name, work.artefact_hash, work.checkpoint,
+                                                Arithmetic::kEngine));
     for (std::size_t s = 0; s < task_sets_.size(); ++s) {
       work.report.quality.tasks.push_back(
           paired_score(task_sets_[s].name, reference_answers_[s], work.task_answers[s]));

@@ -80,7 +80,9 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
   ThreadPool pool(options.threads);
   QUANTLANE_TRY(const NamedText text,
                 evaluation_text(options.text.empty() ? std::nullopt : std::optional(options.text)));
-  QUANTLANE_TRY(const auto runtime, load_runtime(options.checkpoint));
+  QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
+  QUANTLANE_TRY(const auto runtime,
+                Runtime::load(checkpoint, options.arithmetic.value_or(Arithmetic::kFloat)));
   if (options.stride > 0) return evaluate_sliding(options, *runtime, text, pool, progress);
   std::unique_ptr<Runtime> reference;
   if (options.reference) {
@@ -90,10 +92,16 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
   const Checkpoint& source = reference ? reference->checkpoint() : runtime->checkpoint();
   QUANTLANE_TRY(const TokenChunks chunks,
                 make_chunks(source, text.text, text.name, options.chunk, options.chunks));
-  Candidate candidate{.runtime = runtime.get(), .scores = {}, .shape = {}};
-  QUANTLANE_TRY_VOID(
-      score_text(reference.get(), std::span(&candidate, 1), chunks, pool, progress, {}));
-  return summarize(candidate.scores);
+  std::vector<Candidate> candidates = {{.runtime = runtime.get(), .scores = {}, .shape = {}}};
+  std::unique_ptr<Runtime> as_run;
+  if (reference && !options.arithmetic && checkpoint->engine_differs()) {
+    QUANTLANE_TRY(as_run, Runtime::load(checkpoint, Arithmetic::kEngine));
+    candidates.push_back({.runtime = as_run.get(), .scores = {}, .shape = {}});
+  }
+  QUANTLANE_TRY_VOID(score_text(reference.get(), candidates, chunks, pool, progress, {}));
+  EvalResult result = summarize(candidates[0].scores);
+  if (as_run) result.engine = summarize_engine(candidates[1].scores);
+  return result;
 }
 
 Result<void> write_logits(const fs::path& checkpoint, const fs::path& ids_json, const fs::path& npy,

@@ -26,6 +26,9 @@ class Eval final : public Command {
     options.option("--text", options_.text, "UTF-8 text (default: embedded prose)");
     options.option("--reference", options_.reference,
                    "checkpoint to compare with on the same tokens");
+    options.option("--arithmetic", arithmetic_,
+                   "inputs of products: float (the weights' own error) or engine (rounded as "
+                   "llama.cpp does; GGUF); default: float, with --reference both");
     options.option("--chunk", options_.chunk, "tokens per chunk; the second half is scored");
     options.option("--chunks", options_.chunks, "number of chunks (0 = all)");
     options.option("--stride", options_.stride,
@@ -36,6 +39,15 @@ class Eval final : public Command {
   }
   Result<ExitCode> run(const Io& io) override {
     if (ids_ || logits_) return run_logits();
+    if (arithmetic_ == "engine") {
+      options_.arithmetic = Arithmetic::kEngine;
+    } else if (arithmetic_ == "float") {
+      options_.arithmetic = Arithmetic::kFloat;
+    } else if (!arithmetic_.empty()) {
+      return fail(usage_error("choosing the arithmetic")
+                      .expects("--arithmetic float or engine")
+                      .got(arithmetic_));
+    }
     const auto result = evaluate_text(options_, io.progress);
     if (!result) return std::unexpected(result.error());
     if (io.json) {
@@ -46,6 +58,11 @@ class Eval final : public Command {
     print_line(fmt::format("{:<16} {:.6f} nats per token", "nll", result->nll));
     print_line(fmt::format("{:<16} {}", "tokens scored", result->tokens_scored));
     if (result->divergence) print_divergence(*result->divergence);
+    if (result->engine) {
+      print_line("with llama.cpp's own arithmetic (inputs of products rounded as its kernels do)");
+      print_line(fmt::format("{:<16} {:.4f}", "perplexity", result->engine->ppl));
+      print_divergence(result->engine->divergence);
+    }
     return ExitCode::kOk;
   }
 
@@ -70,6 +87,7 @@ class Eval final : public Command {
   }
 
   EvalOptions options_;
+  std::string arithmetic_;
   std::optional<std::filesystem::path> ids_;
   std::optional<std::filesystem::path> logits_;
 };

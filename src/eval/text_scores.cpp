@@ -157,4 +157,10 @@ EvalResult summarize(const TokenScores& scores) {
   return result;
 }
 
+EngineQuality summarize_engine(const TokenScores& scores) {
+  QUANTLANE_CHECK(scores.paired());
+  const EvalResult result = summarize(scores);
+  return {.ppl = result.ppl, .divergence = *result.divergence};
+}
+
 }  // namespace quantlane

@@ -34,5 +34,7 @@ struct TokenScores {
 
 // Perplexity, and with a reference all paired figures with 95 % intervals clustered by chunk.
 EvalResult summarize(const TokenScores& scores);
+// The same of paired scores that were made with Arithmetic::kEngine.
+EngineQuality summarize_engine(const TokenScores& scores);
 
 }  // namespace quantlane

@@ -6,6 +6,8 @@
 #include <span>
 #include <string_view>
 
+#include "formats/scheme.h"
+
 namespace quantlane {
 
 struct BlockFormat {
@@ -13,6 +15,8 @@ struct BlockFormat {
   int ggml_id;
   int block_values;  // values per block
   int block_bytes;   // bytes per block
+  // What llama.cpp rounds the inputs of a product with such rows to (formats/ggml_inputs.h).
+  ActivationScheme input;
   // blocks -> block_count * block_values float32, bit-exact to ggml's dequantization
   // (ggml-quants.c): plain C arithmetic, one rounding per operation, no fused multiply-add.
   void (*decode)(const std::byte* blocks, std::int64_t block_count, float* values);

@@ -82,6 +82,14 @@ INSTANTIATE_TEST_SUITE_P(Table, BlockFormats, testing::ValuesIn(block_formats())
 INSTANTIATE_TEST_SUITE_P(Table, BlockEncoding, testing::ValuesIn(encodable_formats()),
                          [](const auto& test) { return std::string(test.param->name); });
 
+// llama.cpp's pairs: Q8_K beside blocks of 256, Q8_0 or Q8_1 beside shorter ones.
+TEST_P(BlockFormats, InputsAreRoundedInBlocksThatFillARow) {
+  const ActivationScheme& input = format().input;
+  EXPECT_TRUE(input.ggml_codes);
+  EXPECT_EQ(input.group_size, format().block_values == 256 ? 256 : 32);
+  EXPECT_EQ(input.scale_dtype, format().block_values == 256 ? DType::kF32 : DType::kF16);
+}
+
 TEST(BlockFormatTable, NamesAndIdsAreUniqueAndFound) {
   std::set<std::string_view> names;
   std::set<int> ids;

@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 #include "formats/grid_decode.h"
 
 namespace quantlane {
@@ -45,6 +46,7 @@ const BlockFormat kIq1M{.name = "iq1_m",
                         .ggml_id = 29,
                         .block_values = kValues,
                         .block_bytes = sizeof(BlockIq1M),
+                        .input = kQ8KInput,
                         .decode = decode,
                         .encode = encode,
                         .error_bound = 0.433,

@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 #include "formats/grid_decode.h"
 
 namespace quantlane {
@@ -39,6 +40,7 @@ const BlockFormat kIq1S{.name = "iq1_s",
                         .ggml_id = 19,
                         .block_values = kValues,
                         .block_bytes = sizeof(BlockIq1S),
+                        .input = kQ8KInput,
                         .decode = decode,
                         .encode = encode,
                         .error_bound = 0.467,

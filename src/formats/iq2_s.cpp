@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 #include "formats/grid_decode.h"
 
 namespace quantlane {
@@ -38,6 +39,7 @@ const BlockFormat kIq2S{.name = "iq2_s",
                         .ggml_id = 22,
                         .block_values = kValues,
                         .block_bytes = sizeof(BlockIq2S),
+                        .input = kQ8KInput,
                         .decode = decode,
                         .encode = encode,
                         .error_bound = 0.249,

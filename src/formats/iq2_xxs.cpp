@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 #include "formats/grid_decode.h"
 
 namespace quantlane {
@@ -41,6 +42,7 @@ const BlockFormat kIq2Xxs{.name = "iq2_xxs",
                           .ggml_id = 16,
                           .block_values = kValues,
                           .block_bytes = sizeof(BlockIq2Xxs),
+                          .input = kQ8KInput,
                           .decode = decode,
                           .encode = encode,
                           .error_bound = 0.341,

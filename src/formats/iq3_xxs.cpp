@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 #include "formats/grid_decode.h"
 
 namespace quantlane {
@@ -41,6 +42,7 @@ const BlockFormat kIq3Xxs{.name = "iq3_xxs",
                           .ggml_id = 18,
                           .block_values = kValues,
                           .block_bytes = sizeof(BlockIq3Xxs),
+                          .input = kQ8KInput,
                           .decode = decode,
                           .encode = encode,
                           .error_bound = 0.185,

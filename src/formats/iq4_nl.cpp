@@ -6,6 +6,7 @@
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/fp4_and_nl_codes.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -36,6 +37,7 @@ const BlockFormat kIq4Nl{.name = "iq4_nl",
                          .ggml_id = 20,
                          .block_values = kValues,
                          .block_bytes = sizeof(BlockIq4Nl),
+                         .input = kQ8_0Input,
                          .decode = decode,
                          .encode = encode,
                          .error_bound = 0.078,

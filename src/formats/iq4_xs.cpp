@@ -6,6 +6,7 @@
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/fp4_and_nl_codes.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -41,6 +42,7 @@ const BlockFormat kIq4Xs{.name = "iq4_xs",
                          .ggml_id = 23,
                          .block_values = kValues,
                          .block_bytes = sizeof(BlockIq4Xs),
+                         .input = kQ8KInput,
                          .decode = decode,
                          .encode = encode,
                          .error_bound = 0.078,

@@ -6,6 +6,7 @@
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/fp4_and_nl_codes.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -42,6 +43,7 @@ const BlockFormat kMxfp4{.name = "mxfp4",
                          .ggml_id = 39,
                          .block_values = kValues,
                          .block_bytes = sizeof(BlockMxfp4),
+                         .input = kQ8_0Input,
                          .decode = decode,
                          .encode = encode,
                          .error_bound = 0.12,

@@ -6,6 +6,7 @@
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/fp4_and_nl_codes.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -41,6 +42,7 @@ const BlockFormat kNvfp4{.name = "nvfp4",
                          .ggml_id = 40,
                          .block_values = kValues,
                          .block_bytes = sizeof(BlockNvfp4),
+                         .input = kQ8_0Input,
                          .decode = decode,
                          .encode = encode,
                          .error_bound = 0.0895,

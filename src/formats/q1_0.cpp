@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -34,6 +35,7 @@ const BlockFormat kQ1_0{.name = "q1_0",
                         .ggml_id = 41,
                         .block_values = kValues,
                         .block_bytes = sizeof(BlockQ1_0),
+                        .input = kQ8_0Input,
                         .decode = decode,
                         .encode = encode,
                         .error_bound = 0.61,

@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -38,6 +39,7 @@ const BlockFormat kQ2K{.name = "q2_k",
                        .ggml_id = 10,
                        .block_values = kValues,
                        .block_bytes = sizeof(BlockQ2K),
+                       .input = kQ8KInput,
                        .decode = decode,
                        .encode = encode,
                        .error_bound = 0.27,

@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -43,6 +44,7 @@ const BlockFormat kQ3K{.name = "q3_k",
                        .ggml_id = 11,
                        .block_values = kValues,
                        .block_bytes = sizeof(BlockQ3K),
+                       .input = kQ8KInput,
                        .decode = decode,
                        .encode = encode,
                        .error_bound = 0.15,

@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -36,6 +37,7 @@ const BlockFormat kQ4_1{.name = "q4_1",
                         .ggml_id = 3,
                         .block_values = kValues,
                         .block_bytes = sizeof(BlockQ4_1),
+                        .input = kQ8_1Input,
                         .decode = decode,
                         .encode = encode,
                         .error_bound = 0.074,

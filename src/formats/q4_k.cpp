@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 #include "formats/scale_pairs.h"
 
 namespace quantlane {
@@ -43,6 +44,7 @@ const BlockFormat kQ4K{.name = "q4_k",
                        .ggml_id = 12,
                        .block_values = kValues,
                        .block_bytes = sizeof(BlockQ4K),
+                       .input = kQ8KInput,
                        .decode = decode,
                        .encode = encode,
                        .error_bound = 0.075,

@@ -6,6 +6,7 @@
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/fifth_bits.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -36,6 +37,7 @@ const BlockFormat kQ5_0{.name = "q5_0",
                         .ggml_id = 6,
                         .block_values = kValues,
                         .block_bytes = sizeof(BlockQ5_0),
+                        .input = kQ8_0Input,
                         .decode = decode,
                         .encode = encode,
                         .error_bound = 0.042,

@@ -6,6 +6,7 @@
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/fifth_bits.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -37,6 +38,7 @@ const BlockFormat kQ5_1{.name = "q5_1",
                         .ggml_id = 7,
                         .block_values = kValues,
                         .block_bytes = sizeof(BlockQ5_1),
+                        .input = kQ8_1Input,
                         .decode = decode,
                         .encode = encode,
                         .error_bound = 0.036,

@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 #include "formats/scale_pairs.h"
 
 namespace quantlane {
@@ -44,6 +45,7 @@ const BlockFormat kQ5K{.name = "q5_k",
                        .ggml_id = 13,
                        .block_values = kValues,
                        .block_bytes = sizeof(BlockQ5K),
+                       .input = kQ8KInput,
                        .decode = decode,
                        .encode = encode,
                        .error_bound = 0.037,

@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -40,6 +41,7 @@ const BlockFormat kQ6K{.name = "q6_k",
                        .ggml_id = 14,
                        .block_values = kValues,
                        .block_bytes = sizeof(BlockQ6K),
+                       .input = kQ8KInput,
                        .decode = decode,
                        .encode = encode,
                        .error_bound = 0.018,

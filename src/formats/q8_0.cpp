@@ -6,6 +6,7 @@
 #include "core/half.h"
 #include "formats/block_format.h"
 #include "formats/block_values.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -46,6 +47,7 @@ const BlockFormat kQ8_0{.name = "q8_0",
                         .ggml_id = 8,
                         .block_values = kValues,
                         .block_bytes = sizeof(BlockQ8_0),
+                        .input = kQ8_0Input,
                         .decode = decode,
                         .encode = encode,
                         .error_bound = 0.0056,

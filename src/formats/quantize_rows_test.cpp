@@ -1,11 +1,15 @@
 #include <cmath>
+#include <fstream>
 #include <limits>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "core/half.h"
 #include "core/rng.h"
+#include "formats/ggml_inputs.h"
 #include "formats/group_format.h"
 
 namespace quantlane {
@@ -158,6 +162,27 @@ TEST(RoundActivations, FollowsTheFormulaPerToken) {
         EXPECT_EQ(rounded[t * 50 + i], expected);
       }
     }
+  }
+}
+
+// tests/data/formats/ggml_inputs: what libggml-cpu makes of 1024 values (make_golden_inputs.py).
+TEST(RoundActivations, GivesTheBlocksOfGgml) {
+  const auto read = [](const std::string& name) {
+    std::ifstream file(QUANTLANE_SOURCE_DIR "/tests/data/formats/ggml_inputs/" + name,
+                       std::ios::binary);
+    std::vector<float> values(1024);
+    file.read(reinterpret_cast<char*>(values.data()), 4096);
+    EXPECT_TRUE(file.good()) << name;
+    return values;
+  };
+  const std::vector<float> values = read("values.f32");
+  for (const auto& [name, scheme] :
+       {std::pair{"q8_0.f32", kQ8_0Input}, std::pair{"q8_1.f32", kQ8_1Input},
+        std::pair{"q8_k.f32", kQ8KInput}, std::pair{"f16.f32", kF16Input},
+        std::pair{"bf16.f32", kBF16Input}}) {
+    std::vector<float> rounded = values;
+    round_activations(scheme, rounded.data(), 2, 512);
+    EXPECT_EQ(rounded, read(name)) << name;
   }
 }
 

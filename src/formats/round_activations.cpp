@@ -30,6 +30,22 @@ void round_row(const ActivationScheme& scheme, float scale, float* row, std::int
   }
 }
 
+// ggml's blocks of eight bits. Where 127 / largest overflows, all codes are zero.
+void round_ggml(DType scale_dtype, float largest, float* row, std::int64_t count) {
+  const float inverse = 127.0F / largest;
+  const float scale =
+      scale_dtype == DType::kF16 ? f16_to_f32(f32_to_f16(largest / 127.0F)) : 1.0F / inverse;
+  if (!(largest > 0) || std::isinf(inverse)) return std::fill_n(row, count, 0.0F), void();
+  for (std::int64_t i = 0; i < count; ++i) row[i] = round_half_even(row[i] * inverse) * scale;
+}
+
+void round_plain(DType type, float* values, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    values[i] = type == DType::kF16 ? f16_to_f32(f32_to_f16(values[i]))
+                                    : bf16_to_f32(f32_to_bf16(values[i]));
+  }
+}
+
 float largest_code(const ActivationScheme& scheme) {
   if (scheme.type == ValueType::kInt) return static_cast<float>((1 << scheme.bits) - 1) / 2.0F;
   return scheme.bits == 4 ? 6.0F : 448.0F;
@@ -55,6 +71,7 @@ float dynamic_scale(const ActivationScheme& scheme, float largest) {
 
 void round_activations(const ActivationScheme& scheme, float* values, std::int64_t tokens,
                        std::int64_t cols) {
+  if (scheme.plain != DType::kF32) return round_plain(scheme.plain, values, tokens * cols);
   QUANTLANE_CHECK(scheme.type == ValueType::kFloat ? scheme.bits == 8 || scheme.bits == 4
                                                    : scheme.bits >= 2 && scheme.bits <= 8);
   QUANTLANE_CHECK(scheme.granularity != Granularity::kGroup || scheme.group_size > 0);
@@ -72,6 +89,10 @@ void round_activations(const ActivationScheme& scheme, float* values, std::int64
       if (scheme.dynamic) {
         float largest = 0;
         for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, std::abs(group[i]));
+        if (scheme.ggml_codes) {
+          round_ggml(scheme.scale_dtype, largest, group, count);
+          continue;
+        }
         scale = dynamic_scale(scheme, largest);
       }
       if (scale > 0) {

@@ -67,8 +67,14 @@ struct ActivationScheme {
   int bits = 8;                                   // float: 8 = E4M3, 4 = E2M1
   Granularity granularity = Granularity::kToken;  // kToken, kGroup (dynamic) or kTensor (static)
   int group_size = 0;                             // only for kGroup
-  DType scale_dtype = DType::kF32;  // what dynamic scales are rounded to: kF32, kF8E4M3, kF8E8M0
+  // What dynamic scales are rounded to: kF32, kF8E4M3, kF8E8M0; kF16 with ggml_codes.
+  DType scale_dtype = DType::kF32;
   TensorScale tensor_scale = TensorScale::kNone;
+  // 8-bit dynamic integers as ggml's Q8_0 and Q8_K: the code is x * (127 / largest), whatever the
+  // scale is rounded to.
+  bool ggml_codes = false;
+  // kF16 or kBF16: a plain rounding to that type, without scales; all else is ignored then.
+  DType plain = DType::kF32;
   bool dynamic = true;
   // What calibration gives: the scale when !dynamic, that of the tensor with a TensorScale.
   float static_scale = 0;

@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -47,6 +48,7 @@ const BlockFormat kTq1_0{.name = "tq1_0",
                          .ggml_id = 34,
                          .block_values = kValues,
                          .block_bytes = sizeof(BlockTq1_0),
+                         .input = kQ8KInput,
                          .decode = decode,
                          .encode = encode,
                          .error_bound = 0.445,

@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/ggml_inputs.h"
 
 namespace quantlane {
 namespace {
@@ -35,6 +36,7 @@ const BlockFormat kTq2_0{.name = "tq2_0",
                          .ggml_id = 35,
                          .block_values = kValues,
                          .block_bytes = sizeof(BlockTq2_0),
+                         .input = kQ8KInput,
                          .decode = decode,
                          .encode = encode,
                          .error_bound = 0.445,

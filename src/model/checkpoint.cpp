@@ -1,5 +1,6 @@
 #include "model/checkpoint.h"
 
+#include <algorithm>
 #include <array>
 #include <mutex>
 #include <utility>
@@ -184,6 +185,16 @@ Result<Weight> Checkpoint::weight(const Parameter& parameter) const {
   }
   if (container_->kind() == kGguf) return gguf_weight(parameter, *tensor);
   return Weight(container_.get(), tensor);
+}
+
+bool Checkpoint::engine_differs() const {
+  if (!graph_ || container_->kind() != kGguf) return false;
+  return std::ranges::any_of(graph_->parameters, [this](const Parameter& parameter) {
+    const bool tied_head = parameter.role == Role::kEmbedding && graph_->config.tied_embeddings;
+    if (!is_linear(parameter.role) && !tied_head) return false;
+    const Weight weight(container_.get(), stored(parameter));
+    return weight.engine_rounding() != weight.input_rounding();
+  });
 }
 
 std::uint64_t Checkpoint::parameter_count() const {

@@ -42,6 +42,8 @@ class Checkpoint {
   // one), decoded on demand; usable while this checkpoint lives. kCorrupt when the tensors of a
   // quantized Linear contradict its scheme, kNotFound for a parameter of another model.
   Result<Weight> weight(const Parameter& parameter) const;
+  // Whether Arithmetic::kEngine and kFloat differ: for GGUF files but those of float32 matrices.
+  [[nodiscard]] bool engine_differs() const;
   // The stored tensor behind a Hugging Face parameter name (mapped for GGUF), or nullptr.
   [[nodiscard]] const TensorInfo* stored(const Parameter& parameter) const;
   // Loaded on first use from tokenizer.json, tokenizer.model or GGUF metadata; thread-safe.

@@ -289,7 +289,9 @@ TEST(WeightHandle, HoldsValuesAndQuantizedTensors) {
   tensor->scales = {0.5F, 2};
   const Weight quantized(tensor, ActivationScheme{});
   EXPECT_EQ(quantized.encoding(), "int4_channel_sym");
-  ASSERT_NE(quantized.input_rounding(), nullptr);
+  EXPECT_EQ(quantized.input_rounding(), ActivationScheme{});
+  EXPECT_EQ(quantized.engine_rounding(), ActivationScheme{});
+  EXPECT_FALSE(plain.engine_rounding());
   float row[2];
   quantized.decode_rows(1, 1, row);
   EXPECT_EQ(row[0], 6);

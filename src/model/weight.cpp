@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "formats/ggml_inputs.h"
 #include "model/graph.h"
 
 namespace quantlane {
@@ -55,6 +56,14 @@ std::string Weight::encoding() const {
   if (quantized_) return quantized_->scheme.spelling();
   if (tensor_ != nullptr) return std::string(tensor_->type.name());
   return "f32";
+}
+
+std::optional<ActivationScheme> Weight::engine_rounding() const {
+  if (const BlockFormat* format = block_format()) return format->input;
+  if (container_ == nullptr || container_->kind() != "gguf") return input_;
+  if (tensor_->type.plain == DType::kF16) return kF16Input;
+  if (tensor_->type.plain == DType::kBF16) return kBF16Input;
+  return input_;
 }
 
 const std::byte* Weight::row_blocks(std::int64_t row) const {

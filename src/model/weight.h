@@ -29,10 +29,10 @@ class Weight {
   void decode_rows(std::int64_t begin, std::int64_t count, float* values) const;
   // "bf16", "q4_k", "int4_g128_sym", …
   [[nodiscard]] std::string encoding() const;
-  // How inputs are rounded before the product, or nullptr.
-  [[nodiscard]] const ActivationScheme* input_rounding() const {
-    return input_ ? &*input_ : nullptr;
-  }
+  // How the checkpoint asks for inputs to be rounded before the product, if it does.
+  [[nodiscard]] std::optional<ActivationScheme> input_rounding() const { return input_; }
+  // How llama.cpp rounds them: set for weights of a GGUF file but float32, else input_rounding().
+  [[nodiscard]] std::optional<ActivationScheme> engine_rounding() const;
   // Contiguous unpermuted bf16 / float32 rows for kernels that read them directly, else nullptr.
   [[nodiscard]] const std::uint16_t* bf16_rows() const;
   [[nodiscard]] const float* f32_rows() const;

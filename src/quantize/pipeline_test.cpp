@@ -185,7 +185,7 @@ TEST_P(CanaryLanes, ReadsBackWithinTheBoundOfItsFormat) {
     if (!is_linear(parameter.role) || parameter.role == Role::kHead) continue;
     const auto weight = artefact->weight(parameter);
     ASSERT_TRUE(weight.has_value()) << weight.error().message();
-    ASSERT_EQ(weight->input_rounding() != nullptr, row->scheme.input.has_value());
+    ASSERT_EQ(weight->input_rounding().has_value(), row->scheme.input.has_value());
     if (row->scheme.input && row->scheme.input->calibrated()) {
       EXPECT_GT(weight->input_rounding()->static_scale, 0);
     }

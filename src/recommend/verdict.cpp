@@ -69,7 +69,7 @@ AxisVerdict test_axis(std::string name, const Interval& loss, double margin, std
 
 void test_text(const Quality& quality, std::int64_t tokens, const Margins& margins,
                std::vector<AxisVerdict>& axes) {
-  const Divergence& divergence = quality.divergence;
+  const Divergence& divergence = quality.as_run();
   axes.push_back(
       test_axis("ppl", divergence.ppl_ratio, margin_of(margins, "ppl"), "ratio", tokens));
   axes.push_back(test_axis("kld", divergence.kld_mean, margin_of(margins, "kld"), "nats", tokens));

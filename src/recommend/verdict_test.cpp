@@ -90,6 +90,15 @@ TEST(Judge, OneInferiorAxisBlocks) {
   EXPECT_EQ(axis(judgement, "ppl").verdict, Verdict::kShip);
 }
 
+TEST(Judge, TheEnginesFiguresDecideWhereThereAreAny) {
+  Quality quality = good_quality();
+  quality.engine = EngineQuality{.ppl = 1, .divergence = quality.divergence};
+  quality.engine->divergence.kld_mean = {0.2, 0.18, 0.22};
+  const Judgement judgement = judge(quality, 10240, defaults());
+  EXPECT_EQ(judgement.verdict, Verdict::kDoNotShip);
+  EXPECT_EQ(axis(judgement, "kld").estimate.value, 0.2);
+}
+
 TEST(Judge, StraddlingTheMarginIsInconclusiveAndSaysHowManyMore) {
   Quality quality = good_quality();
   quality.divergence.kld_mean = {0.09, 0.07, 0.11};

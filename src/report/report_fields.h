@@ -49,9 +49,16 @@ void fields(V& v, Like<TaskScore> auto& x) {
 }
 
 template <class V>
+void fields(V& v, Like<EngineQuality> auto& x) {
+  v("ppl", x.ppl);
+  fields(v, x.divergence);
+}
+
+template <class V>
 void fields(V& v, Like<Quality> auto& x) {
   v("ppl", x.ppl);
   fields(v, x.divergence);
+  v("engine", x.engine);
   v("tasks", x.tasks);
 }
 

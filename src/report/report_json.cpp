@@ -221,6 +221,7 @@ std::string to_json(const EvalResult& result) {
   writer("nll", result.nll);
   writer("tokens_scored", result.tokens_scored);
   if (result.divergence) report_fields::fields(writer, *result.divergence);
+  if (result.engine) writer("engine", *result.engine);
   return std::move(writer).take().dump(2) + "\n";
 }
 

@@ -233,7 +233,7 @@ TEST(ReportJson, EveryKeyIsDocumented) {
 }
 
 TEST(EvalJson, KeepsTheDivergenceAtTheTop) {
-  EvalResult result{.ppl = 12.5, .nll = 2.5, .tokens_scored = 640, .divergence = {}};
+  EvalResult result{.ppl = 12.5, .nll = 2.5, .tokens_scored = 640, .divergence = {}, .engine = {}};
   auto json = Json::parse(to_json(result), "eval");
   ASSERT_TRUE(json);
   EXPECT_EQ((*json)["ppl"].number(), 12.5);
@@ -248,6 +248,14 @@ TEST(EvalJson, KeepsTheDivergenceAtTheTop) {
   EXPECT_EQ((*json)["top1_agreement"]["value"].number(), result.divergence->top1_agreement.value);
   EXPECT_EQ((*json)["flips"].integer(), result.divergence->flips);
   EXPECT_EQ(json->members().size(), 10u);
+
+  report_test::Fill{}(result.engine);
+  json = Json::parse(to_json(result), "eval");
+  ASSERT_TRUE(json);
+  EXPECT_EQ((*json)["engine"]["ppl"].number(), result.engine->ppl);
+  EXPECT_EQ((*json)["engine"]["kld_mean"]["value"].number(),
+            result.engine->divergence.kld_mean.value);
+  EXPECT_EQ(json->members().size(), 11u);
 }
 
 TEST(Verdict, HasOneNameEach) {

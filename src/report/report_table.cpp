@@ -104,7 +104,7 @@ std::vector<TableCell> reference_row(const ReferenceReport& reference) {
 }
 
 std::vector<TableCell> lane_row(const LaneReport& lane, bool is_pick) {
-  const Divergence& divergence = lane.quality.divergence;
+  const Divergence& divergence = lane.quality.as_run();
   return {{printable(lane.name), is_pick ? Ink::kBold : Ink::kPlain},
           {size_text(static_cast<double>(lane.size_bytes))},
           {decimal_text(lane.bits_per_weight, 2)},
@@ -199,6 +199,18 @@ void add_lanes(Page& page, const CompareReport& report) {
     for (std::size_t i = 0; i < left_out.size(); ++i) legend += (i > 0 ? ", " : "") + left_out[i];
   }
   page.paragraph("", legend, Ink::kDim);
+  std::string alone;
+  for (const LaneReport& lane : report.lanes) {
+    if (!lane.quality.engine) continue;
+    alone += alone.empty() ? "" : " · ";
+    alone += printable(lane.name) + " " + interval_text(lane.quality.divergence.kld_mean);
+  }
+  if (alone.empty()) return;
+  page.paragraph("",
+                 "GGUF lanes: with the inputs of products rounded as llama.cpp rounds them; KLD of "
+                 "their weights alone: " +
+                     alone,
+                 Ink::kDim);
 }
 
 void add_pick(Page& page, const Pick& pick) {

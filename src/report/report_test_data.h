@@ -33,9 +33,13 @@ auto parts(Is<AxisVerdict> auto& x) {
   auto& [a, b, c, d, e, f, g] = x;
   return std::tie(a, b, c, d, e, f, g);
 }
+auto parts(Is<EngineQuality> auto& x) {
+  auto& [a, b] = x;
+  return std::tie(a, b);
+}
 auto parts(Is<Quality> auto& x) {
-  auto& [a, b, c] = x;
-  return std::tie(a, b, c);
+  auto& [a, b, c, d] = x;
+  return std::tie(a, b, c, d);
 }
 auto parts(Is<Speed> auto& x) {
   auto& [a, b, c] = x;
@@ -74,8 +78,8 @@ auto parts(Is<CompareReport> auto& x) {
   return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n);
 }
 auto parts(Is<EvalResult> auto& x) {
-  auto& [a, b, c, d] = x;
-  return std::tie(a, b, c, d);
+  auto& [a, b, c, d, e] = x;
+  return std::tie(a, b, c, d, e);
 }
 
 // Gives every field, at every depth, a value that no other field has (booleans and verdicts as far

@@ -30,10 +30,6 @@ void decode_linear(const void* context, std::int64_t begin, std::int64_t count, 
   static_cast<const BoundLinear*>(context)->decode_rows(begin, count, rows);
 }
 
-bool same_rounding(const ActivationScheme* a, const ActivationScheme* b) {
-  return a == b || (a != nullptr && b != nullptr && *a == *b);
-}
-
 void add_bias(const BoundLinear& linear, std::int64_t tokens, float* y) {
   if (linear.bias.empty()) return;
   const std::int64_t width = linear.parameter->rows;
@@ -99,8 +95,9 @@ void add_to_stream(float* branch, const std::vector<float>& post_norm, Pass& pas
 
 }  // namespace
 
-void BoundLinear::bind(Weight bound) {
+void BoundLinear::bind(Weight bound, Arithmetic arithmetic) {
   weight = std::move(bound);
+  input = arithmetic == Arithmetic::kEngine ? weight.engine_rounding() : weight.input_rounding();
   const BlockFormat* format = weight.block_format();
   decode_blocks = format == nullptr ? nullptr : kernels::block_decode(*format);
 }
@@ -150,17 +147,16 @@ void norm_rows(const float* x, std::int64_t tokens, std::int64_t width,
 
 void multiply(std::span<const Product> products, const float* x, std::int64_t tokens, Pass& pass) {
   const float* input = x;
-  const ActivationScheme* rounding = nullptr;
+  std::optional<ActivationScheme> rounding;
   for (const Product& product : products) {
     const BoundLinear& linear = *product.linear;
     const Parameter& parameter = *linear.parameter;
     if (pass.observer != nullptr) pass.observer->observe(parameter, x, tokens);
-    const ActivationScheme* wanted = linear.weight.input_rounding();
-    if (!same_rounding(wanted, rounding)) {
-      rounding = wanted;
+    if (linear.input != rounding) {
+      rounding = linear.input;
       input = x;
     }
-    if (rounding != nullptr && input == x) {
+    if (rounding && input == x) {
       const std::int64_t width = parameter.cols;
       pass.rounded.resize(std::max(pass.rounded.size(), static_cast<std::size_t>(tokens * width)));
       over_tokens(tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {

@@ -1,6 +1,7 @@
 // One transformer block: its bound parameters, and a pass of all segments' tokens through it.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,11 +16,12 @@ namespace quantlane {
 struct BoundLinear {
   const Parameter* parameter = nullptr;
   Weight weight;
+  std::optional<ActivationScheme> input;         // how inputs are rounded before the product
   std::vector<float> bias;                       // [rows] or empty
   kernels::BlockDecode decode_blocks = nullptr;  // of weight.block_format(), when that is set
 
   // Takes the weight and picks its decoder.
-  void bind(Weight bound);
+  void bind(Weight bound, Arithmetic arithmetic);
   // Logical rows [begin, begin + count) as float32 [count, cols]; thread-safe.
   void decode_rows(std::int64_t begin, std::int64_t count, float* values) const;
   // Rows for the kernels; points into this object.

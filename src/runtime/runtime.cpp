@@ -77,7 +77,8 @@ Result<void> check_memory(const Checkpoint& checkpoint, std::uint64_t limit) {
 // Binds parameters of one checkpoint by role.
 class Binder {
  public:
-  explicit Binder(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  Binder(const Checkpoint& checkpoint, Arithmetic arithmetic)
+      : checkpoint_(checkpoint), arithmetic_(arithmetic) {}
 
   Result<BoundLinear> linear(Role role, std::int64_t layer,
                              std::optional<Role> bias = std::nullopt) const {
@@ -85,7 +86,7 @@ class Binder {
     bound.parameter = checkpoint_.graph()->find(role, layer);
     QUANTLANE_CHECK(bound.parameter != nullptr);
     QUANTLANE_TRY(Weight weight, checkpoint_.weight(*bound.parameter));
-    bound.bind(std::move(weight));
+    bound.bind(std::move(weight), arithmetic_);
     if (bias) {
       QUANTLANE_TRY(bound.bias, vector(*bias, layer));
     }
@@ -127,6 +128,7 @@ class Binder {
 
  private:
   const Checkpoint& checkpoint_;
+  Arithmetic arithmetic_;
 };
 
 Error bad_request(std::size_t segment) {
@@ -225,7 +227,7 @@ void Runtime::embed(std::span<const std::int32_t> tokens, float* rows) const {
 }
 
 Result<std::unique_ptr<Runtime>> Runtime::load(std::shared_ptr<const Checkpoint> checkpoint,
-                                               std::uint64_t memory_bytes) {
+                                               Arithmetic arithmetic, std::uint64_t memory_bytes) {
   if (checkpoint->graph() == nullptr) {
     return fail(unsupported("loading a model")
                     .in(checkpoint->path().string())
@@ -235,7 +237,7 @@ Result<std::unique_ptr<Runtime>> Runtime::load(std::shared_ptr<const Checkpoint>
   auto runtime = std::unique_ptr<Runtime>(new Runtime());
   runtime->state_ = std::make_unique<State>(std::move(checkpoint));
   State& state = *runtime->state_;
-  const Binder binder(*state.checkpoint);
+  const Binder binder(*state.checkpoint, arithmetic);
   QUANTLANE_TRY(state.embedding, binder.linear(Role::kEmbedding, -1));
   const bool tied = state.config->tied_embeddings;
   QUANTLANE_TRY(state.head, binder.linear(tied ? Role::kEmbedding : Role::kHead, -1));

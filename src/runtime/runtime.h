@@ -7,6 +7,7 @@
 
 #include "core/threads.h"
 #include "model/checkpoint.h"
+#include "quantlane/evaluate.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -62,6 +63,7 @@ class Runtime {
   // Binds all parameters. kResourceLimit when the weights and the buffers of a short pass exceed
   // `memory_bytes` (0 = what the machine has available), found before anything is allocated.
   static Result<std::unique_ptr<Runtime>> load(std::shared_ptr<const Checkpoint> checkpoint,
+                                               Arithmetic arithmetic = Arithmetic::kFloat,
                                                std::uint64_t memory_bytes = 0);
   ~Runtime();
   [[nodiscard]] const Checkpoint& checkpoint() const;

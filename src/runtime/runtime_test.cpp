@@ -160,10 +160,10 @@ TEST_F(RuntimeRequest, RefusesCachesOfOtherModelsAndBadRanges) {
 TEST(RuntimeLoad, RefusesAModelThatDoesNotFitTheMemory) {
   const auto checkpoint = Checkpoint::open(model_data("llama"));
   ASSERT_TRUE(checkpoint.has_value());
-  const auto runtime = Runtime::load(*checkpoint, 100000);
+  const auto runtime = Runtime::load(*checkpoint, Arithmetic::kFloat, 100000);
   ASSERT_FALSE(runtime.has_value());
   EXPECT_EQ(runtime.error().code, ErrorCode::kResourceLimit);
-  EXPECT_TRUE(Runtime::load(*checkpoint, 64 << 20).has_value());
+  EXPECT_TRUE(Runtime::load(*checkpoint, Arithmetic::kFloat, 64 << 20).has_value());
 }
 
 }  // namespace

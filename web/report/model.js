@@ -31,9 +31,12 @@ const model = (() => {
   const axisName = (axis) =>
       AXES[axis] || (axis.startsWith('task:') ? `task: ${axis.slice(5)}` : axis);
 
+  // The figures that are shown and judged: with the engine's own arithmetic where it has one.
+  const asRun = (lane) => lane.quality.engine || lane.quality;
+
   // Names of the lanes that no other lane beats in both size and divergence.
   function frontier(lanes) {
-    const point = (lane) => [lane.size_bytes, lane.quality.kld_mean.value];
+    const point = (lane) => [lane.size_bytes, asRun(lane).kld_mean.value];
     return lanes.filter((lane) => {
       const [size, kld] = point(lane);
       if (kld === null) return false;
@@ -129,6 +132,6 @@ const model = (() => {
     };
   }
 
-  return {FAMILIES, VERDICTS, family, axisName, frontier, totals, picked, runnerUp, headline,
+  return {FAMILIES, VERDICTS, family, axisName, asRun, frontier, totals, picked, runnerUp, headline,
           sentence, capital, ofMargin, layerMap};
 })();

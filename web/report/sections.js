@@ -20,7 +20,7 @@ const sections = (() => {
   }
 
   function statistics(lane) {
-    const {ppl_ratio: ratio, kld_mean: kld, top1_agreement: top1} = lane.quality;
+    const {ppl_ratio: ratio, kld_mean: kld, top1_agreement: top1} = model.asRun(lane);
     const axis = (name) => lane.axes.find((a) => a.axis === name);
     const ratioText = (v) => format.fixed(v, 3);
     return el('div', {class: 'statistics'},
@@ -43,7 +43,7 @@ const sections = (() => {
                 `${format.significant(second.decode)} tok/s ` +
                 `${second.projected ? `projected on ${report.pick.target}` : 'measured'}; ` +
                 `${format.size(second.lane.size_bytes)}, divergence ` +
-                `${format.significant(second.lane.quality.kld_mean.value)} nats.`];
+                `${format.significant(model.asRun(second.lane).kld_mean.value)} nats.`];
   }
 
   function verdict(report) {
@@ -71,7 +71,7 @@ const sections = (() => {
 
   // What the main table has no room for.
   function artefacts(report) {
-    const q = (lane) => lane.quality;
+    const q = model.asRun;
     const columns = [
       {label: 'lane', sort: (l) => l.name, cell: (l) => l.name},
       {label: 'format', left: true, cell: (l) => l.format},
@@ -86,6 +86,9 @@ const sections = (() => {
        cell: (l) => format.count(q(l).flips)},
       {label: 'RMS Δp', title: 'of the true token', sort: (l) => q(l).rms_delta_p.value,
        cell: (l) => format.percent(q(l).rms_delta_p.value, 2)},
+      {label: 'KLD, weights alone', title: 'inputs of products not rounded',
+       sort: (l) => l.quality.kld_mean.value,
+       cell: (l) => (l.quality.engine ? format.significant(l.quality.kld_mean.value) : '')},
       {label: 'engines', left: true, cell: (l) => l.engines},
       {label: 'artefact', left: true, cell: (l) => l.artifact},
     ];
@@ -93,8 +96,8 @@ const sections = (() => {
   }
 
   function lanes(report) {
-    const q = (lane) => lane.quality;
-    const loss = (lane) => model.totals(q(lane).tasks);
+    const q = model.asRun;
+    const loss = (lane) => model.totals(lane.quality.tasks);
     const columns = [
       {label: 'lane', sort: (l) => l.name,
        cell: (l) => marks.named(model.family(l), l.name)},
@@ -121,7 +124,8 @@ const sections = (() => {
       notices.push(`taken from an earlier run with the same inputs: ${reused.join(', ')}`);
     }
     return section(
-        'lanes', 'Lanes', 'Paired with the reference on the same tokens. Small figures are 95 % ' +
+        'lanes', 'Lanes', 'Paired with the reference on the same tokens, inputs rounded as the ' +
+            'engine of the lane does. Small figures are 95 % ' +
             'intervals; speed and memory are measured on this machine. Sort by any column.',
         dom.table(columns, report.lanes,
                   {caption: 'All lanes',
@@ -142,7 +146,7 @@ const sections = (() => {
       host.prepend(drawn);
     };
     const families = [...new Set(report.lanes.map(model.family))];
-    const exact = report.lanes.filter((lane) => !(lane.quality.kld_mean.value > 0));
+    const exact = report.lanes.filter((lane) => !(model.asRun(lane).kld_mean.value > 0));
     const node = section(
         'error-size', 'Error against size', 'Lower left is better. Filled: on the frontier; ' +
             'hollow: another lane is both smaller and closer. Bars are 95 % intervals.',
@@ -230,7 +234,7 @@ const sections = (() => {
 
   function noise(report) {
     const floor = report.noise_floor;
-    const least = report.lanes.map((l) => l.quality.kld_mean.value).filter((v) => v > 0);
+    const least = report.lanes.map((l) => model.asRun(l).kld_mean.value).filter((v) => v > 0);
     const times = floor.kld_mean.value > 0 && least.length > 0 ?
         ` The closest lane diverges about ${format.significant(Math.min(...least) / floor.kld_mean.value, 2)}` +
             ' times as much.' : '';

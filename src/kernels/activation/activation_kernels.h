@@ -10,6 +10,11 @@ struct ActivationKernels {
   // vanishes becomes zero.
   void (*round_int8)(float* row, int64_t cols, float scale);
   void (*round_e4m3)(float* row, int64_t cols, float scale);
+  // `scale` is not looked at: ggml's blocks with the scale as binary16 or float32, plain types.
+  void (*round_q8_0)(float* row, int64_t cols, float scale);
+  void (*round_q8_k)(float* row, int64_t cols, float scale);
+  void (*round_f16)(float* row, int64_t cols, float scale);
+  void (*round_bf16)(float* row, int64_t cols, float scale);
 };
 
 extern const ActivationKernels kActivationAvx2;

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "core/rng.h"
+#include "formats/ggml_inputs.h"
 #include "formats/group_format.h"
 #include "kernels/activation/activation_table.h"
 
@@ -65,6 +66,9 @@ std::vector<ActivationScheme> schemes() {
   }
   all.push_back(all.back());
   all.back().tensor_scale = TensorScale::kMultiplies;
+  for (const ActivationScheme& scheme : {kQ8_0Input, kQ8KInput, kF16Input, kBF16Input}) {
+    all.push_back(scheme);
+  }
   return all;
 }
 
@@ -83,7 +87,7 @@ TEST_P(ActivationRows, MatchesTheScalarCode) {
 
 // Patterns over the whole range of floats, with a static scale so that each meets every code.
 TEST_P(ActivationRows, MatchesTheScalarCodeOnAllMagnitudes) {
-  for (ActivationScheme scheme : {kInt8, kE4M3}) {
+  for (ActivationScheme scheme : {kInt8, kE4M3, kF16Input, kBF16Input}) {
     scheme.dynamic = false;
     scheme.granularity = Granularity::kTensor;
     for (const float scale : {1.0F, 0.7F, 3e-5F}) {
@@ -116,6 +120,7 @@ TEST_P(ActivationRows, ZeroRowsTinyRowsAndBadValues) {
     expect_same(scheme, bad, 2);
     bad[7] = -kInfinity;
     expect_same(scheme, bad, 2);
+    expect_same(scheme, std::vector<float>(64, 3e38F), 1);
   }
 }
 

@@ -23,13 +23,13 @@ const errorSize = (() => {
 
   function pointsOf(report) {
     const best = new Set(model.frontier(report.lanes));
-    return report.lanes.filter((lane) => lane.quality.kld_mean.value > 0).map((lane) => ({
+    return report.lanes.filter((lane) => model.asRun(lane).kld_mean.value > 0).map((lane) => ({
       lane,
       name: lane.name,
       size: lane.size_bytes,
-      kld: lane.quality.kld_mean.value,
-      low: lane.quality.kld_mean.low ?? lane.quality.kld_mean.value,
-      high: lane.quality.kld_mean.high ?? lane.quality.kld_mean.value,
+      kld: model.asRun(lane).kld_mean.value,
+      low: model.asRun(lane).kld_mean.low ?? model.asRun(lane).kld_mean.value,
+      high: model.asRun(lane).kld_mean.high ?? model.asRun(lane).kld_mean.value,
       onFrontier: best.has(lane.name),
       family: model.family(lane),
     }));

@@ -119,11 +119,13 @@ const tests = {
     const lanes = Array.from({length: 60}, (_, i) => ({
       name: String(i), size_bytes: random(12), quality: {kld_mean: {value: random(12)}},
     }));
+    lanes.forEach((lane) => { lane.quality.engine = random(2) ? structuredClone(lane.quality) : null; });
+    lanes.forEach((lane) => { if (lane.quality.engine) lane.quality.kld_mean.value = random(12); });
     const best = new Set(model.frontier(lanes));
     for (const a of lanes) {
       const beaten = lanes.some((b) => {
         const s = b.size_bytes - a.size_bytes;
-        const k = b.quality.kld_mean.value - a.quality.kld_mean.value;
+        const k = model.asRun(b).kld_mean.value - model.asRun(a).kld_mean.value;
         return s <= 0 && k <= 0 && s + k < 0;
       });
       assert.equal(best.has(a.name), !beaten);
@@ -231,6 +233,7 @@ const tests = {
       lane.projection = null;
       lane.axes = [];
       lane.quality.tasks = {};
+      lane.quality.engine = null;
       lane.layer_errors = {roles: [], formats: [], cells: []};
       lane.quality.kld_mean = [{value: null, low: null, high: null},
                                {value: 0, low: 0, high: 0},
