@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes a sharded bf16 checkpoint of Llama shape with random weights, for measuring throughput.
 
-    make_big_checkpoint.py OUT [--gib 4] [--shard-gib 1]
+    make_big_checkpoint.py OUT [--gib 4 | --layers N] [--vocab 4096] [--shard-gib 1]
 
 The weights are slices of one block of normally distributed numbers, so this takes seconds and no
-packages. The tokenizer is that of models/canary. Deterministic.
+packages. The tokenizer is that of models/canary, whatever the vocabulary. Deterministic.
 """
 import argparse
 import array
@@ -15,7 +15,7 @@ import shutil
 import struct
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-HIDDEN, FEED_FORWARD, HEADS, KV_HEADS, VOCAB = 2048, 5632, 32, 8, 4096
+HIDDEN, FEED_FORWARD, HEADS, KV_HEADS = 2048, 5632, 32, 8
 BLOCK = 1 << 20  # values
 
 
@@ -27,9 +27,9 @@ def bf16_block():
     return high.tobytes()
 
 
-def tensors(layers):
+def tensors(layers, vocab):
     kv = HIDDEN // HEADS * KV_HEADS
-    yield "model.embed_tokens.weight", [VOCAB, HIDDEN]
+    yield "model.embed_tokens.weight", [vocab, HIDDEN]
     for layer in range(layers):
         at = f"model.layers.{layer}"
         yield f"{at}.self_attn.q_proj.weight", [HIDDEN, HIDDEN]
@@ -42,7 +42,7 @@ def tensors(layers):
         yield f"{at}.input_layernorm.weight", [HIDDEN]
         yield f"{at}.post_attention_layernorm.weight", [HIDDEN]
     yield "model.norm.weight", [HIDDEN]
-    yield "lm_head.weight", [VOCAB, HIDDEN]
+    yield "lm_head.weight", [vocab, HIDDEN]
 
 
 def size(shape):
@@ -78,12 +78,15 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--gib", type=float, default=4)
+    parser.add_argument("--layers", type=int)
+    parser.add_argument("--vocab", type=int, default=4096, help="at least the tokenizer's 4096")
     parser.add_argument("--shard-gib", type=float, default=1)
     options = parser.parse_args()
-    per_layer = sum(size(shape) for name, shape in tensors(1) if ".layers." in name)
-    layers = max(1, round((options.gib * 2**30 - 2 * VOCAB * HIDDEN * 2) / per_layer))
+    per_layer = sum(size(shape) for name, shape in tensors(1, options.vocab) if ".layers." in name)
+    both_ends = 2 * options.vocab * HIDDEN * 2
+    layers = options.layers or max(1, round((options.gib * 2**30 - both_ends) / per_layer))
     shards, room = [[]], options.shard_gib * 2**30
-    for name, shape in tensors(layers):
+    for name, shape in tensors(layers, options.vocab):
         if size(shape) > room and shards[-1]:
             shards.append([])
             room = options.shard_gib * 2**30
@@ -96,13 +99,13 @@ def main():
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         write_shard(options.out / file, shard, block)
         weight_map |= {name: file for name, _ in shard}
-    total = sum(size(shape) for name, shape in tensors(layers))
+    total = sum(size(shape) for name, shape in tensors(layers, options.vocab))
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     (options.out / "model.safetensors.index.json").write_text(json.dumps(index, indent=1))
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN,
               "intermediate_size": FEED_FORWARD, "num_hidden_layers": layers,
               "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS,
-              "head_dim": HIDDEN // HEADS, "vocab_size": VOCAB, "max_position_embeddings": 4096,
+              "head_dim": HIDDEN // HEADS, "vocab_size": options.vocab, "max_position_embeddings": 4096,
               "rope_theta": 10000.0, "rms_norm_eps": 1e-5, "hidden_act": "silu",
               "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False,
               "bos_token_id": 0, "eos_token_id": 0, "torch_dtype": "bfloat16"}
