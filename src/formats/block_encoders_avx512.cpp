@@ -1,6 +1,7 @@
 #include "formats/block_encoders.h"
 #include "formats/e2m1_search.h"
 #include "formats/e4m3_search.h"
+#include "formats/feedback_search.h"
 #include "formats/iq1_encoders.h"
 #include "formats/iq2_encoders.h"
 #include "formats/iq3_encoders.h"
@@ -8,6 +9,7 @@
 #include "formats/legacy_encoders.h"
 #include "formats/low_bit_encoders.h"
 #include "formats/other_encoders.h"
+#include "formats/subtract_products.h"
 
 namespace quantlane {
 
@@ -42,6 +44,9 @@ const BlockEncoders kBlockEncodersAvx512 = {
     .search_affine = search_affine,
     .e4m3_errors = e4m3_errors,
     .e2m1_errors = e2m1_errors,
+    .feedback_costs = feedback_costs,
+    .feedback_codes = feedback_codes,
+    .subtract_products = subtract_products,
 };
 
 }  // namespace quantlane

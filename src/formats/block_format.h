@@ -10,6 +10,8 @@
 
 namespace quantlane {
 
+struct BlockGrid;
+
 struct BlockFormat {
   std::string_view name;  // "q4_k"
   int ggml_id;
@@ -30,6 +32,9 @@ struct BlockFormat {
   // What a row falls back to when its length is no multiple of block_values (llama.cpp's table);
   // empty = f16.
   std::string_view fallback;
+  // How a block is made of codes and scales (block_grid.h); nullptr where codes stand for several
+  // values at once or scales for a power of two.
+  const BlockGrid* grid = nullptr;
 
   [[nodiscard]] double bits_per_weight() const { return 8.0 * block_bytes / block_values; }
   [[nodiscard]] std::int64_t row_bytes(std::int64_t cols) const {

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "core/rng.h"
+#include "formats/block_grid.h"
 
 namespace quantlane {
 namespace {
@@ -256,6 +257,30 @@ TEST_P(BlockFormats, EveryBytePatternDecodes) {
   std::vector<std::byte> blocks(static_cast<std::size_t>(format().block_bytes) * 64);
   for (std::byte& byte : blocks) byte = static_cast<std::byte>(rng.next());
   EXPECT_EQ(decoded(format(), blocks).size(), static_cast<std::size_t>(format().block_values) * 64);
+}
+
+// Of random bytes, too: whatever a file holds.
+TEST_P(BlockFormats, PartsGiveTheSameValuesAndTheSameBytes) {
+  if (format().grid == nullptr) GTEST_SKIP() << "codes stand for several values at once";
+  const BlockGrid& grid = *format().grid;
+  Rng rng(16);
+  std::vector<std::byte> block(static_cast<std::size_t>(format().block_bytes));
+  for (int trial = 0; trial < 64; ++trial) {
+    for (std::byte& byte : block) byte = static_cast<std::byte>(rng.next());
+    BlockParts parts;
+    grid.take_apart(block.data(), parts);
+    if (!std::isfinite(parts.d) || !std::isfinite(parts.dmin)) continue;
+    std::vector<std::byte> again(block.size());
+    grid.put_together(parts, again.data());
+    EXPECT_EQ(again, block);
+    const std::vector<float> values = decoded(format(), block);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::size_t sub = i / static_cast<std::size_t>(grid.sub_values);
+      const float scale = parts.d * static_cast<float>(parts.scales[sub]);
+      const float minimum = parts.dmin * static_cast<float>(parts.minimums[sub]);
+      ASSERT_EQ(scale * level_of(grid, parts.codes[i]) - minimum, values[i]) << i;
+    }
+  }
 }
 
 // Rows of 4096 values N(0, 0.02^2), importance exp(N(0,1)) per column, mean over eight draws (one

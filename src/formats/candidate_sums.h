@@ -8,7 +8,7 @@ namespace quantlane {
 namespace {
 
 // The codes of a symmetric format, as an overload set: nearest_code (lanes), nearest_index (of one
-// value: the code as stored, from 0), lowest_code, highest_code. Here the integers of a range, half
+// value: the code as stored, from 0), code_value (of a stored code), lowest_code, highest_code. Here the integers of a range, half
 // to even; fp4_and_nl_codes.h has others.
 inline LaneVector nearest_code(const LaneVector& value, const CodeRange& range) {
   const LaneVector low = LaneVector{} + range.low;
@@ -20,6 +20,9 @@ inline int nearest_index(float value, const CodeRange& range) {
   q = range.low < q ? q : range.low;
   q = (q + kRoundMagic) - kRoundMagic;
   return static_cast<int>(q - range.low);
+}
+inline float code_value(int index, const CodeRange& range) {
+  return range.low + static_cast<float>(index);
 }
 inline float lowest_code(const CodeRange& range) { return range.low; }
 inline float highest_code(const CodeRange& range) { return range.high; }

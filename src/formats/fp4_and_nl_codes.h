@@ -34,6 +34,7 @@ inline int nearest_index(float value, const NonLinearCodes&) {
   for (int k = 0; k < 15; ++k) index += value > non_linear_threshold(k) ? 1 : 0;
   return index;
 }
+inline float code_value(int index, const NonLinearCodes&) { return kNonLinearValues[index]; }
 inline float lowest_code(const NonLinearCodes&) { return -127; }
 inline float highest_code(const NonLinearCodes&) { return 113; }
 

@@ -5,6 +5,9 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/block_grid.h"
+#include "formats/block_values.h"
+#include "formats/code_planes.h"
 #include "formats/fp4_and_nl_codes.h"
 #include "formats/ggml_inputs.h"
 
@@ -31,6 +34,29 @@ void encode(std::span<const float> values, std::span<const float> importance, st
                           static_cast<std::int64_t>(values.size()), blocks);
 }
 
+void take_apart(const std::byte* bytes, BlockParts& parts) {
+  BlockIq4Nl block;
+  std::memcpy(&block, bytes, sizeof block);
+  parts.d = f16_to_f32(block.d);
+  parts.scales[0] = 1;
+  unpack_nibbles(block.qs, 16, parts.codes);
+}
+
+void put_together(const BlockParts& parts, std::byte* bytes) {
+  BlockIq4Nl block{};
+  block.d = finite_f16_bits(parts.d);
+  pack_nibbles(parts.codes, 16, block.qs);
+  std::memcpy(bytes, &block, sizeof block);
+}
+
+constexpr BlockGrid kGrid{.sub_values = kValues,
+                          .levels = {.low = -127, .high = 113},
+                          .non_linear = true,
+                          .scales = {.low = 1, .high = 1},
+                          .high_minimum = 0,
+                          .take_apart = take_apart,
+                          .put_together = put_together};
+
 }  // namespace
 
 const BlockFormat kIq4Nl{.name = "iq4_nl",
@@ -41,6 +67,7 @@ const BlockFormat kIq4Nl{.name = "iq4_nl",
                          .decode = decode,
                          .encode = encode,
                          .error_bound = 0.078,
-                         .fallback = ""};
+                         .fallback = "",
+                         .grid = &kGrid};
 
 }  // namespace quantlane

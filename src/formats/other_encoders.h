@@ -3,6 +3,7 @@
 #pragma once
 #include <stdint.h>
 
+#include "formats/code_planes.h"
 #include "formats/fp4_and_nl_codes.h"
 #include "formats/iq4_nl.h"
 #include "formats/iq4_xs.h"
@@ -12,10 +13,6 @@
 
 namespace quantlane {
 namespace {
-
-inline void pack_nibbles(const unsigned char* codes, int half, uint8_t* qs) {
-  for (int j = 0; j < half; ++j) qs[j] = static_cast<uint8_t>(codes[j] | codes[j + half] << 4);
-}
 
 inline void encode_iq4_nl(const float* values, const float* importance, int64_t count,
                           void* blocks) {

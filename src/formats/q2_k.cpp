@@ -5,6 +5,9 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/block_grid.h"
+#include "formats/block_values.h"
+#include "formats/code_planes.h"
 #include "formats/ggml_inputs.h"
 
 namespace quantlane {
@@ -33,6 +36,37 @@ void encode(std::span<const float> values, std::span<const float> importance, st
                         static_cast<std::int64_t>(values.size()), blocks);
 }
 
+void take_apart(const std::byte* bytes, BlockParts& parts) {
+  BlockQ2K block;
+  std::memcpy(&block, bytes, sizeof block);
+  parts.d = f16_to_f32(block.d);
+  parts.dmin = f16_to_f32(block.dmin);
+  for (int j = 0; j < 16; ++j) {
+    parts.scales[j] = block.scales[j] & 15;
+    parts.minimums[j] = block.scales[j] >> 4;
+  }
+  unpack_two_bits(block.qs, parts.codes);
+}
+
+void put_together(const BlockParts& parts, std::byte* bytes) {
+  BlockQ2K block{};
+  block.d = finite_f16_bits(parts.d);
+  block.dmin = finite_f16_bits(parts.dmin);
+  for (int j = 0; j < 16; ++j) {
+    block.scales[j] = static_cast<std::uint8_t>(parts.scales[j] | parts.minimums[j] << 4);
+  }
+  pack_two_bits(parts.codes, block.qs);
+  std::memcpy(bytes, &block, sizeof block);
+}
+
+constexpr BlockGrid kGrid{.sub_values = 16,
+                          .levels = {.low = 0, .high = 3},
+                          .non_linear = false,
+                          .scales = {.low = 0, .high = 15},
+                          .high_minimum = 15,
+                          .take_apart = take_apart,
+                          .put_together = put_together};
+
 }  // namespace
 
 const BlockFormat kQ2K{.name = "q2_k",
@@ -43,6 +77,7 @@ const BlockFormat kQ2K{.name = "q2_k",
                        .decode = decode,
                        .encode = encode,
                        .error_bound = 0.27,
-                       .fallback = "q4_0"};
+                       .fallback = "q4_0",
+                       .grid = &kGrid};
 
 }  // namespace quantlane

@@ -20,4 +20,21 @@ static_assert(sizeof(BlockQ3K) == 110);
 
 extern const BlockFormat kQ3K;
 
+namespace {
+
+// Scale j as stored, 0..63, with 32 standing for 0.
+inline int q3_k_scale(const BlockQ3K& block, int j) {
+  const int low = j < 8 ? block.scales[j] & 15 : block.scales[j - 8] >> 4;
+  return low | (block.scales[8 + j % 4] >> (2 * (j / 4)) & 3) << 4;
+}
+// `block.scales` must be zero before the first scale is put.
+inline void put_q3_k_scale(BlockQ3K& block, int j, int scale) {
+  std::uint8_t& nibbles = block.scales[j % 8];
+  std::uint8_t& high = block.scales[8 + j % 4];
+  nibbles = static_cast<std::uint8_t>(nibbles | (scale & 15) << (j < 8 ? 0 : 4));
+  high = static_cast<std::uint8_t>(high | (scale >> 4) << (2 * (j / 4)));
+}
+
+}  // namespace
+
 }  // namespace quantlane

@@ -5,6 +5,9 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/block_grid.h"
+#include "formats/block_values.h"
+#include "formats/code_planes.h"
 #include "formats/ggml_inputs.h"
 
 namespace quantlane {
@@ -30,6 +33,29 @@ void encode(std::span<const float> values, std::span<const float> importance, st
                         static_cast<std::int64_t>(values.size()), blocks);
 }
 
+void take_apart(const std::byte* bytes, BlockParts& parts) {
+  BlockQ4_0 block;
+  std::memcpy(&block, bytes, sizeof block);
+  parts.d = f16_to_f32(block.d);
+  parts.scales[0] = 1;
+  unpack_nibbles(block.qs, 16, parts.codes);
+}
+
+void put_together(const BlockParts& parts, std::byte* bytes) {
+  BlockQ4_0 block{};
+  block.d = finite_f16_bits(parts.d);
+  pack_nibbles(parts.codes, 16, block.qs);
+  std::memcpy(bytes, &block, sizeof block);
+}
+
+constexpr BlockGrid kGrid{.sub_values = kValues,
+                          .levels = {.low = -8, .high = 7},
+                          .non_linear = false,
+                          .scales = {.low = 1, .high = 1},
+                          .high_minimum = 0,
+                          .take_apart = take_apart,
+                          .put_together = put_together};
+
 }  // namespace
 
 const BlockFormat kQ4_0{.name = "q4_0",
@@ -40,6 +66,7 @@ const BlockFormat kQ4_0{.name = "q4_0",
                         .decode = decode,
                         .encode = encode,
                         .error_bound = 0.09,
-                        .fallback = ""};
+                        .fallback = "",
+                        .grid = &kGrid};
 
 }  // namespace quantlane

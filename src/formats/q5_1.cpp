@@ -5,6 +5,8 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/block_grid.h"
+#include "formats/block_values.h"
 #include "formats/fifth_bits.h"
 #include "formats/ggml_inputs.h"
 
@@ -32,6 +34,36 @@ void encode(std::span<const float> values, std::span<const float> importance, st
                         static_cast<std::int64_t>(values.size()), blocks);
 }
 
+void take_apart(const std::byte* bytes, BlockParts& parts) {
+  BlockQ5_1 block;
+  std::memcpy(&block, bytes, sizeof block);
+  parts.d = f16_to_f32(block.d);
+  parts.dmin = -f16_to_f32(block.m);
+  parts.minimums[0] = 1;
+  parts.scales[0] = 1;
+  int codes[kValues];
+  unpack_five_bits(block.qh, block.qs, codes);
+  for (int i = 0; i < kValues; ++i) parts.codes[i] = static_cast<std::uint8_t>(codes[i]);
+}
+
+void put_together(const BlockParts& parts, std::byte* bytes) {
+  BlockQ5_1 block{};
+  block.d = finite_f16_bits(parts.d);
+  block.m = finite_f16_bits(-parts.dmin);
+  unsigned char codes[kValues];
+  std::memcpy(codes, parts.codes, sizeof codes);
+  pack_five_bits(codes, block.qh, block.qs);
+  std::memcpy(bytes, &block, sizeof block);
+}
+
+constexpr BlockGrid kGrid{.sub_values = kValues,
+                          .levels = {.low = 0, .high = 31},
+                          .non_linear = false,
+                          .scales = {.low = 1, .high = 1},
+                          .high_minimum = 1,
+                          .take_apart = take_apart,
+                          .put_together = put_together};
+
 }  // namespace
 
 const BlockFormat kQ5_1{.name = "q5_1",
@@ -42,6 +74,7 @@ const BlockFormat kQ5_1{.name = "q5_1",
                         .decode = decode,
                         .encode = encode,
                         .error_bound = 0.036,
-                        .fallback = ""};
+                        .fallback = "",
+                        .grid = &kGrid};
 
 }  // namespace quantlane

@@ -5,6 +5,9 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/block_grid.h"
+#include "formats/block_values.h"
+#include "formats/code_planes.h"
 #include "formats/ggml_inputs.h"
 #include "formats/scale_pairs.h"
 
@@ -39,6 +42,40 @@ void encode(std::span<const float> values, std::span<const float> importance, st
                         static_cast<std::int64_t>(values.size()), blocks);
 }
 
+void take_apart(const std::byte* bytes, BlockParts& parts) {
+  BlockQ5K block;
+  std::memcpy(&block, bytes, sizeof block);
+  parts.d = f16_to_f32(block.d);
+  parts.dmin = f16_to_f32(block.dmin);
+  for (int j = 0; j < 8; ++j) {
+    const ScalePair pair = scale_pair(block.scales, j);
+    parts.scales[j] = pair.scale;
+    parts.minimums[j] = pair.minimum;
+  }
+  unpack_four_bits(block.qs, parts.codes);
+  unpack_bit_planes<4>(block.qh, parts.codes);
+}
+
+void put_together(const BlockParts& parts, std::byte* bytes) {
+  BlockQ5K block{};
+  block.d = finite_f16_bits(parts.d);
+  block.dmin = finite_f16_bits(parts.dmin);
+  for (int j = 0; j < 8; ++j) {
+    put_scale_pair(block.scales, j, {.scale = parts.scales[j], .minimum = parts.minimums[j]});
+  }
+  pack_four_bits(parts.codes, block.qs);
+  pack_bit_planes<4>(parts.codes, block.qh);
+  std::memcpy(bytes, &block, sizeof block);
+}
+
+constexpr BlockGrid kGrid{.sub_values = 32,
+                          .levels = {.low = 0, .high = 31},
+                          .non_linear = false,
+                          .scales = {.low = 0, .high = 63},
+                          .high_minimum = 63,
+                          .take_apart = take_apart,
+                          .put_together = put_together};
+
 }  // namespace
 
 const BlockFormat kQ5K{.name = "q5_k",
@@ -49,6 +86,7 @@ const BlockFormat kQ5K{.name = "q5_k",
                        .decode = decode,
                        .encode = encode,
                        .error_bound = 0.037,
-                       .fallback = "q5_1"};
+                       .fallback = "q5_1",
+                       .grid = &kGrid};
 
 }  // namespace quantlane

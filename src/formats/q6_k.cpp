@@ -5,6 +5,9 @@
 #include "core/half.h"
 #include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/block_grid.h"
+#include "formats/block_values.h"
+#include "formats/code_planes.h"
 #include "formats/ggml_inputs.h"
 
 namespace quantlane {
@@ -35,6 +38,30 @@ void encode(std::span<const float> values, std::span<const float> importance, st
                         static_cast<std::int64_t>(values.size()), blocks);
 }
 
+void take_apart(const std::byte* bytes, BlockParts& parts) {
+  BlockQ6K block;
+  std::memcpy(&block, bytes, sizeof block);
+  parts.d = f16_to_f32(block.d);
+  for (int j = 0; j < 16; ++j) parts.scales[j] = block.scales[j];
+  unpack_six_bits(block.ql, block.qh, parts.codes);
+}
+
+void put_together(const BlockParts& parts, std::byte* bytes) {
+  BlockQ6K block{};
+  block.d = finite_f16_bits(parts.d);
+  for (int j = 0; j < 16; ++j) block.scales[j] = static_cast<std::int8_t>(parts.scales[j]);
+  pack_six_bits(parts.codes, block.ql, block.qh);
+  std::memcpy(bytes, &block, sizeof block);
+}
+
+constexpr BlockGrid kGrid{.sub_values = 16,
+                          .levels = {.low = -32, .high = 31},
+                          .non_linear = false,
+                          .scales = {.low = -128, .high = 127},
+                          .high_minimum = 0,
+                          .take_apart = take_apart,
+                          .put_together = put_together};
+
 }  // namespace
 
 const BlockFormat kQ6K{.name = "q6_k",
@@ -45,6 +72,7 @@ const BlockFormat kQ6K{.name = "q6_k",
                        .decode = decode,
                        .encode = encode,
                        .error_bound = 0.018,
-                       .fallback = "q8_0"};
+                       .fallback = "q8_0",
+                       .grid = &kGrid};
 
 }  // namespace quantlane

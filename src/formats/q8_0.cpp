@@ -5,6 +5,7 @@
 
 #include "core/half.h"
 #include "formats/block_format.h"
+#include "formats/block_grid.h"
 #include "formats/block_values.h"
 #include "formats/ggml_inputs.h"
 
@@ -41,6 +42,29 @@ void encode(std::span<const float> values, std::span<const float> /*importance*/
   }
 }
 
+void take_apart(const std::byte* bytes, BlockParts& parts) {
+  BlockQ8_0 block;
+  std::memcpy(&block, bytes, sizeof block);
+  parts.d = f16_to_f32(block.d);
+  parts.scales[0] = 1;
+  for (int i = 0; i < kValues; ++i) parts.codes[i] = static_cast<std::uint8_t>(block.qs[i] + 128);
+}
+
+void put_together(const BlockParts& parts, std::byte* bytes) {
+  BlockQ8_0 block{};
+  block.d = finite_f16_bits(parts.d);
+  for (int i = 0; i < kValues; ++i) block.qs[i] = static_cast<std::int8_t>(parts.codes[i] - 128);
+  std::memcpy(bytes, &block, sizeof block);
+}
+
+constexpr BlockGrid kGrid{.sub_values = kValues,
+                          .levels = {.low = -128, .high = 127},
+                          .non_linear = false,
+                          .scales = {.low = 1, .high = 1},
+                          .high_minimum = 0,
+                          .take_apart = take_apart,
+                          .put_together = put_together};
+
 }  // namespace
 
 const BlockFormat kQ8_0{.name = "q8_0",
@@ -51,6 +75,7 @@ const BlockFormat kQ8_0{.name = "q8_0",
                         .decode = decode,
                         .encode = encode,
                         .error_bound = 0.0056,
-                        .fallback = ""};
+                        .fallback = "",
+                        .grid = &kGrid};
 
 }  // namespace quantlane

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "calibrate/error_feedback.h"
+#include "formats/block_encoders.h"
 
 namespace quantlane {
 
@@ -67,12 +68,9 @@ class FeedbackRows {
     const std::int64_t width = end - begin;
     for (std::int64_t from = end; from < cols_; from += kTile) {
       const std::int64_t to = std::min(cols_, from + kTile);
-      for (std::int64_t r = 0; r < rows_; ++r) {
-        for (std::int64_t j = begin; j < end; ++j) {
-          subtract(values_.data() + r * cols_,
-                   errors_[static_cast<std::size_t>(r * width + j - begin)], j, from, to);
-        }
-      }
+      block_encoders().subtract_products(errors_.data(), width, rows_, width,
+                                         upper_ + begin * cols_ + from, cols_, to - from,
+                                         values_.data() + from, cols_);
     }
   }
 

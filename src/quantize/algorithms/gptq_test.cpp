@@ -8,7 +8,9 @@
 
 #include "calibrate/error_feedback.h"
 #include "core/rng.h"
+#include "formats/block_grid.h"
 #include "formats/group_format.h"
+#include "quantize/algorithms/block_settler.h"
 
 namespace quantlane {
 namespace {
@@ -106,10 +108,11 @@ INSTANTIATE_TEST_SUITE_P(All, GptqScheme,
 
 TEST_P(GptqBlocks, ChangesTheOutputsLessThanSearchedScalesAlone) {
   const BlockFormat& format = *block_format_by_name(GetParam());
-  EXPECT_LT(output_error(through(format, true)), 0.8 * output_error(through(format, false)));
+  EXPECT_LT(output_error(through(format, true)), 0.6 * output_error(through(format, false)));
 }
 INSTANTIATE_TEST_SUITE_P(All, GptqBlocks,
-                         ::testing::Values("q4_0", "q4_1", "q5_0", "q8_0", "iq4_nl"));
+                         ::testing::Values("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl",
+                                           "iq4_xs", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"));
 
 // Rows do not see each other, so slices of any height give the same bytes.
 TEST_F(Gptq, RowsAreIndependent) {
@@ -137,6 +140,31 @@ TEST_F(Gptq, RowsOfGroupsAreIndependent) {
     EXPECT_TRUE(std::equal(row->codes.begin(), row->codes.end(), whole->codes.begin() + r * kCols));
     EXPECT_TRUE(std::equal(row->scales.begin(), row->scales.end(), whole->scales.begin() + r * 4));
   }
+}
+
+// Rounding every code of a column to the nearest under the scales that were chosen, feedback
+// included, is what the errors handed on must describe: the costs add up to the outputs' change.
+TEST_F(Gptq, TheCostOfASettledBlockIsWhatTheOutputsChangeBy) {
+  const BlockFormat& format = *block_format_by_name("q4_k");
+  const BlockSettler settler(format, feedback_);
+  const SettledBlock settled = settler.settle({weights_.data(), kCols}, 0);
+  std::vector<std::byte> bytes(static_cast<std::size_t>(format.block_bytes));
+  format.grid->put_together(settled.parts, bytes.data());
+  std::vector<float> values(kCols);
+  format.decode(bytes.data(), 1, values.data());
+  // |(decoded - weights) U^-1|^2 by substitution.
+  double cost = 0;
+  std::vector<double> rest(kCols);
+  for (std::int64_t j = 0; j < kCols; ++j)
+    rest[j] = static_cast<double>(weights_[j]) - static_cast<double>(values[j]);
+  for (std::int64_t j = 0; j < kCols; ++j) {
+    const double error = rest[j] / static_cast<double>(feedback_.upper[j * kCols + j]);
+    EXPECT_NEAR(settled.errors[j], error, 1e-3 * std::abs(error) + 1e-4);
+    for (std::int64_t k = j; k < kCols; ++k)
+      rest[k] -= error * static_cast<double>(feedback_.upper[j * kCols + k]);
+    cost += error * error;
+  }
+  EXPECT_NEAR(settled.cost, cost, 1e-3 * cost);
 }
 
 // With independent inputs there is nothing to make up for: what is left is the search of scales,
