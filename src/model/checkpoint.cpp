@@ -172,6 +172,15 @@ Result<Weight> Checkpoint::gguf_weight(const Parameter& parameter, const TensorI
 }
 
 Result<Weight> Checkpoint::weight(const Parameter& parameter) const {
+  QUANTLANE_TRY(Weight weight, stored_weight(parameter));
+  const auto edits = edits_.find(parameter.name);
+  if (edits == edits_.end()) return weight;
+  const bool minus_one = graph_->config.norm_plus_one && is_norm(parameter.role);
+  for (const auto& edit : edits->second) weight.edit(edit, minus_one ? 1.0F : 0.0F);
+  return weight;
+}
+
+Result<Weight> Checkpoint::stored_weight(const Parameter& parameter) const {
   if (quantization_ && is_linear(parameter.role)) {
     if (const auto scheme = quantization_->scheme_of(parameter.module())) {
       QUANTLANE_TRY(StoredLinear linear, dialect_->unpack(*container_, parameter.module(), *scheme,
@@ -252,7 +261,7 @@ Result<std::string> Checkpoint::content_hash() const {
     }
   }
   for (const std::string& file : container_->files()) QUANTLANE_TRY_VOID(add_file(file, hash));
-  cache_->content_hash = hash.hex();
+  cache_->content_hash = hash_with_edits(hash.hex());
   return cache_->content_hash;
 }
 

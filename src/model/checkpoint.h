@@ -2,15 +2,18 @@
 // (plain or quantized in a known dialect) or a GGUF file.
 #pragma once
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "containers/container.h"
 #include "containers/dialects/dialect.h"
 #include "core/json.h"
 #include "model/graph.h"
 #include "model/weight.h"
+#include "model/weight_edit.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -46,13 +49,19 @@ class Checkpoint {
   [[nodiscard]] bool engine_differs() const;
   // The stored tensor behind a Hugging Face parameter name (mapped for GGUF), or nullptr.
   [[nodiscard]] const TensorInfo* stored(const Parameter& parameter) const;
+  // The same files with edited weights, after the edits that this one has; weight() applies them,
+  // stored() and container() know nothing of them. kInvalidArgument names an edit of no parameter
+  // or of another shape.
+  Result<std::shared_ptr<const Checkpoint>> with_edits(WeightEdits edits) const;
+  // Is weight(parameter) another than the stored one?
+  [[nodiscard]] bool edited(const Parameter& parameter) const;
   // Loaded on first use from tokenizer.json, tokenizer.model or GGUF metadata; thread-safe.
   Result<std::shared_ptr<const Tokenizer>> tokenizer() const;
   // Values in all tensors (of a quantized folder: in the decoder's parameters), and bytes of the
   // weight files.
   [[nodiscard]] std::uint64_t parameter_count() const;
   [[nodiscard]] std::uint64_t size_bytes() const;
-  // Content hash of configuration, tokenizer and all tensor bytes; computed once.
+  // Content hash of configuration, tokenizer, all tensor bytes and edits; computed once.
   Result<std::string> content_hash() const;
 
  private:
@@ -60,15 +69,19 @@ class Checkpoint {
   Result<void> read_hugging_face();
   Result<void> read_quantization(std::string origin);
   Result<void> read_gguf();
+  Result<Weight> stored_weight(const Parameter& parameter) const;
   Result<Weight> gguf_weight(const Parameter& parameter, const TensorInfo& tensor) const;
+  [[nodiscard]] std::string hash_with_edits(std::string stored) const;
   struct Cache;
   std::filesystem::path path_;
-  std::unique_ptr<Container> container_;
+  std::shared_ptr<const Container> container_;  // shared with edited copies
   Json config_json_;
   const Architecture* architecture_ = nullptr;
   std::optional<Graph> graph_;
   const Dialect* dialect_ = nullptr;
-  std::unique_ptr<QuantizationMap> quantization_;
+  std::shared_ptr<const QuantizationMap> quantization_;
+  // By parameter name, in the order in which they are applied.
+  std::map<std::string, std::vector<std::shared_ptr<const WeightEdit>>, std::less<>> edits_;
   std::unique_ptr<Cache> cache_;
 };
 

@@ -28,8 +28,20 @@ Weight::Weight(std::shared_ptr<const std::vector<float>> values, std::int64_t ro
   QUANTLANE_CHECK(static_cast<std::int64_t>(values_->size()) == rows * cols);
 }
 
+void Weight::edit(std::shared_ptr<const WeightEdit> edit, float offset) {
+  QUANTLANE_DCHECK(edit_fits(*edit, rows_, cols_));
+  edits_.push_back({.edit = std::move(edit), .offset = offset});
+}
+
 void Weight::decode_rows(std::int64_t begin, std::int64_t count, float* values) const {
   QUANTLANE_DCHECK(begin >= 0 && count >= 0 && begin + count <= rows_);
+  decode_stored(begin, count, values);
+  for (const Edit& row : edits_) {
+    apply_edit(*row.edit, begin, count, cols_, row.offset, values);
+  }
+}
+
+void Weight::decode_stored(std::int64_t begin, std::int64_t count, float* values) const {
   if (values_) {
     std::memcpy(values, values_->data() + begin * cols_,
                 static_cast<std::size_t>(count * cols_) * sizeof(float));
@@ -89,10 +101,12 @@ const T* direct_rows(const Container* container, const TensorInfo* tensor, std::
 }  // namespace
 
 const std::uint16_t* Weight::bf16_rows() const {
+  if (!edits_.empty()) return nullptr;
   return direct_rows<std::uint16_t>(container_, tensor_, head_dim_, DType::kBF16);
 }
 
 const float* Weight::f32_rows() const {
+  if (!edits_.empty()) return nullptr;
   if (values_) return values_->data();
   return direct_rows<float>(container_, tensor_, head_dim_, DType::kF32);
 }

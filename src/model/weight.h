@@ -5,9 +5,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "containers/container.h"
 #include "formats/quant_tensor.h"
+#include "model/weight_edit.h"
 
 namespace quantlane {
 
@@ -22,35 +24,52 @@ class Weight {
   // Float values made elsewhere (tests, merged adapters): [rows, cols].
   Weight(std::shared_ptr<const std::vector<float>> values, std::int64_t rows, std::int64_t cols);
 
+  // From now on decode_rows() applies `edit`, after those before it. `offset`: what stored values
+  // lack of those that are applied (1 for the norms of Gemma). The direct ways to what is stored,
+  // below, are closed then.
+  void edit(std::shared_ptr<const WeightEdit> edit, float offset);
+
   [[nodiscard]] bool valid() const { return rows_ > 0; }
   [[nodiscard]] std::int64_t rows() const { return rows_; }
   [[nodiscard]] std::int64_t cols() const { return cols_; }
   // Rows [begin, begin + count) as float32 [count, cols].
   void decode_rows(std::int64_t begin, std::int64_t count, float* values) const;
-  // "bf16", "q4_k", "int4_g128_sym", …
+  // What is stored: "bf16", "q4_k", "int4_g128_sym", …
   [[nodiscard]] std::string encoding() const;
   // How the checkpoint asks for inputs to be rounded before the product, if it does.
   [[nodiscard]] std::optional<ActivationScheme> input_rounding() const { return input_; }
   // How llama.cpp rounds them: set for weights of a GGUF file but float32, else input_rounding().
   [[nodiscard]] std::optional<ActivationScheme> engine_rounding() const;
+  // Stored as codes, by a dialect or in blocks.
+  [[nodiscard]] bool is_quantized() const {
+    return quantized_ != nullptr || (tensor_ != nullptr && tensor_->type.block != nullptr);
+  }
   // Contiguous unpermuted bf16 / float32 rows for kernels that read them directly, else nullptr.
   [[nodiscard]] const std::uint16_t* bf16_rows() const;
   [[nodiscard]] const float* f32_rows() const;
   // What fast decoders read. The matrix with scales beside its codes, else nullptr.
-  [[nodiscard]] const QuantTensor* quantized() const { return quantized_.get(); }
+  [[nodiscard]] const QuantTensor* quantized() const {
+    return edits_.empty() ? quantized_.get() : nullptr;
+  }
   // The format of rows stored as blocks, else nullptr; and the blocks of logical row `row`.
   [[nodiscard]] const BlockFormat* block_format() const {
-    return tensor_ == nullptr ? nullptr : tensor_->type.block;
+    return tensor_ == nullptr || !edits_.empty() ? nullptr : tensor_->type.block;
   }
   [[nodiscard]] const std::byte* row_blocks(std::int64_t row) const;
 
  private:
+  void decode_stored(std::int64_t begin, std::int64_t count, float* values) const;
+  struct Edit {
+    std::shared_ptr<const WeightEdit> edit;
+    float offset;
+  };
   const Container* container_ = nullptr;
   const TensorInfo* tensor_ = nullptr;
   std::int64_t head_dim_ = 0;
   std::shared_ptr<const QuantTensor> quantized_;
   std::shared_ptr<const std::vector<float>> values_;
   std::optional<ActivationScheme> input_;
+  std::vector<Edit> edits_;
   std::int64_t rows_ = 0;
   std::int64_t cols_ = 0;
 };

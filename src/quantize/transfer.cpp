@@ -52,6 +52,7 @@ Transfer transfer_to(const Checkpoint& source, const Parameter& parameter,
   if (target.block == nullptr) {
     return is_quantized(source, parameter) ? Transfer::kDequantize : Transfer::kEncode;
   }
+  if (source.edited(parameter) && is_quantized(source, parameter)) return Transfer::kRequantize;
   if (const auto scheme = scheme_of(source, parameter)) {
     return can_move_codes(*scheme, parameter.cols, *target.block) ? Transfer::kMove
                                                                   : Transfer::kRequantize;
@@ -62,6 +63,7 @@ Transfer transfer_to(const Checkpoint& source, const Parameter& parameter,
 }
 
 std::optional<ElementType> type_as_stored(const Checkpoint& source, const Parameter& parameter) {
+  if (source.edited(parameter) && is_quantized(source, parameter)) return std::nullopt;
   if (const auto scheme = scheme_of(source, parameter)) {
     const BlockFormat* block = block_for_codes(*scheme, parameter.cols);
     return block == nullptr ? std::nullopt : std::optional(ElementType{.block = block});

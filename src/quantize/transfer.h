@@ -22,14 +22,15 @@ enum class Transfer : std::uint8_t {
 // "dequantized", "copied", "moved", "requantized"; empty for kEncode.
 std::string_view transfer_name(Transfer transfer);
 
-// Is the parameter stored as codes, by a dialect or in blocks?
+// Is the parameter stored as codes, by a dialect or in blocks? Codes of edited parameters are
+// neither copied nor moved.
 bool is_quantized(const Checkpoint& source, const Parameter& parameter);
 // How `parameter` is stored in `source`: "q4_k", "int4_g128_sym", "bf16".
 std::string stored_encoding(const Checkpoint& source, const Parameter& parameter);
 Transfer transfer_to(const Checkpoint& source, const Parameter& parameter,
                      const ElementType& target);
 // The type that takes the parameter as it is: its blocks, blocks for its codes, its plain float;
-// nullopt where GGUF has none.
+// nullopt where GGUF has none or codes were edited.
 std::optional<ElementType> type_as_stored(const Checkpoint& source, const Parameter& parameter);
 
 struct PlannedTransfer {

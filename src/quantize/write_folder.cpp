@@ -70,8 +70,11 @@ Result<std::vector<Item>> items_of_tensors(const QuantizeJob& job) {
               .raw = &tensor,
               .shape = tensor.shape};
     item.quantized = is_target(job, parameter, tensor);
-    if (item.quantized || (job.lane.plain && is_float(tensor.type.plain)))
+    if (parameter != nullptr && job.source.edited(*parameter)) {
+      QUANTLANE_TRY(item.weight, job.source.weight(*parameter));
+    } else if (item.quantized || (job.lane.plain && is_float(tensor.type.plain))) {
       item.weight = Weight(&container, &tensor);
+    }
     items.push_back(std::move(item));
   }
   return items;
@@ -378,7 +381,7 @@ class FolderWriter {
   }
 
   void note_transfer(const Item& item, Transfer transfer) {
-    if (item.weight.quantized() != nullptr || item.weight.block_format() != nullptr) {
+    if (item.weight.is_quantized()) {
       summary_.transfers[item.name] = transfer;
     }
   }

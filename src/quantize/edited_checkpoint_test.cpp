@@ -1,0 +1,116 @@
+// Checkpoints with edits go through the writers like any other.
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "core/rng.h"
+#include "quantize/pipeline.h"
+#include "runtime/runtime_fixtures.h"
+
+namespace quantlane {
+namespace {
+
+const fs::path kCanary = QUANTLANE_SOURCE_DIR "/models/canary";
+
+// Every parameter scaled by rows and columns, vectors too.
+std::shared_ptr<const Checkpoint> with_random_factors(const Checkpoint& source) {
+  Rng rng(11);
+  WeightEdits edits;
+  for (const Parameter& p : source.graph()->parameters) {
+    WeightEdit& edit = edits[p.name];
+    for (std::int64_t c = 0; c < p.cols; ++c)
+      edit.column_factors.push_back(static_cast<float>(0.8 + 0.4 * rng.uniform()));
+    for (std::int64_t r = 0; r < p.rows; ++r)
+      edit.row_factors.push_back(static_cast<float>(0.8 + 0.4 * rng.uniform()));
+  }
+  return source.with_edits(std::move(edits)).value();
+}
+
+std::shared_ptr<const Checkpoint> written(const Checkpoint& source, const std::string& lane,
+                                          const fs::path& out, bool requantize = false) {
+  ThreadPool pool(2);
+  const Lane found = find_lane(lane).value();
+  const auto done =
+      run_quantize({.source = source, .lane = found, .out = out, .allow_requantize = requantize},
+                   pool, no_progress());
+  EXPECT_TRUE(done.has_value()) << lane << " " << done.error().message();
+  return fixtures::open_checkpoint(out);
+}
+
+double difference(const Checkpoint& got, const Checkpoint& want, const Parameter& p) {
+  std::vector<float> values[2];
+  for (int i = 0; i < 2; ++i) {
+    values[i].resize(static_cast<std::size_t>(p.rows * p.cols));
+    (i == 0 ? got : want).weight(p)->decode_rows(0, p.rows, values[i].data());
+  }
+  double error = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < values[0].size(); ++i) {
+    error += std::pow(static_cast<double>(values[0][i]) - static_cast<double>(values[1][i]), 2);
+    norm += std::pow(static_cast<double>(values[1][i]), 2);
+  }
+  return std::sqrt(error / norm);
+}
+
+void expect_written(const fs::path& path, const std::string& lane, double bound) {
+  const auto edited = with_random_factors(*fixtures::open_checkpoint(path));
+  const fixtures::ScratchFolder scratch;
+  const auto artefact =
+      written(*edited, lane, scratch.path() / (lane.starts_with("gguf") ? "out.gguf" : "out"));
+  ASSERT_NE(artefact, nullptr);
+  for (const Parameter& p : edited->graph()->parameters)
+    EXPECT_LT(difference(*artefact, *edited, p), bound) << path << lane << p.name;
+}
+
+TEST(EditedCheckpoint, IsWrittenAsEdited) {
+  for (const char* family : fixtures::kFamilies) {
+    const fs::path path = fixtures::model_data(family);
+    expect_written(path, "f32", 1e-6);
+    expect_written(path, "bf16", 3e-3);
+    expect_written(path, "fp8", 0.04);
+    expect_written(path, "w8a8", 0.02);
+  }
+  // With a tokenizer, which GGUF files carry.
+  expect_written(kCanary, "gguf:f32", 1e-6);
+  expect_written(kCanary, "gguf:q8_0", 0.01);
+}
+
+TEST(EditedCheckpoint, RunsAsItIsWritten) {
+  const std::vector<std::int32_t> ids = {1, 5, 9, 2, 30, 7, 8, 11, 3, 4};
+  for (const char* family : fixtures::kFamilies) {
+    const auto edited =
+        with_random_factors(*fixtures::open_checkpoint(fixtures::model_data(family)));
+    const fixtures::ScratchFolder scratch;
+    const auto artefact = written(*edited, "f32", scratch.path() / "out");
+    auto one = Runtime::load(edited).value();
+    auto other = Runtime::load(artefact).value();
+    EXPECT_LT(
+        fixtures::relative_error(fixtures::logits_of(*one, ids), fixtures::logits_of(*other, ids)),
+        1e-5)
+        << family;
+  }
+}
+
+// Codes of the source are those of other values.
+TEST(EditedCheckpoint, CodesOfAnEditedSourceAreNotCopied) {
+  const auto source = fixtures::open_checkpoint(kCanary);
+  const fixtures::ScratchFolder scratch;
+  const auto quantized = written(*source, "gguf:q8_0", scratch.path() / "a.gguf");
+  const auto edited = with_random_factors(*quantized);
+  const Parameter& p = *source->graph()->find(Role::kDown, 0);
+  ThreadPool pool(1);
+  const Lane lane = find_lane("gguf:q8_0").value();
+  EXPECT_TRUE(run_quantize({.source = *quantized, .lane = lane, .out = scratch.path() / "b.gguf"},
+                           pool, no_progress())
+                  .has_value());
+  const auto refused = run_quantize(
+      {.source = *edited, .lane = lane, .out = scratch.path() / "c.gguf"}, pool, no_progress());
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+  const auto artefact = written(*edited, "gguf:q8_0", scratch.path() / "d.gguf", true);
+  EXPECT_LT(difference(*artefact, *edited, p), 0.01);
+  EXPECT_GT(difference(*artefact, *quantized, p), 0.05);
+}
+
+}  // namespace
+}  // namespace quantlane
