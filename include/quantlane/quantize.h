@@ -39,6 +39,9 @@ struct QuantizeOptions {
   std::optional<std::filesystem::path> statistics;
   // Importance matrix (.gguf or .dat) of llama-imatrix or quantlane imatrix; GGUF lanes only.
   std::optional<std::filesystem::path> imatrix;
+  // Merged in float32 before anything else: the merged model is calibrated and quantized. PEFT or
+  // MLX folder, or GGUF file. Not with `statistics` or `imatrix`.
+  std::optional<std::filesystem::path> adapter;
   std::int64_t calibration_chunks = 32;  // of 512 tokens
   bool data_free = false;                // no calibration pass: every input column counts the same
   bool force_unweighted = false;  // write types below 4 bits that need importances without any

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "api/adapted.h"
 #include "api/defaults.h"
 #include "api/importances.h"
 #include "api/preflight.h"
@@ -124,7 +125,7 @@ struct Prepared {
   }
 };
 
-Result<Prepared> prepare(const QuantizeOptions& options) {
+Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
   Prepared prepared;
   QUANTLANE_TRY(prepared.lane, find_lane(options.lane));
   QUANTLANE_TRY_VOID(check_sources(options, prepared.lane));
@@ -144,6 +145,9 @@ Result<Prepared> prepare(const QuantizeOptions& options) {
   QUANTLANE_TRY(prepared.checkpoint, options.arch_agnostic
                                          ? Checkpoint::open_any(options.checkpoint)
                                          : Checkpoint::open(options.checkpoint));
+  if (options.adapter) {
+    QUANTLANE_TRY(prepared.checkpoint, adapted_source(options, prepared.checkpoint, progress));
+  }
   prepared.calibrates = wants_statistics(prepared.lane) && !options.data_free &&
                         prepared.checkpoint->graph() != nullptr;
   prepared.request.importance = prepared.calibrates;
@@ -175,7 +179,7 @@ Result<std::vector<std::string>> ask_engines(const QuantizeOptions& options, con
 }  // namespace
 
 Result<QuantizePlan> plan_quantization(const QuantizeOptions& options) {
-  QUANTLANE_TRY(const Prepared prepared, prepare(options));
+  QUANTLANE_TRY(const Prepared prepared, prepare(options, no_progress()));
   QUANTLANE_TRY(ArtefactPlan artefact, plan_quantize(prepared.job(options, {}, nullptr)));
   QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, artefact));
   QuantizePlan plan;
@@ -198,7 +202,7 @@ Result<QuantizePlan> plan_quantization(const QuantizeOptions& options) {
 
 Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progress& progress) {
   ThreadPool pool(options.threads);
-  QUANTLANE_TRY(const Prepared prepared, prepare(options));
+  QUANTLANE_TRY(const Prepared prepared, prepare(options, progress));
   QUANTLANE_TRY_VOID(check_files(options.out, prepared.split, *prepared.checkpoint, options.force));
   // Requests that do not fit the model fail before the calibration pass.
   QUANTLANE_TRY(const ArtefactPlan plan, plan_quantize(prepared.job(options, {}, nullptr)));

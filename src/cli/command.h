@@ -90,6 +90,7 @@ std::unique_ptr<Command> make_imatrix_show();
 std::unique_ptr<Command> make_eval();
 std::unique_ptr<Command> make_bench();
 std::unique_ptr<Command> make_tokenize();
+std::unique_ptr<Command> make_merge_lora();
 std::unique_ptr<Command> make_deploy();
 std::unique_ptr<Command> make_report();
 std::unique_ptr<Command> make_doctor();

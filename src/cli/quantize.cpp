@@ -60,6 +60,8 @@ class Quantize final : public Command {
                    "statistics of an earlier calibration instead");
     options.option("--imatrix", options_.imatrix,
                    "importance matrix (.gguf, .dat) instead; GGUF lanes");
+    options.option("--adapter", options_.adapter,
+                   "LoRA to merge first (PEFT or MLX folder, GGUF file)");
     options.flag("--data-free", options_.data_free,
                  "no calibration: all input columns count the same");
     options.flag("--force-unweighted", options_.force_unweighted,

@@ -1,0 +1,188 @@
+// An adapter and its base become a checkpoint with edits, with an account of what changes.
+#include <atomic>
+#include <cmath>
+#include <mutex>
+
+#include <fmt/format.h>
+
+#include "core/cancel.h"
+#include "core/check.h"
+#include "core/half.h"
+#include "model/adapters/adapter.h"
+#include "model/adapters/adapter_parts.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::int64_t kSliceRows = 64;
+
+// Sums over the rows of one parameter, slice by slice in their order.
+struct Sums {
+  double weight = 0;
+  double change = 0;
+  double rounding = 0;
+};
+
+// Calls body(begin, count, sums of that slice) for slices of rows and adds the sums up in order.
+template <class Body>
+Sums over_slices(std::int64_t rows, ThreadPool& pool, const Body& body) {
+  const std::int64_t slices = (rows + kSliceRows - 1) / kSliceRows;
+  std::vector<Sums> parts(static_cast<std::size_t>(slices));
+  pool.parallel_for(slices, [&](std::int64_t slice, int) {
+    const std::int64_t begin = slice * kSliceRows;
+    body(begin, std::min(kSliceRows, rows - begin), parts[static_cast<std::size_t>(slice)]);
+  });
+  Sums total;
+  for (const Sums& part : parts) {
+    total.weight += part.weight;
+    total.change += part.change;
+    total.rounding += part.rounding;
+  }
+  return total;
+}
+
+double square(float value) { return static_cast<double>(value) * static_cast<double>(value); }
+
+// Row factors that bring the rows of base + delta to their magnitudes (DoRA).
+Result<std::vector<float>> row_factors(const AdapterDelta& delta, const Weight& changed,
+                                       const std::string& name, const std::string& origin,
+                                       ThreadPool& pool) {
+  std::vector<float> factors(static_cast<std::size_t>(changed.rows()));
+  const std::int64_t cols = changed.cols();
+  over_slices(changed.rows(), pool, [&](std::int64_t begin, std::int64_t count, Sums&) {
+    std::vector<float> values(static_cast<std::size_t>(count * cols));
+    changed.decode_rows(begin, count, values.data());
+    for (std::int64_t r = 0; r < count; ++r) {
+      double sum = 0;
+      for (std::int64_t c = 0; c < cols; ++c) {
+        sum += square(values[static_cast<std::size_t>(r * cols + c)]);
+      }
+      const auto at = static_cast<std::size_t>(begin + r);
+      factors[at] = static_cast<float>(static_cast<double>(delta.magnitude[at]) / std::sqrt(sum));
+    }
+  });
+  for (std::size_t row = 0; row < factors.size(); ++row) {
+    if (std::isfinite(factors[row])) continue;
+    return fail(invalid("merging an adapter")
+                    .in(origin)
+                    .of(name)
+                    .expects("rows that are not zero, to be brought to their magnitudes")
+                    .got("row " + std::to_string(row)));
+  }
+  return factors;
+}
+
+WeightEdit edit_of(const AdapterDelta& delta) {
+  auto product = std::make_shared<LowRankDelta>();
+  product->rank = delta.rank;
+  product->a = delta.a;
+  product->b = delta.b;
+  product->scale = static_cast<float>(delta.scale);
+  return {.values = {}, .delta = std::move(product), .row_factors = {}, .column_factors = {}};
+}
+
+Result<WeightEdits> edits_of(const Adapter& adapter, const Checkpoint& base, ThreadPool& pool) {
+  WeightEdits edits;
+  for (const auto& [name, replacement] : adapter.replacements) {
+    edits[name].values = std::make_shared<const std::vector<float>>(replacement.values);
+  }
+  for (const auto& [name, delta] : adapter.deltas) {
+    WeightEdit edit = edit_of(delta);
+    if (const auto replaced = edits.find(name); replaced != edits.end()) {
+      edit.values = replaced->second.values;
+    }
+    if (!delta.magnitude.empty()) {
+      QUANTLANE_TRY_VOID(check_cancel("merging an adapter"));
+      QUANTLANE_TRY(Weight changed, base.weight(*find_parameter(*base.graph(), name)));
+      changed.edit(std::make_shared<const WeightEdit>(edit), 0);
+      QUANTLANE_TRY(edit.row_factors,
+                    row_factors(delta, changed, name, adapter.path.string(), pool));
+    }
+    edits[name] = std::move(edit);
+  }
+  return edits;
+}
+
+// Differences between two forms of one parameter.
+Sums differences(const Weight& before, const Weight& after, ThreadPool& pool) {
+  const std::int64_t cols = before.cols();
+  return over_slices(before.rows(), pool, [&](std::int64_t begin, std::int64_t count, Sums& sums) {
+    std::vector<float> old(static_cast<std::size_t>(count * cols));
+    std::vector<float> changed(old.size());
+    before.decode_rows(begin, count, old.data());
+    after.decode_rows(begin, count, changed.data());
+    for (std::size_t i = 0; i < old.size(); ++i) {
+      sums.weight += square(old[i]);
+      sums.change += square(changed[i] - old[i]);
+    }
+  });
+}
+
+float stored_as(float value, DType type) {
+  if (type == DType::kBF16) return bf16_to_f32(f32_to_bf16(value));
+  return type == DType::kF16 ? f16_to_f32(f32_to_f16(value)) : value;
+}
+
+}  // namespace
+
+Result<BoundAdapter> bind_adapter(const Adapter& adapter,
+                                  const std::shared_ptr<const Checkpoint>& base, ThreadPool& pool) {
+  QUANTLANE_TRY(WeightEdits edits, edits_of(adapter, *base, pool));
+  BoundAdapter bound;
+  bound.notices = adapter.notices;
+  QUANTLANE_TRY(bound.merged, base->with_edits(std::move(edits)));
+  for (const Parameter& parameter : base->graph()->parameters) {
+    const auto delta = adapter.deltas.find(parameter.name);
+    const auto replaced = adapter.replacements.find(parameter.name);
+    if (delta == adapter.deltas.end() && replaced == adapter.replacements.end()) continue;
+    QUANTLANE_TRY_VOID(check_cancel("merging an adapter"));
+    QUANTLANE_TRY(const Weight before, base->weight(parameter));
+    QUANTLANE_TRY(const Weight after, bound.merged->weight(parameter));
+    const Sums sums = differences(before, after, pool);
+    AdapterAccount account{.parameter = parameter.name};
+    if (delta != adapter.deltas.end()) {
+      account.rank = delta->second.rank;
+      account.scale = delta->second.scale;
+      account.dora = !delta->second.magnitude.empty();
+      account.tensors = delta->second.tensors.size();
+    }
+    account.tensors += replaced == adapter.replacements.end() ? 0 : 1;
+    account.weight_norm = std::sqrt(sums.weight);
+    account.change_norm = std::sqrt(sums.change);
+    if (!std::isfinite(account.change_norm)) {
+      return fail(invalid("merging an adapter")
+                      .in(adapter.path.string())
+                      .of(parameter.name)
+                      .expects("finite merged weights"));
+    }
+    bound.accounts.push_back(std::move(account));
+  }
+  const bool tied = base->graph()->config.tied_embeddings;
+  const Parameter* embedding = base->graph()->find(Role::kEmbedding, -1);
+  if (tied && bound.merged->edited(*embedding)) {
+    bound.notices.emplace_back(
+        "the base ties its head to the embedding: the adapter's change of the embedding changes "
+        "both");
+  }
+  return bound;
+}
+
+Result<void> measure_rounding(BoundAdapter& bound, const Checkpoint& base, DType type,
+                              ThreadPool& pool) {
+  for (AdapterAccount& account : bound.accounts) {
+    QUANTLANE_TRY_VOID(check_cancel("merging an adapter"));
+    const Parameter& parameter = *find_parameter(*base.graph(), account.parameter);
+    QUANTLANE_TRY(const Weight merged, bound.merged->weight(parameter));
+    const std::int64_t cols = merged.cols();
+    const Sums sums =
+        over_slices(merged.rows(), pool, [&](std::int64_t begin, std::int64_t count, Sums& part) {
+          std::vector<float> values(static_cast<std::size_t>(count * cols));
+          merged.decode_rows(begin, count, values.data());
+          for (const float value : values) part.rounding += square(stored_as(value, type) - value);
+        });
+    account.rounding = account.change_norm > 0 ? std::sqrt(sums.rounding) / account.change_norm : 0;
+  }
+  return {};
+}
+
+}  // namespace quantlane

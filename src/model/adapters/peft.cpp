@@ -1,0 +1,238 @@
+// Tensors are named "base_model.model." + module + ".lora_A.weight" [r, in], ".lora_B.weight"
+// [out, r], ".lora_magnitude_vector[.weight]" [out]; of embeddings ".lora_embedding_A" [r, V] and
+// ".lora_embedding_B" [D, r], whose product is transposed. Modules given whole keep their own name.
+// Source: peft/tuners/lora/layer.py and peft/utils/save_and_load.py of PEFT.
+#include "model/adapters/peft.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "core/check.h"
+#include "core/file.h"
+#include "model/adapters/adapter_parts.h"
+#include "model/adapters/peft_config.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::string_view kConfig = "adapter_config.json";
+constexpr std::string_view kWeights = "adapter_model.safetensors";
+
+bool recognises(const fs::path& path) {
+  std::error_code code;
+  if (!fs::exists(path / kConfig, code)) return false;
+  return fs::exists(path / kWeights, code) || fs::exists(path / "adapter_model.bin", code);
+}
+
+class Reader {
+ public:
+  Reader(const PeftConfig& config, AdapterTensors& tensors, const AdapterBase& base,
+         Adapter& adapter)
+      : config_(config), tensors_(tensors), base_(base), adapter_(adapter) {}
+
+  Result<void> run() {
+    for (const Parameter& parameter : base_.graph.parameters) {
+      if (takes_delta(parameter)) {
+        QUANTLANE_TRY_VOID(read_delta(parameter));
+      }
+      QUANTLANE_TRY_VOID(read_replacement(parameter));
+    }
+    QUANTLANE_TRY_VOID(read_tied_head());
+    QUANTLANE_TRY_VOID(tensors_.check_all_used());
+    return check_reached();
+  }
+
+ private:
+  // The tensor of `module` with this ending, under any spelling of its prefix.
+  [[nodiscard]] const TensorInfo* find(const std::string& module, std::string_view ending) const {
+    for (const char* prefix : {"base_model.model.", "base_model.", ""}) {
+      if (const TensorInfo* found = tensors_.find(prefix + module + std::string(ending))) {
+        return found;
+      }
+    }
+    return nullptr;
+  }
+
+  // Those of adapted Linears are saved under base_layer.
+  [[nodiscard]] const TensorInfo* find_bias(const std::string& name) const {
+    if (const TensorInfo* found = find(name, "")) return found;
+    return find(name.substr(0, name.rfind('.')), ".base_layer.bias");
+  }
+
+  Result<void> check_shape(const TensorInfo& tensor, const std::vector<std::int64_t>& shape) {
+    if (tensor.shape == shape) return {};
+    return fail(other_base(tensors_.origin(), tensor.name, shape_text(shape) + " for " + base_.path,
+                           shape_text(tensor.shape)));
+  }
+
+  Result<void> read_delta(const Parameter& parameter) {
+    const std::string module = adapter_module(parameter);
+    const bool embedding = parameter.role == Role::kEmbedding;
+    const TensorInfo* a =
+        embedding ? find(module, ".lora_embedding_A") : find(module, ".lora_A.weight");
+    const TensorInfo* b =
+        embedding ? find(module, ".lora_embedding_B") : find(module, ".lora_B.weight");
+    if (a == nullptr && !embedding) a = find(module, ".lora_A.default.weight");
+    if (b == nullptr && !embedding) b = find(module, ".lora_B.default.weight");
+    const bool saved =
+        find(module, ".weight") != nullptr || find(module, ".modules_to_save.weight") != nullptr;
+    if (a == nullptr && b == nullptr) {
+      const bool target = config_.targets_module(module, parameter.layer, is_linear(parameter.role),
+                                                 parameter.role == Role::kHead);
+      // "all-linear" and suffixes may reach a module that is saved whole instead.
+      if (!target || saved) return {};
+      return fail(other_base(tensors_.origin(),
+                             module + (embedding ? ".lora_embedding_A" : ".lora_A.weight"),
+                             "the tensors of a module that target_modules names", "none"));
+    }
+    if (a == nullptr || b == nullptr) {
+      return fail(corrupt("reading an adapter")
+                      .in(tensors_.origin())
+                      .of(module)
+                      .expects("both lora_A and lora_B")
+                      .got("one of them"));
+    }
+    AdapterDelta delta{.rank = config_.rank_of(module),
+                       .scale = config_.scale_of(module),
+                       .a = {},
+                       .b = {},
+                       .magnitude = {},
+                       .tensors = {a->name, b->name}};
+    // W [V, D] of an embedding gets the transpose of B A [D, V].
+    const std::int64_t in = embedding ? parameter.rows : parameter.cols;
+    const std::int64_t out = embedding ? parameter.cols : parameter.rows;
+    QUANTLANE_TRY_VOID(check_shape(*a, {delta.rank, in}));
+    QUANTLANE_TRY_VOID(check_shape(*b, {out, delta.rank}));
+    QUANTLANE_TRY(delta.a, tensors_.take(*a));
+    QUANTLANE_TRY(delta.b, tensors_.take(*b));
+    if (embedding) {
+      std::vector<float> swapped = transposed(delta.a, delta.rank, in);
+      delta.a = transposed(delta.b, out, delta.rank);
+      delta.b = std::move(swapped);
+    }
+    QUANTLANE_TRY_VOID(read_magnitude(parameter, module, delta));
+    adapter_.deltas.emplace(parameter.name, std::move(delta));
+    return {};
+  }
+
+  Result<void> read_magnitude(const Parameter& parameter, const std::string& module,
+                              AdapterDelta& delta) {
+    const TensorInfo* tensor = nullptr;
+    for (const char* ending : {".lora_magnitude_vector.weight", ".lora_magnitude_vector",
+                               ".lora_magnitude_vector.default.weight"}) {
+      if (tensor == nullptr) tensor = find(module, ending);
+    }
+    if (tensor == nullptr && !config_.dora) return {};
+    if (tensor == nullptr || !config_.dora || parameter.role == Role::kEmbedding) {
+      return fail(corrupt("reading an adapter")
+                      .in(tensors_.origin())
+                      .of(tensor == nullptr ? module + ".lora_magnitude_vector" : tensor->name)
+                      .expects(config_.dora ? "a magnitude for every adapted Linear (use_dora)"
+                                            : "no magnitudes without use_dora")
+                      .got(tensor == nullptr ? "none" : "one"));
+    }
+    if (tensor->element_count() != parameter.rows) {
+      return fail(other_base(tensors_.origin(), tensor->name,
+                             std::to_string(parameter.rows) + " values for " + base_.path,
+                             shape_text(tensor->shape)));
+    }
+    QUANTLANE_TRY(delta.magnitude, tensors_.take(*tensor));
+    delta.tensors.push_back(tensor->name);
+    return {};
+  }
+
+  // modules_to_save, trained biases and embeddings that were saved along.
+  Result<void> read_replacement(const Parameter& parameter) {
+    const std::string module = adapter_module(parameter);
+    const bool bias = parameter.name.ends_with(".bias");
+    const TensorInfo* tensor =
+        bias ? find_bias(parameter.name) : find(module, ".modules_to_save.weight");
+    if (tensor == nullptr && !bias) tensor = find(module, ".modules_to_save.default.weight");
+    if (tensor == nullptr && !bias) tensor = find(module, ".weight");
+    if (tensor == nullptr && !bias) tensor = find(module, ".base_layer.weight");
+    if (tensor == nullptr) return {};
+    const bool vector = bias || !takes_delta(parameter);
+    QUANTLANE_TRY_VOID(check_shape(*tensor, vector ? std::vector{parameter.cols}
+                                                   : std::vector{parameter.rows, parameter.cols}));
+    QUANTLANE_TRY(std::vector<float> values, tensors_.take(*tensor));
+    adapter_.replacements.emplace(
+        parameter.name, AdapterReplacement{.values = std::move(values), .tensor = tensor->name});
+    return {};
+  }
+
+  // A base whose head is its embedding has no head to give values to, unless they are the same.
+  Result<void> read_tied_head() {
+    if (!base_.graph.config.tied_embeddings) return {};
+    const TensorInfo* head = find("lm_head", ".weight");
+    if (head == nullptr) head = find("lm_head", ".modules_to_save.weight");
+    if (head == nullptr) return {};
+    const Parameter* embedding = base_.graph.find(Role::kEmbedding, -1);
+    const auto replaced = adapter_.replacements.find(embedding->name);
+    QUANTLANE_TRY(const std::vector<float> values, tensors_.take(*head));
+    if (replaced != adapter_.replacements.end() && replaced->second.values == values) {
+      adapter_.notices.emplace_back(
+          "lm_head equals the saved embedding, which the base ties it to");
+      return {};
+    }
+    return fail(other_base(tensors_.origin(), head->name,
+                           "no head of its own: the base ties it to the embedding",
+                           "values that are not those of the embedding"));
+  }
+
+  // Every name in the configuration has reached something.
+  Result<void> check_reached() const {
+    if (adapter_.deltas.empty() && adapter_.replacements.empty()) {
+      return fail(
+          other_base(tensors_.origin(), "", "at least one parameter of " + base_.path, "none"));
+    }
+    for (const std::string& name : config_.modules_to_save) {
+      const bool found = std::ranges::any_of(adapter_.replacements, [&](const auto& entry) {
+        return entry.first == name || entry.first.find(name + ".") != std::string::npos;
+      });
+      const bool tied = name == "lm_head" && base_.graph.config.tied_embeddings;
+      if (found || tied) continue;
+      return fail(corrupt("reading an adapter")
+                      .in(tensors_.origin())
+                      .of(name)
+                      .expects("the weights of a module in modules_to_save")
+                      .got("none"));
+    }
+    return {};
+  }
+
+  const PeftConfig& config_;
+  AdapterTensors& tensors_;
+  const AdapterBase& base_;
+  Adapter& adapter_;
+};
+
+Result<Adapter> read(const fs::path& path, const AdapterBase& base) {
+  const std::string origin = (path / kConfig).string();
+  QUANTLANE_TRY(const Json json, read_adapter_config(origin));
+  QUANTLANE_TRY(PeftConfig config, PeftConfig::parse(json, origin));
+  std::error_code code;
+  if (!fs::exists(path / kWeights, code)) {
+    return fail(unsupported("reading an adapter")
+                    .in((path / "adapter_model.bin").string())
+                    .expects(std::string(kWeights))
+                    .got("a pickled file, which can run code")
+                    .advise("save it again with safe_serialization=True"));
+  }
+  QUANTLANE_TRY(const auto container, open_container(path / kWeights));
+  AdapterTensors tensors(*container, (path / kWeights).string());
+  Adapter adapter{.path = path,
+                  .format = "peft",
+                  .made_for = config.made_for,
+                  .deltas = {},
+                  .replacements = {},
+                  .notices = std::move(config.notices)};
+  QUANTLANE_TRY_VOID(Reader(config, tensors, base, adapter).run());
+  return adapter;
+}
+
+}  // namespace
+
+constinit const AdapterFormat kPeft = {.name = "peft", .recognises = recognises, .read = read};
+
+}  // namespace quantlane

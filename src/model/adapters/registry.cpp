@@ -1,0 +1,47 @@
+// The table of adapter formats: one row each.
+#include <array>
+
+#include "core/check.h"
+#include "core/file.h"
+#include "model/adapters/adapter.h"
+#include "model/adapters/gguf_lora.h"
+#include "model/adapters/mlx.h"
+#include "model/adapters/peft.h"
+
+namespace quantlane {
+namespace {
+constinit const std::array kFormats = {&kPeft, &kMlx, &kGgufLora};
+}  // namespace
+
+std::span<const AdapterFormat* const> adapter_formats() { return kFormats; }
+
+std::size_t Adapter::tensor_count() const {
+  std::size_t count = replacements.size();
+  for (const auto& [name, delta] : deltas) count += delta.tensors.size();
+  return count;
+}
+
+Result<Adapter> read_adapter(const fs::path& path, const AdapterBase& base) {
+  std::error_code code;
+  if (!fs::exists(path, code)) {
+    return fail(not_found("reading an adapter").in(path.string()));
+  }
+  for (const AdapterFormat* format : kFormats) {
+    if (format->recognises(path)) return format->read(path, base);
+  }
+  return fail(
+      unsupported("reading an adapter")
+          .in(path.string())
+          .expects("a folder with adapter_config.json and adapter_model.safetensors (PEFT) or "
+                   "adapters.safetensors (MLX), or a GGUF file")
+          .got("none of them"));
+}
+
+Result<Adapter> read_adapter(const fs::path& path, const Checkpoint& base) {
+  QUANTLANE_CHECK(base.graph() != nullptr);
+  return read_adapter(path, AdapterBase{.graph = *base.graph(),
+                                        .architecture = *base.architecture(),
+                                        .path = base.path().string()});
+}
+
+}  // namespace quantlane
