@@ -73,6 +73,8 @@ Result<Metadata> read_metadata(const Json& json, const std::string& origin) {
                     .expects(std::move(expected))
                     .got("another JSON type"));
   };
+  // MLX wrote null where there is none.
+  if (json.is_null()) return Metadata();
   if (!json.is_object()) return refuse("__metadata__", "an object of strings");
   for (const auto& [key, value] : json.members()) {
     if (!value.is_string()) return refuse("__metadata__." + key, "a string");

@@ -96,6 +96,15 @@ TEST(Safetensors, RefusesTheHeaderLengthAttack) {
   EXPECT_EQ(opened.error().found, "1000");
 }
 
+TEST(Safetensors, TakesNullForNoMetadata) {
+  const std::string bytes = test::safetensors_bytes(
+      R"({"__metadata__":null,"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "x");
+  const auto parsed = parse_safetensors(test::bytes_of(bytes), "null");
+  ASSERT_TRUE(parsed.has_value()) << parsed.error().message();
+  EXPECT_EQ(parsed->tensors.size(), 1U);
+  EXPECT_TRUE(parsed->metadata.entries().empty());
+}
+
 TEST(Safetensors, OpensWhatOtherQuantizersWrite) {
   const fs::path folder = test::shared_formats() / "hf-quantized";
   if (!fs::exists(folder)) GTEST_SKIP() << folder << " is absent";
