@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kGrammar =
     "int<2..8>_{channel|tensor|g<size>}_{sym|asym}, {fp8_e4m3|fp4_e2m1}_{channel|tensor|g<size>|"
-    "b<rows>x<cols>}, nf4_g<size>, nvfp4, mxfp4 or mxfp8";
+    "b<rows>x<cols>}, nf4_g<size>[_dq], nvfp4, mxfp4 or mxfp8";
 constexpr std::string_view kActivationGrammar =
     "int8_token, int8_tensor, fp8_e4m3_token, fp8_e4m3_tensor, fp8_e4m3_g128, nvfp4, mxfp4 or "
     "mxfp8";
@@ -91,8 +91,10 @@ Result<Scheme> Scheme::parse(std::string_view spelling) {
                   .tensor_scale = name->tensor_scale};
   }
   const std::vector<std::string_view> parts = split(spelling);
-  if (parts.size() == 2 && parts[0] == "nf4" && parts[1].starts_with('g')) {
-    Scheme scheme{.type = ValueType::kNormalFloat, .scale_dtype = DType::kF32};
+  const bool nested = parts.size() == 3 && parts[2] == "dq";
+  if ((parts.size() == 2 || nested) && parts[0] == "nf4" && parts[1].starts_with('g')) {
+    Scheme scheme{
+        .type = ValueType::kNormalFloat, .scale_dtype = DType::kF32, .nested_scales = nested};
     if (!set_granularity(parts[1], scheme)) return refuse(spelling, parts[1]);
     return scheme;
   }
@@ -146,6 +148,7 @@ std::string Scheme::spelling() const {
       break;
   }
   if (type == ValueType::kInt) text += symmetric ? "_sym" : "_asym";
+  if (nested_scales) text += "_dq";
   return text;
 }
 
@@ -168,7 +171,9 @@ std::int64_t Scheme::first_scale(std::int64_t row, std::int64_t cols) const {
 double Scheme::bits_per_weight(std::int64_t cols) const {
   if (granularity == Granularity::kTensor || cols <= 0) return bits;
   const int zero_bits = symmetric || type != ValueType::kInt ? 0 : bits;
-  const int group_bits = 8 * dtype_row(scale_dtype).size_bytes + zero_bits;
+  const double scale_bits =
+      nested_scales ? 8 + 32.0 / 256 : 8.0 * dtype_row(scale_dtype).size_bytes;
+  const double group_bits = scale_bits + zero_bits;
   return bits + static_cast<double>(groups_per_row(cols)) * group_bits / static_cast<double>(cols) /
                     static_cast<double>(block_rows);
 }

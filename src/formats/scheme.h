@@ -28,7 +28,8 @@ struct DecodeRounding {
 };
 
 // How the weight [N, K] of a Linear is stored. Spelling: "int4_g128_sym", "int8_channel_sym",
-// "fp8_e4m3_channel", "fp8_e4m3_tensor", "fp8_e4m3_b128x128", "fp4_e2m1_g32", "nf4_g64", and the
+// "fp8_e4m3_channel", "fp8_e4m3_tensor", "fp8_e4m3_b128x128", "fp4_e2m1_g32", "nf4_g64",
+// "nf4_g64_dq" (nested scales), and the
 // three that fix all fields: "nvfp4" (E2M1, groups of 16, E4M3 scales under one of the tensor),
 // "mxfp4" (E2M1, groups of 32, E8M0 scales), "mxfp8" (E4M3, the same).
 struct Scheme {
@@ -45,6 +46,8 @@ struct Scheme {
   // group_of_column); not spelled.
   bool act_order = false;
   DecodeRounding rounding = {};  // not spelled: dialects know what their engines do
+  // NF4: the scales are quantized again, to 8 bits in blocks of 256 ("double quantization").
+  bool nested_scales = false;
 
   static Result<Scheme> parse(std::string_view spelling);
   [[nodiscard]] std::string spelling() const;

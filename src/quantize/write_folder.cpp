@@ -361,8 +361,15 @@ class FolderWriter {
     QUANTLANE_TRY_VOID(stream_slices(item.weight.rows(), item.weight.cols(), pool_, encoder, sink,
                                      dialect_writer().row_multiple(scheme_), most_rows));
     if (whole != nullptr) job_.feedback->settle(module, Weight(whole, scheme.input));
+    std::vector<std::vector<std::byte>> parts_of_whole(plan.size());
     for (std::size_t i = 0; i < rest.size(); ++i) {
-      QUANTLANE_TRY_VOID(output.write(index + streamed + i, rest[i].bytes()));
+      parts_of_whole[streamed + i] = rest[i].take();
+    }
+    if (dialect_writer().finish != nullptr) {
+      dialect_writer().finish(scheme_, item.weight.rows(), item.weight.cols(), parts_of_whole);
+    }
+    for (std::size_t i = streamed; i < plan.size(); ++i) {
+      QUANTLANE_TRY_VOID(output.write(index + i, parts_of_whole[i]));
     }
     ++summary_.tensor_types[scheme_.weight.spelling()];
     note_transfer(item, Transfer::kRequantize);

@@ -76,6 +76,11 @@ struct DialectWriter {
   Json (*write_config)(const LinearScheme& scheme, std::span<const std::string> ignore);
   // The contents of Dialect::side_file for such a quantization_config; nullptr: none is written.
   Json (*to_side_file)(const Json& quantization_config) = nullptr;
+  // The bytes of the planned tensors of one Linear, all slices of pack() put together, into what is
+  // stored, where that depends on all of them; nullptr: they are stored as they are. The first
+  // tensor is not there if it follows the rows (kRows): it is streamed, and parts[0] is empty.
+  void (*finish)(const LinearScheme& scheme, std::int64_t rows, std::int64_t cols,
+                 std::vector<std::vector<std::byte>>& parts) = nullptr;
 };
 
 struct Dialect {

@@ -33,7 +33,9 @@ constexpr Fixture kFixtures[] = {{"ct-fp8-block", "compressed-tensors"},
                                  {"autoawq-gemm-asym-g128", "awq"},
                                  {"autoround-auto_awq-asym-g128", "awq"},
                                  {"modelopt-fp8", "modelopt"},
-                                 {"modelopt-nvfp4", "modelopt"}};
+                                 {"modelopt-nvfp4", "modelopt"},
+                                 {"bnb-nf4", "bitsandbytes"},
+                                 {"bnb-nf4-double-quant", "bitsandbytes"}};
 
 // Written back although the writer would refuse: asymmetric weights of GPTQ version 1.
 constexpr std::string_view kRefused = "gptqmodel-gptq-v1-asym-descact-g128";
@@ -98,6 +100,7 @@ void expect_same_bytes(const Dialect& dialect, const Container& container, std::
     ASSERT_EQ(packed.size(), plan.size());
     for (std::size_t i = 0; i < plan.size(); ++i) parts[i].add(packed[i]);
   }
+  ASSERT_EQ(dialect.writer->finish != nullptr, dialect.name == "bitsandbytes");
   for (std::size_t i = 0; i < plan.size(); ++i) {
     const PlannedTensor& planned = plan[i].tensor;
     const TensorInfo* stored = container.find(planned.name);
@@ -145,6 +148,8 @@ class DialectFixture : public testing::TestWithParam<Fixture> {
     // compressed-tensors gave up files in the order of activations.
     const bool ordered = !linear->weight.group_of_column.empty();
     if (dialect_->writer == nullptr || (ordered && dialect_->name == "compressed-tensors")) return;
+    // Scales that were rounded once are not the ones that they were rounded from.
+    if (scheme.weight.nested_scales) return;
     expect_same_bytes(*dialect_, container, module, *linear, 1, GetParam().name == kRefused);
     expect_same_bytes(*dialect_, container, module, *linear, 24, GetParam().name == kRefused);
     expect_same_bytes(*dialect_, container, module, *linear, 512, GetParam().name == kRefused);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "containers/dialects/dialect.h"
@@ -17,6 +18,7 @@ class PartCollector {
   void add(std::span<const std::byte> slice);
   // Complete after the last slice: as many bytes as planned.
   [[nodiscard]] std::span<const std::byte> bytes() const { return whole_; }
+  [[nodiscard]] std::vector<std::byte> take() { return std::move(whole_); }
 
  private:
   SliceAxis axis_;

@@ -1,0 +1,104 @@
+// Quark as its documents and vLLM's reader describe it; no file of the tool was at hand.
+#include "containers/dialects/quark.h"
+
+#include <gmock/gmock.h>
+
+#include "containers/dialects/dialect_test_files.h"
+
+namespace quantlane {
+namespace {
+
+Result<std::unique_ptr<QuantizationMap>> map_of(const std::string& settings) {
+  static const test::NoTensors kEmpty;
+  const Json config =
+      Json::parse(R"({"quant_method": "quark", "export": {}, )" + settings + "}", "test").value();
+  EXPECT_TRUE(kQuark.recognises(config));
+  return kQuark.read_map({.config = config,
+                          .container = kEmpty,
+                          .origin = "config.json",
+                          .model_dtype = DType::kBF16});
+}
+
+const std::string kFp8 = R"({"dtype": "fp8_e4m3", "qscheme": "per_tensor", "is_dynamic": false})";
+const std::string kFp8Rows = R"({"dtype": "fp8_e4m3", "qscheme": "per_channel"})";
+const std::string kDynamic =
+    R"({"dtype": "fp8_e4m3", "qscheme": "per_channel", "is_dynamic": true})";
+const std::string kInt8 = R"({"dtype": "int8", "qscheme": "per_channel", "symmetric": true})";
+const std::string kFp4 = R"({"dtype": "fp4", "qscheme": "per_group", "group_size": 32,
+                             "scale_format": "e8m0", "is_dynamic": false})";
+const std::string kFp4Inputs = R"({"dtype": "fp4", "qscheme": "per_group", "group_size": 32,
+                                   "scale_format": "e8m0", "is_dynamic": true})";
+
+std::string global(const std::string& weight, const std::string& inputs = "null") {
+  return R"("global_quant_config": {"weight": )" + weight + R"(, "input_tensors": )" + inputs + "}";
+}
+
+LinearScheme scheme_of(const std::string& settings) {
+  const auto map = map_of(settings);
+  EXPECT_TRUE(map.has_value()) << map.error().message();
+  return *(*map)->scheme_of("m");
+}
+
+TEST(Quark, SchemesAreThoseOfTheSpecifications) {
+  const LinearScheme fixed = scheme_of(global(kFp8, kFp8));
+  EXPECT_EQ(fixed.weight.spelling(), "fp8_e4m3_tensor");
+  EXPECT_FALSE(fixed.input->dynamic);
+  const LinearScheme tokens = scheme_of(global(kFp8Rows, kDynamic));
+  EXPECT_EQ(tokens.weight.spelling(), "fp8_e4m3_channel");
+  EXPECT_EQ(tokens.input->granularity, Granularity::kToken);
+  EXPECT_EQ(scheme_of(global(kInt8)).weight.spelling(), "int8_channel_sym");
+  const LinearScheme fp4 = scheme_of(global(kFp4, kFp4Inputs));
+  EXPECT_EQ(fp4.weight.spelling(), "mxfp4");
+  EXPECT_EQ(fp4.input->group_size, 32);
+}
+
+TEST(Quark, ExcludedModulesAndLayersComeBeforeTheRest) {
+  const auto map = map_of(global(kFp8) + R"(, "exclude": ["lm_head", "re:.*gate$"],
+      "layer_quant_config": {"*down_proj": {"weight": )" +
+                          kFp4 + "}}");
+  ASSERT_TRUE(map.has_value()) << map.error().message();
+  EXPECT_FALSE((*map)->scheme_of("lm_head").has_value());
+  EXPECT_FALSE((*map)->scheme_of("model.layers.0.mlp.gate").has_value());
+  EXPECT_EQ((*map)->scheme_of("model.layers.0.mlp.down_proj")->weight.spelling(), "mxfp4");
+  EXPECT_EQ((*map)->scheme_of("model.layers.0.mlp.up_proj")->weight.spelling(), "fp8_e4m3_tensor");
+}
+
+TEST(Quark, WhatItCannotReadIsNamed) {
+  const std::string int4 = R"({"dtype": "int4", "qscheme": "per_group", "group_size": 128})";
+  EXPECT_EQ(map_of(global(int4)).error().tensor, "weight");
+  EXPECT_EQ(map_of(global("[" + kFp8 + "]")).error().tensor, "weight");
+  EXPECT_EQ(map_of(global(kFp8, int4)).error().tensor, "input_tensors");
+  EXPECT_EQ(map_of(global(kFp8) + R"(, "layer_type_quant_config": {"x": 1})").error().tensor,
+            "layer_type_quant_config");
+}
+
+class QuarkFiles : public test::FolderTest {};
+
+TEST_F(QuarkFiles, EveryTensorIsChecked) {
+  test::expect_every_tensor_checked(kQuark, scheme_of(global(kFp8, kFp8)),
+                                    {{"m.weight", DType::kF8E4M3, {2, 4}, std::string(8, '\x38')},
+                                     {"m.weight_scale", DType::kF32, {}, test::raw(0.5F)},
+                                     {"m.input_scale", DType::kF32, {1}, test::raw(0.5F)}},
+                                    2, 4, folder_);
+  test::expect_every_tensor_checked(
+      kQuark, scheme_of(global(kFp4)),
+      {{"m.weight", DType::kU8, {2, 16}, std::string(32, '\x21')},
+       {"m.weight_scale", DType::kU8, {2, 1}, std::string(2, '\x7F')}},
+      2, 32, folder_);
+}
+
+TEST_F(QuarkFiles, ValuesAreCodesTimesScales) {
+  const LinearScheme fp4 = scheme_of(global(kFp4));
+  const auto container =
+      test::container_of({{"m.weight", DType::kU8, {1, 16}, std::string(16, '\x21')},
+                          {"m.weight_scale", DType::kU8, {1, 1}, std::string(1, '\x80')}},  // 2^1
+                         folder_ / "m.safetensors");
+  const auto linear = kQuark.unpack(*container, "m", fp4, 1, 32);
+  ASSERT_TRUE(linear.has_value()) << linear.error().message();
+  std::vector<float> row(32);
+  linear->weight.decode_rows(0, 1, row.data());
+  for (std::size_t c = 0; c < 32; ++c) EXPECT_EQ(row[c], c % 2 == 0 ? 1.0F : 2.0F);
+}
+
+}  // namespace
+}  // namespace quantlane
