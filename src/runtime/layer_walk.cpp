@@ -141,7 +141,7 @@ void LayerWalk::part_ways() {
 void LayerWalk::settle(Role role, Weight weight) {
   QUANTLANE_CHECK(stage_of(role) == stage_);
   part_ways();
-  matrix_of(own_, role).bind(std::move(weight));
+  matrix_of(own_, role).bind(std::move(weight), Arithmetic::kFloat);
 }
 
 void LayerWalk::leave_stage(const BoundLayer& layer, Stream& stream) {
