@@ -8,8 +8,8 @@ namespace quantlane {
 namespace {
 
 // The codes of a symmetric format, as an overload set: nearest_code (lanes), nearest_index (of one
-// value: the code as stored, from 0), code_value (of a stored code), lowest_code, highest_code. Here the integers of a range, half
-// to even; fp4_and_nl_codes.h has others.
+// value: the code as stored, from 0), code_value (of a stored code), lowest_code, highest_code.
+// Here the integers of a range, half to even; fp4_and_nl_codes.h has others.
 inline LaneVector nearest_code(const LaneVector& value, const CodeRange& range) {
   const LaneVector low = LaneVector{} + range.low;
   const LaneVector high = LaneVector{} + range.high;
