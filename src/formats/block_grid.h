@@ -42,6 +42,11 @@ namespace {
 inline float level_of(const BlockGrid& grid, int code) {
   return grid.non_linear ? code_value(code, NonLinearCodes{}) : code_value(code, grid.levels);
 }
+// The stored code whose level is nearest.
+inline int code_near(const BlockGrid& grid, float level) {
+  return grid.non_linear ? nearest_index(level, NonLinearCodes{})
+                         : nearest_index(level, grid.levels);
+}
 
 }  // namespace
 

@@ -84,7 +84,79 @@ SettledBlock BlockSettler::settle(std::span<const float> values, std::int64_t be
     settle_under_factors(values, begin, block);
     if (block.cost < best.cost) best = block;
   }
+  descend(values, begin, best);
   return best;
+}
+
+// The metric (U U^T)^-1 of the block's part U of the triangle, from the rows of U^-1.
+void BlockSettler::start_block(std::int64_t begin) {
+  const auto n = static_cast<std::size_t>(format_.block_values);
+  std::vector<double> inverse(n * n);  // upper triangular
+  for (std::size_t i = 0; i < n; ++i) {
+    double* row = inverse.data() + i * n;
+    row[i] = 1;
+    for (std::size_t j = i; j < n; ++j) {
+      const auto column = static_cast<std::size_t>(begin) + j;
+      const float* upper = feedback_.upper.data() +
+                           column * static_cast<std::size_t>(feedback_.cols) +
+                           static_cast<std::size_t>(begin);
+      row[j] *= static_cast<double>(inverse_[column]);
+      for (std::size_t k = j + 1; k < n; ++k) row[k] -= row[j] * static_cast<double>(upper[k]);
+    }
+  }
+  metric_.resize(n * n);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t k = 0; k <= i; ++k) {
+      double sum = 0;
+      for (std::size_t j = i; j < n; ++j) sum += inverse[i * n + j] * inverse[k * n + j];
+      metric_[i * n + k] = metric_[k * n + i] = static_cast<float>(sum);
+    }
+  }
+}
+
+// Changes codes one at a time while that lowers the block's cost.
+void BlockSettler::descend(std::span<const float> values, std::int64_t begin,
+                           SettledBlock& block) const {
+  constexpr int kSweeps = 16;  // a bound: few blocks change in the fourth
+  const int n = format_.block_values;
+  BlockParts& parts = block.parts;
+  float rest[kMostBlockValues];  // values - decoded
+  for (int i = 0; i < n; ++i) {
+    const int sub = i / grid_.sub_values;
+    rest[i] = values[static_cast<std::size_t>(i)] -
+              (parts.d * static_cast<float>(parts.scales[sub]) * level_of(grid_, parts.codes[i]) -
+               parts.dmin * static_cast<float>(parts.minimums[sub]));
+  }
+  float push[kMostBlockValues] = {};  // - rest * metric
+  block_encoders().subtract_products(rest, n, 1, n, metric_.data(), n, n, push, n);
+  bool changed = true;
+  for (int sweep = 0; sweep < kSweeps && changed; ++sweep) {
+    changed = false;
+    for (int i = 0; i < n; ++i) {
+      const int sub = i / grid_.sub_values;
+      const float scale = parts.d * static_cast<float>(parts.scales[sub]);
+      const float* row = metric_.data() + static_cast<std::ptrdiff_t>(i) * n;
+      if (scale == 0.0F) continue;
+      const float now = level_of(grid_, parts.codes[i]);
+      const int code = code_near(grid_, now - push[i] / (row[i] * scale));
+      if (code == parts.codes[i]) continue;
+      const float change = scale * (now - level_of(grid_, code));  // of rest
+      if (!(change * (change * row[i] - 2.0F * push[i]) < 0)) continue;
+      parts.codes[i] = static_cast<std::uint8_t>(code);
+      rest[i] += change;
+      block_encoders().subtract_products(&change, 1, 1, 1, row, n, n, push, n);
+      changed = true;
+    }
+  }
+  block.cost = 0;
+  for (int i = 0; i < n; ++i) {
+    const std::int64_t column = begin + i;
+    const float* upper = feedback_.upper.data() + column * feedback_.cols + begin;
+    const float error = rest[i] * inverse_[static_cast<std::size_t>(column)];
+    block.errors[i] = error;
+    block.cost += static_cast<double>(error) * static_cast<double>(error);
+    for (int k = i + 1; k < n; ++k) rest[k] -= error * upper[k];
+  }
 }
 
 void BlockSettler::settle_under_factors(std::span<const float> values, std::int64_t begin,

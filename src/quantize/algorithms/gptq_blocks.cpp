@@ -15,9 +15,10 @@ namespace {
 // Formats whose codes are chosen one by one: column by column within the block.
 void settle_by_columns(const BlockFormat& format, std::int64_t rows, std::int64_t cols,
                        const ErrorFeedback& feedback, FeedbackRows& state, std::byte* blocks) {
-  const BlockSettler settler(format, feedback);
+  BlockSettler settler(format, feedback);
   const std::int64_t width = format.block_values;
   for (std::int64_t begin = 0; begin < cols; begin += width) {
+    settler.start_block(begin);
     std::vector<float> errors(static_cast<std::size_t>(rows * width));
     for (std::int64_t r = 0; r < rows; ++r) {
       const SettledBlock settled = settler.settle(state.part(r, begin, begin + width), begin);

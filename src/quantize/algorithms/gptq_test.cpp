@@ -146,7 +146,8 @@ TEST_F(Gptq, RowsOfGroupsAreIndependent) {
 // included, is what the errors handed on must describe: the costs add up to the outputs' change.
 TEST_F(Gptq, TheCostOfASettledBlockIsWhatTheOutputsChangeBy) {
   const BlockFormat& format = *block_format_by_name("q4_k");
-  const BlockSettler settler(format, feedback_);
+  BlockSettler settler(format, feedback_);
+  settler.start_block(0);
   const SettledBlock settled = settler.settle({weights_.data(), kCols}, 0);
   std::vector<std::byte> bytes(static_cast<std::size_t>(format.block_bytes));
   format.grid->put_together(settled.parts, bytes.data());
@@ -165,6 +166,33 @@ TEST_F(Gptq, TheCostOfASettledBlockIsWhatTheOutputsChangeBy) {
     cost += error * error;
   }
   EXPECT_NEAR(settled.cost, cost, 1e-3 * cost);
+}
+
+// Brute force over all blocks that differ from a settled one in a single code by one step.
+TEST_F(Gptq, NoSingleStepOfACodeMakesASettledBlockCheaper) {
+  const BlockFormat& format = *block_format_by_name("q2_k");
+  BlockSettler settler(format, feedback_);
+  settler.start_block(0);
+  const SettledBlock settled = settler.settle({weights_.data(), kCols}, 0);
+  const BlockParts& parts = settled.parts;
+  for (std::int64_t i = 0; i < kCols; ++i) {
+    const double step = static_cast<double>(parts.d) * parts.scales[i / format.grid->sub_values];
+    for (const int sign : {-1, 1}) {
+      if (parts.codes[i] + sign < 0 || parts.codes[i] + sign > 3) continue;
+      // What the errors become when column i alone moves: substitution from i on.
+      double cost = 0;
+      std::vector<double> rest(kCols);
+      rest[i] = -sign * step;
+      for (std::int64_t j = 0; j < kCols; ++j) {
+        const double moved = rest[j] / static_cast<double>(feedback_.upper[j * kCols + j]);
+        for (std::int64_t k = j; k < kCols; ++k)
+          rest[k] -= moved * static_cast<double>(feedback_.upper[j * kCols + k]);
+        const double error = static_cast<double>(settled.errors[j]) + moved;
+        cost += error * error;
+      }
+      ASSERT_GE(cost, settled.cost * (1 - 1e-4)) << i;
+    }
+  }
 }
 
 // With independent inputs there is nothing to make up for: what is left is the search of scales,
