@@ -45,7 +45,7 @@ Result<void> TensorStream::write(std::size_t index, std::span<const std::byte> b
   }
   QUANTLANE_TRY_VOID(file_.write_at(slot.offset + written, bytes));
   written += bytes.size();
-  return {};
+  return written == slot.size_bytes ? pad(slot) : Result<void>();
 }
 
 Result<void> TensorStream::pad(const TensorSlot& slot) {
@@ -69,7 +69,6 @@ Result<void> TensorStream::finish() {
                       .expects(fmt::format("{} bytes", slot.size_bytes))
                       .got(fmt::format("{} bytes", written_[i])));
     }
-    QUANTLANE_TRY_VOID(pad(slot));
   }
   return file_.finish();
 }

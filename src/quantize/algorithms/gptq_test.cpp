@@ -43,7 +43,7 @@ class Gptq : public ::testing::TestWithParam<const char*> {
     hessian_ = std::move(hessian);
     feedback_ = make_error_feedback(hessian_, 0, pool_).value();
     for (std::int64_t i = 0; i < kCols; ++i)
-      importance_.push_back(hessian.sums[i * kCols + i] / kTokens);
+      importance_.push_back(hessian_.sums[i * kCols + i] / kTokens);
   }
   [[nodiscard]] LinearInputs inputs(bool feedback) const {
     return {.importance = importance_,
