@@ -49,7 +49,9 @@ const Parameter* FeedbackSource::linear(std::string_view module) const {
 Result<std::shared_ptr<const ErrorFeedback>> FeedbackSource::of(std::string_view module,
                                                                 const FeedbackRequest& request) {
   const Parameter* parameter = linear(module);
-  if (parameter == nullptr) return nullptr;
+  if (parameter == nullptr || (parameter->expert >= 0 && parameter->role == Role::kDown)) {
+    return nullptr;
+  }
   QUANTLANE_TRY_VOID(walk_to(*parameter, request));
   Found& found = stages_[index_of(stage_of(parameter->role))];
   if (found.feedback == nullptr || found.group != request.group) {
@@ -116,7 +118,7 @@ void FeedbackSource::settle(std::string_view module, Weight weight) {
       walk_->stage() != stage_of(parameter->role)) {
     return;
   }
-  walk_->settle(parameter->role, std::move(weight));
+  walk_->settle(*parameter, std::move(weight));
 }
 
 }  // namespace quantlane

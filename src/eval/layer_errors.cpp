@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
+#include <utility>
 
 #include "core/check.h"
 
@@ -15,14 +17,19 @@ std::string_view short_role(Role role) {
   return kNames[static_cast<std::size_t>(role) - static_cast<std::size_t>(Role::kQuery)];
 }
 
-double relative_rmse(const Weight& reference, const Weight& artefact,
-                     const std::vector<float>& importance, std::int64_t sample_rows) {
+// The two sums of the relative RMSE.
+struct Sums {
+  double error = 0;
+  double norm = 0;
+};
+
+Sums compare_rows(const Weight& reference, const Weight& artefact,
+                  const std::vector<float>& importance, std::int64_t sample_rows) {
   const std::int64_t cols = reference.cols();
   const std::int64_t count = std::min(sample_rows, reference.rows());
   std::vector<float> a(static_cast<std::size_t>(cols));
   std::vector<float> b(static_cast<std::size_t>(cols));
-  double error = 0;
-  double norm = 0;
+  Sums sums;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t row = i * reference.rows() / count;
     reference.decode_rows(row, 1, a.data());
@@ -31,11 +38,42 @@ double relative_rmse(const Weight& reference, const Weight& artefact,
       const double h = importance.empty() ? 1.0 : static_cast<double>(importance[c]);
       const double w = static_cast<double>(a[c]);
       const double d = static_cast<double>(b[c]) - w;
-      error += h * d * d;
-      norm += h * w * w;
+      sums.error += h * d * d;
+      sums.norm += h * w * w;
     }
   }
-  return norm > 0 ? std::sqrt(error / norm) : 0;
+  return sums;
+}
+
+struct Pair {
+  const Parameter* parameter;
+  Weight reference;
+  Weight artefact;
+};
+
+// One row for each Linear, and one for all experts of a layer.
+std::vector<LayerError> rows_of(const std::vector<Pair>& pairs, const std::vector<Sums>& sums) {
+  std::vector<LayerError> rows;
+  std::vector<Sums> totals;
+  std::map<std::pair<std::int64_t, Role>, std::size_t> index;
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    const Parameter& p = *pairs[i].parameter;
+    const auto [at, is_new] = index.try_emplace({p.layer, p.role}, rows.size());
+    if (is_new) {
+      rows.push_back({.layer = p.layer,
+                      .role = std::string(short_role(p.role)),
+                      .format = pairs[i].artefact.encoding(),
+                      .relative_rmse = 0});
+      totals.emplace_back();
+    }
+    totals[at->second].error += sums[i].error;
+    totals[at->second].norm += sums[i].norm;
+  }
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const Sums& total = totals[i];
+    rows[i].relative_rmse = total.norm > 0 ? std::sqrt(total.error / total.norm) : 0;
+  }
+  return rows;
 }
 
 }  // namespace
@@ -44,35 +82,28 @@ Result<std::vector<LayerError>> measure_layer_errors(const Checkpoint& reference
                                                      const Checkpoint& artefact,
                                                      const Statistics* statistics,
                                                      std::int64_t sample_rows, ThreadPool& pool) {
-  struct Pair {
-    const Parameter* parameter;
-    Weight reference;
-    Weight artefact;
-  };
   std::vector<Pair> pairs;
   for (const Parameter& parameter : reference.graph()->parameters) {
     if (!is_linear(parameter.role)) continue;
-    const Parameter* other = artefact.graph()->find(parameter.role, parameter.layer);
+    const Parameter* other =
+        artefact.graph()->find(parameter.role, parameter.layer, parameter.expert);
     if (other == nullptr || other->rows != parameter.rows || other->cols != parameter.cols)
       continue;
     QUANTLANE_TRY(Weight a, reference.weight(parameter));
     QUANTLANE_TRY(Weight b, artefact.weight(*other));
     pairs.push_back({.parameter = &parameter, .reference = std::move(a), .artefact = std::move(b)});
   }
-  std::vector<LayerError> errors(pairs.size());
+  std::vector<Sums> sums(pairs.size());
   pool.parallel_for(static_cast<std::int64_t>(pairs.size()), [&](std::int64_t i, int) {
     const Pair& pair = pairs[static_cast<std::size_t>(i)];
     const Parameter& parameter = *pair.parameter;
     const std::vector<float> importance =
         statistics != nullptr ? statistics->importance(parameter.module(), parameter.cols)
                               : std::vector<float>{};
-    errors[static_cast<std::size_t>(i)] = {
-        .layer = parameter.layer,
-        .role = std::string(short_role(parameter.role)),
-        .format = pair.artefact.encoding(),
-        .relative_rmse = relative_rmse(pair.reference, pair.artefact, importance, sample_rows)};
+    sums[static_cast<std::size_t>(i)] =
+        compare_rows(pair.reference, pair.artefact, importance, sample_rows);
   });
-  return errors;
+  return rows_of(pairs, sums);
 }
 
 }  // namespace quantlane

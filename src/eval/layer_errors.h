@@ -12,7 +12,8 @@
 namespace quantlane {
 
 // Relative RMSE sqrt(sum h (w' - w)^2 / sum h w^2), h = mean square of the input column where
-// `statistics` has it, else 1; over at most `sample_rows` evenly spaced rows of each Linear.
+// `statistics` has it, else 1; over at most `sample_rows` evenly spaced rows of each Linear; one
+// figure for all experts of a layer.
 Result<std::vector<LayerError>> measure_layer_errors(const Checkpoint& reference,
                                                      const Checkpoint& artefact,
                                                      const Statistics* statistics,

@@ -66,7 +66,8 @@ Result<std::vector<WeightDeviation>> measure_deviations(const Checkpoint& source
   for (const Parameter& parameter : source.graph()->parameters) {
     if (std::ranges::find(names, parameter.name) == names.end()) continue;
     QUANTLANE_TRY_VOID(check_cancel("comparing with the source"));
-    const Parameter* other = artefact.graph()->find(parameter.role, parameter.layer);
+    const Parameter* other =
+        artefact.graph()->find(parameter.role, parameter.layer, parameter.expert);
     if (other == nullptr || other->rows != parameter.rows || other->cols != parameter.cols) {
       return fail(corrupt("comparing with the source")
                       .in(artefact.path().string())

@@ -131,8 +131,7 @@ Result<void> Checkpoint::read_quantization(std::string origin) {
 }
 
 Result<void> Checkpoint::read_gguf() {
-  const std::string* name = container_->metadata().string("general.architecture");
-  architecture_ = name == nullptr ? nullptr : architecture_by_gguf_name(*name);
+  architecture_ = architecture_of_gguf(container_->metadata());
   if (architecture_ == nullptr) return {};
   QUANTLANE_TRY(ModelConfig config,
                 architecture_->from_gguf(container_->metadata(), path_.string()));
@@ -141,10 +140,14 @@ Result<void> Checkpoint::read_gguf() {
   return verify_parameters(*container_, *graph_, true, nullptr, nullptr);
 }
 
-const TensorInfo* Checkpoint::stored(const Parameter& parameter) const {
-  if (!graph_) return nullptr;
-  if (container_->kind() != kGguf) return container_->find(parameter.name);
-  return container_->find(gguf_name(parameter.role, parameter.layer, graph_->config));
+StoredRows Checkpoint::stored(const Parameter& parameter) const {
+  if (!graph_) return {};
+  const auto places = container_->kind() == kGguf ? gguf_places(parameter, graph_->config)
+                                                  : hugging_face_places(parameter, graph_->config);
+  for (const TensorPlace& place : places) {
+    if (const TensorInfo* tensor = container_->find(place.name)) return {tensor, place.first_row};
+  }
+  return {};
 }
 
 // GGUF keeps q and k permuted and Gemma's norms whole; here they become what Hugging Face has.
@@ -188,10 +191,11 @@ Result<Weight> Checkpoint::stored_weight(const Parameter& parameter) const {
       return Weight(std::make_shared<const QuantTensor>(std::move(linear.weight)), linear.input);
     }
   }
-  const TensorInfo* tensor = stored(parameter);
+  const auto [tensor, first_row] = stored(parameter);
   if (tensor == nullptr) {
     return fail(not_found("reading a parameter").in(path_.string()).of(parameter.name));
   }
+  if (parameter.expert >= 0) return Weight(container_.get(), tensor, first_row, parameter.rows);
   if (container_->kind() == kGguf) return gguf_weight(parameter, *tensor);
   return Weight(container_.get(), tensor);
 }
@@ -201,7 +205,7 @@ bool Checkpoint::engine_differs() const {
   return std::ranges::any_of(graph_->parameters, [this](const Parameter& parameter) {
     const bool tied_head = parameter.role == Role::kEmbedding && graph_->config.tied_embeddings;
     if (!is_linear(parameter.role) && !tied_head) return false;
-    const Weight weight(container_.get(), stored(parameter));
+    const Weight weight(container_.get(), stored(parameter).tensor);
     return weight.engine_rounding() != weight.input_rounding();
   });
 }

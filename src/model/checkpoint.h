@@ -20,6 +20,12 @@ namespace quantlane {
 
 class Tokenizer;
 
+// The rows [first_row, first_row + rows) of the matrix view of `tensor` that are a parameter's.
+struct StoredRows {
+  const TensorInfo* tensor = nullptr;  // nullptr: nowhere
+  std::int64_t first_row = 0;
+};
+
 class Checkpoint {
  public:
   // `path`: a folder with config.json, or a GGUF file. Verifies headers, configuration and that
@@ -47,8 +53,8 @@ class Checkpoint {
   Result<Weight> weight(const Parameter& parameter) const;
   // Whether Arithmetic::kEngine and kFloat differ: for GGUF files but those of float32 matrices.
   [[nodiscard]] bool engine_differs() const;
-  // The stored tensor behind a Hugging Face parameter name (mapped for GGUF), or nullptr.
-  [[nodiscard]] const TensorInfo* stored(const Parameter& parameter) const;
+  // Where the parameter is stored as plain values or blocks. Nowhere: a Linear of a dialect.
+  [[nodiscard]] StoredRows stored(const Parameter& parameter) const;
   // The same files with edited weights, after the edits that this one has; weight() applies them,
   // stored() and container() know nothing of them. kInvalidArgument names an edit of no parameter
   // or of another shape.

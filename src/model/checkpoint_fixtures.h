@@ -1,5 +1,6 @@
 // Test support: small checkpoints, changed copies of them, and the same models as GGUF.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
@@ -17,8 +18,11 @@
 
 namespace quantlane::fixtures {
 
-inline constexpr const char* kFamilies[] = {"llama", "llama-bias", "mistral",
-                                            "qwen2", "qwen3",      "gemma3"};
+inline constexpr const char* kFamilies[] = {"llama",   "llama-bias", "mistral",
+                                            "qwen2",   "qwen3",      "gemma3",
+                                            "mixtral", "qwen3-moe",  "qwen3-moe-step"};
+// Those with all experts of a layer in one tensor too, in the folder NAME-fused.
+inline constexpr const char* kFusedFamilies[] = {"mixtral", "qwen3-moe"};
 
 inline fs::path model_data(const std::string& name) {
   return fs::path(QUANTLANE_SOURCE_DIR "/tests/data/models") / name;
@@ -124,7 +128,7 @@ inline void write_gguf(const Checkpoint& source, const fs::path& path) {
     std::vector<float> logical(static_cast<std::size_t>(p.rows * p.cols));
     weight->decode_rows(0, p.rows, logical.data());
     std::vector<float> stored = logical;
-    const bool vector = p.role > Role::kHead;
+    const bool vector = !is_matrix(p.role);
     const bool norm = p.role >= Role::kAttentionNorm && p.role <= Role::kFinalNorm;
     const bool qk = p.role == Role::kQuery || p.role == Role::kKey || p.role == Role::kQueryBias ||
                     p.role == Role::kKeyBias;
@@ -139,10 +143,17 @@ inline void write_gguf(const Checkpoint& source, const fs::path& path) {
                     stored.begin() + permuted_qk_row(r, config.head_dim) * width);
       }
     }
-    plan.push_back({.name = gguf_name(p.role, p.layer, config),
-                    .type = {},
-                    .shape = vector ? std::vector<std::int64_t>{p.cols}
-                                    : std::vector<std::int64_t>{p.rows, p.cols}});
+    const std::string name = gguf_name(p);
+    if (p.expert > 0) {  // behind the experts before it
+      const auto at = std::ranges::find(plan, name, &PlannedTensor::name) - plan.begin();
+      auto& all = data.at(static_cast<std::size_t>(at));
+      all.insert(all.end(), stored.begin(), stored.end());
+      continue;
+    }
+    std::vector<std::int64_t> shape = {p.cols};
+    if (!vector) shape.insert(shape.begin(), p.rows);
+    if (p.expert == 0) shape.insert(shape.begin(), config.experts.count);
+    plan.push_back({.name = name, .type = {}, .shape = std::move(shape)});
     data.push_back(std::move(stored));
   }
   if (auto divisors = rope_frequency_divisors(config); !divisors.empty()) {

@@ -15,11 +15,6 @@ namespace {
 
 constexpr std::string_view kAttempt = "matching the tensors with the configuration";
 
-std::vector<std::int64_t> shape_of(const Parameter& parameter) {
-  if (parameter.role > Role::kHead) return {parameter.cols};
-  return {parameter.rows, parameter.cols};
-}
-
 Error missing(const Container& container, const std::string& name,
               std::span<const std::int64_t> shape) {
   return not_found(std::string(kAttempt))
@@ -43,14 +38,19 @@ bool decodable(const ElementType& type) {
   return is_float(type.plain) && dtype_row(type.plain).size_bytes > 1;
 }
 
-Result<void> verify_plain(const Container& container, const Parameter& parameter,
-                          const std::string& name) {
-  const auto shape = shape_of(parameter);
-  const TensorInfo* tensor = container.find(name);
-  if (tensor == nullptr) return fail(missing(container, name, shape));
-  if (tensor->shape != shape) {
+Result<void> verify_plain(const Container& container, std::span<const TensorPlace> places,
+                          std::unordered_set<std::string>& known) {
+  const TensorInfo* tensor = nullptr;
+  const TensorPlace* place = nullptr;
+  for (std::size_t i = 0; tensor == nullptr && i < places.size(); ++i) {
+    place = &places[i];
+    tensor = container.find(place->name);
+  }
+  if (tensor == nullptr) return fail(missing(container, places[0].name, places[0].shape));
+  known.insert(place->name);
+  if (tensor->shape != place->shape) {
     return fail(wrong(container, *tensor)
-                    .expects("shape " + shape_text(shape))
+                    .expects("shape " + shape_text(place->shape))
                     .got("shape " + shape_text(tensor->shape)));
   }
   if (!decodable(tensor->type)) {
@@ -61,6 +61,18 @@ Result<void> verify_plain(const Container& container, const Parameter& parameter
     return fail(std::move(error));
   }
   return {};
+}
+
+// 3 of "…experts.3.w1.weight"; -1 without such a part.
+std::int64_t expert_of(std::string_view name) {
+  constexpr std::string_view kExperts = ".experts.";
+  const auto at = name.find(kExperts);
+  std::int64_t expert = -1;
+  if (at != std::string_view::npos) {
+    const std::string_view rest = name.substr(at + kExperts.size());
+    std::from_chars(rest.data(), rest.data() + rest.size(), expert);
+  }
+  return expert;
 }
 
 // Does the configuration say that a tensor of this name must not be there? Tensors that no
@@ -74,6 +86,7 @@ bool contradicts(std::string_view name, const ModelConfig& config,
   const auto parsed = std::from_chars(rest.data(), rest.data() + rest.size(), layer);
   if (parsed.ec != std::errc()) return false;
   if (layer >= config.layer_count) return true;
+  if (expert_of(name) >= config.experts.count) return true;
   constexpr std::array<std::string_view, 9> kOptional = {
       ".q_proj.bias",  ".k_proj.bias",    ".v_proj.bias",   ".o_proj.bias",  ".gate_proj.bias",
       ".up_proj.bias", ".down_proj.bias", ".q_norm.weight", ".k_norm.weight"};
@@ -88,16 +101,16 @@ Result<void> verify_parameters(const Container& container, const Graph& graph, b
                                const Dialect* dialect, const QuantizationMap* quantization) {
   std::unordered_set<std::string> known;
   for (const Parameter& parameter : graph.parameters) {
-    const std::string name =
-        gguf ? gguf_name(parameter.role, parameter.layer, graph.config) : parameter.name;
-    known.insert(name);
+    const auto places =
+        gguf ? gguf_places(parameter, graph.config) : hugging_face_places(parameter, graph.config);
+    known.insert(places[0].name);
     std::optional<LinearScheme> scheme;
     if (quantization != nullptr && is_linear(parameter.role)) {
       scheme = quantization->scheme_of(parameter.module());
     }
     QUANTLANE_TRY_VOID(scheme ? dialect->verify(container, parameter.module(), *scheme,
                                                 parameter.rows, parameter.cols)
-                              : verify_plain(container, parameter, name));
+                              : verify_plain(container, places, known));
   }
   if (gguf) return {};
   for (const TensorInfo& tensor : container.tensors()) {
@@ -134,11 +147,14 @@ void recover_llama3_scaling(ModelConfig& config) {
 
 Result<void> complete_gguf_config(const Container& container, ModelConfig& config) {
   const auto has = [&](Role role, std::int64_t layer) {
-    return container.find(gguf_name(role, layer, config)) != nullptr;
+    return container.find(gguf_name(role, layer)) != nullptr;
   };
   config.tied_embeddings = !has(Role::kHead, -1);
   config.attention_bias = has(Role::kQueryBias, 0);
   config.attention_output_bias = has(Role::kAttentionOutputBias, 0);
+  for (std::int64_t i = 0; config.experts.count > 0 && i < config.layer_count; ++i) {
+    if (!has(Role::kRouter, i)) config.experts.dense_layers.push_back(i);
+  }
   const TensorInfo* divisors = container.find("rope_freqs.weight");
   if (divisors == nullptr) return {};
   if (divisors->element_count() != config.head_dim / 2 || !decodable(divisors->type)) {

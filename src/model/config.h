@@ -1,5 +1,6 @@
 // The hyper-parameters of a decoder-only transformer, independent of the file they came from.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -20,6 +21,22 @@ struct RopeScaling {
   double high_freq_factor = 4;
   std::int64_t original_context = 8192;
   bool operator==(const RopeScaling&) const = default;
+};
+
+// Feed-forwards of E experts each, of which a router picks a few for every token.
+struct ExpertConfig {
+  std::int64_t count = 0;  // E; 0 = all layers are dense
+  std::int64_t per_token = 0;
+  std::int64_t intermediate_size = 0;  // F of each
+  bool normalised = true;              // weights of the picked ones are made to sum to 1
+  std::vector<std::int64_t> dense_layers =
+      {};  // ascending; they have one feed-forward for all tokens
+  // Hugging Face's words: "<module>.gate" is the router, "<module>.experts.0.<gate>" a Linear.
+  std::string module = "mlp";
+  std::string gate = "gate_proj";
+  std::string up = "up_proj";
+  std::string down = "down_proj";
+  bool operator==(const ExpertConfig&) const = default;
 };
 
 // Axis letters: D hidden, F intermediate, H heads, V vocabulary.
@@ -51,6 +68,7 @@ struct ModelConfig {
   double final_logit_softcap = 0;
   double attention_logit_softcap = 0;
   Activation activation = Activation::kSilu;
+  ExpertConfig experts;
   // Sliding-window attention: per layer, 0 = full attention, else the window in tokens.
   std::vector<std::int64_t> window_of_layer;  // empty = all full
   double rope_theta_local = 0;                // used by windowed layers when > 0 (Gemma 3)
@@ -59,6 +77,10 @@ struct ModelConfig {
   [[nodiscard]] std::int64_t kv_size() const { return kv_head_count * head_dim; }
   [[nodiscard]] std::int64_t window(std::int64_t layer) const {
     return window_of_layer.empty() ? 0 : window_of_layer[static_cast<std::size_t>(layer)];
+  }
+  // Does a router pick experts in this layer?
+  [[nodiscard]] bool is_sparse(std::int64_t layer) const {
+    return experts.count > 0 && !std::ranges::binary_search(experts.dense_layers, layer);
   }
   bool operator==(const ModelConfig&) const = default;
 };

@@ -1,5 +1,8 @@
 #include "model/graph.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include <fmt/format.h>
 
 namespace quantlane {
@@ -22,8 +25,8 @@ class Builder {
 
  private:
   void matrix(Role role, std::int64_t layer, const std::string& module, std::int64_t rows,
-              std::int64_t cols) {
-    graph_.parameters.push_back({role, layer, module + ".weight", rows, cols});
+              std::int64_t cols, std::int64_t expert = -1) {
+    graph_.parameters.push_back({role, layer, module + ".weight", rows, cols, expert});
   }
   void vector(Role role, std::int64_t layer, const std::string& name, std::int64_t size) {
     graph_.parameters.push_back({role, layer, name, 1, size});
@@ -40,12 +43,28 @@ class Builder {
     } else {
       vector(Role::kFeedForwardNorm, i, at + "post_attention_layernorm.weight", c.hidden_size);
     }
-    matrix(Role::kGate, i, at + "mlp.gate_proj", c.intermediate_size, c.hidden_size);
-    matrix(Role::kUp, i, at + "mlp.up_proj", c.intermediate_size, c.hidden_size);
-    matrix(Role::kDown, i, at + "mlp.down_proj", c.hidden_size, c.intermediate_size);
+    if (c.is_sparse(i)) {
+      experts(i, at + c.experts.module + ".");
+    } else {
+      matrix(Role::kGate, i, at + "mlp.gate_proj", c.intermediate_size, c.hidden_size);
+      matrix(Role::kUp, i, at + "mlp.up_proj", c.intermediate_size, c.hidden_size);
+      matrix(Role::kDown, i, at + "mlp.down_proj", c.hidden_size, c.intermediate_size);
+    }
     if (c.post_norms) {
       vector(Role::kPostFeedForwardNorm, i, at + "post_feedforward_layernorm.weight",
              c.hidden_size);
+    }
+  }
+
+  void experts(std::int64_t i, const std::string& at) {
+    const ExpertConfig& x = config_.experts;
+    const std::int64_t width = config_.hidden_size;
+    matrix(Role::kRouter, i, at + "gate", x.count, width);
+    for (std::int64_t e = 0; e < x.count; ++e) {
+      const std::string expert = fmt::format("{}experts.{}.", at, e);
+      matrix(Role::kGate, i, expert + x.gate, x.intermediate_size, width, e);
+      matrix(Role::kUp, i, expert + x.up, x.intermediate_size, width, e);
+      matrix(Role::kDown, i, expert + x.down, width, x.intermediate_size, e);
     }
   }
 
@@ -82,9 +101,19 @@ std::string_view Parameter::module() const {
   return module;
 }
 
-const Parameter* Graph::find(Role role, std::int64_t layer) const {
-  for (const Parameter& parameter : parameters) {
-    if (parameter.role == role && parameter.layer == layer) return &parameter;
+// Parameters of a layer lie together, the layers in order, those outside around them; with
+// hundreds of experts per layer it matters not to look at all.
+const Parameter* Graph::find(Role role, std::int64_t layer, std::int64_t expert) const {
+  auto first = parameters.begin();
+  auto last = parameters.end();
+  if (layer >= 0) {
+    while (first != last && first->layer < 0) ++first;
+    while (first != last && std::prev(last)->layer < 0) --last;
+    first = std::partition_point(first, last, [&](const Parameter& p) { return p.layer < layer; });
+  }
+  for (; first != last; ++first) {
+    if (layer >= 0 && first->layer != layer) break;
+    if (first->role == role && first->layer == layer && first->expert == expert) return &*first;
   }
   return nullptr;
 }

@@ -49,16 +49,63 @@ TEST(GraphOfModel, HasOnlyWhatTheConfigurationSays) {
 }
 
 TEST(GraphOfModel, GgufNamesAreThoseOfLlamaCppAndUnique) {
-  const ModelConfig config = small_config();
-  EXPECT_EQ(gguf_name(Role::kQuery, 3, config), "blk.3.attn_q.weight");
-  EXPECT_EQ(gguf_name(Role::kEmbedding, -1, config), "token_embd.weight");
-  EXPECT_EQ(gguf_name(Role::kFinalNorm, -1, config), "output_norm.weight");
-  EXPECT_EQ(gguf_name(Role::kPostFeedForwardNorm, 0, config), "blk.0.post_ffw_norm.weight");
+  EXPECT_EQ(gguf_name(Role::kQuery, 3), "blk.3.attn_q.weight");
+  EXPECT_EQ(gguf_name(Role::kEmbedding, -1), "token_embd.weight");
+  EXPECT_EQ(gguf_name(Role::kFinalNorm, -1), "output_norm.weight");
+  EXPECT_EQ(gguf_name(Role::kPostFeedForwardNorm, 0), "blk.0.post_ffw_norm.weight");
+  EXPECT_EQ(gguf_name(Role::kDown, 2, 7), "blk.2.ffn_down_exps.weight");
   std::set<std::string> names;
   for (int role = 0; role <= static_cast<int>(Role::kAttentionOutputBias); ++role) {
-    names.insert(gguf_name(static_cast<Role>(role), 0, config));
+    names.insert(gguf_name(static_cast<Role>(role), 0));
   }
-  EXPECT_EQ(names.size(), 20U);
+  EXPECT_EQ(names.size(), 21U);
+}
+
+ModelConfig sparse_config() {
+  ModelConfig config = small_config();
+  config.experts.count = 3;
+  config.experts.per_token = 2;
+  config.experts.intermediate_size = 6;
+  config.experts.dense_layers = {0};
+  return config;
+}
+
+TEST(GraphOfModel, HasExpertsWhereTheConfigurationSaysSo) {
+  ModelConfig config = sparse_config();
+  const Graph graph = build_graph(config);
+  EXPECT_EQ(graph.find(Role::kRouter, 0), nullptr);
+  EXPECT_EQ(graph.find(Role::kGate, 0)->rows, 12);
+  EXPECT_EQ(graph.find(Role::kGate, 1), nullptr);
+  EXPECT_EQ(graph.find(Role::kRouter, 1)->name, "model.layers.1.mlp.gate.weight");
+  EXPECT_EQ(graph.find(Role::kRouter, 1)->rows, 3);
+  const Parameter* down = graph.find(Role::kDown, 1, 2);
+  ASSERT_NE(down, nullptr);
+  EXPECT_EQ(down->name, "model.layers.1.mlp.experts.2.down_proj.weight");
+  EXPECT_EQ(down->rows, 8);
+  EXPECT_EQ(down->cols, 6);
+  EXPECT_EQ(graph.find(Role::kDown, 1, 3), nullptr);
+  config.experts.module = "block_sparse_moe";
+  config.experts.down = "w2";
+  EXPECT_EQ(build_graph(config).find(Role::kDown, 1, 2)->name,
+            "model.layers.1.block_sparse_moe.experts.2.w2.weight");
+}
+
+TEST(GraphOfModel, ExpertsShareATensorInGguf) {
+  const Graph graph = build_graph(sparse_config());
+  std::size_t parameters = 0;
+  for (const GgufTensor& tensor : gguf_tensors(graph)) {
+    parameters += tensor.parameters.size();
+    if (tensor.parameters.size() == 1) continue;
+    EXPECT_EQ(tensor.parameters.size(), 3U) << tensor.name;
+    EXPECT_EQ(tensor.shape.size(), 3U) << tensor.name;
+    for (std::size_t e = 0; e < 3; ++e) {
+      const Parameter& p = *tensor.parameters[e];
+      const TensorPlace place = gguf_places(p, graph.config)[0];
+      EXPECT_EQ(place.name, tensor.name);
+      EXPECT_EQ(place.first_row, p.rows * static_cast<std::int64_t>(e));
+    }
+  }
+  EXPECT_EQ(parameters, graph.parameters.size());
 }
 
 // Halves (i, i + 4) of a head of 8 lie side by side in GGUF.

@@ -16,6 +16,16 @@ Weight::Weight(const Container* container, const TensorInfo* tensor, std::int64_
       rows_(tensor->rows()),
       cols_(tensor->cols()) {}
 
+Weight::Weight(const Container* container, const TensorInfo* tensor, std::int64_t first_row,
+               std::int64_t rows)
+    : container_(container),
+      tensor_(tensor),
+      first_row_(first_row),
+      rows_(rows),
+      cols_(tensor->cols()) {
+  QUANTLANE_CHECK(first_row >= 0 && rows >= 0 && first_row + rows <= tensor->rows());
+}
+
 Weight::Weight(std::shared_ptr<const QuantTensor> tensor, std::optional<ActivationScheme> input)
     : quantized_(std::move(tensor)),
       input_(input),
@@ -53,7 +63,8 @@ void Weight::decode_stored(std::int64_t begin, std::int64_t count, float* values
   }
   // Types that cannot be decoded were refused when the checkpoint was opened.
   if (head_dim_ == 0) {
-    const auto decoded = quantlane::decode_rows(*container_, *tensor_, begin, count, values);
+    const auto decoded =
+        quantlane::decode_rows(*container_, *tensor_, first_row_ + begin, count, values);
     QUANTLANE_CHECK(decoded.has_value());
     return;
   }
@@ -80,7 +91,7 @@ std::optional<ActivationScheme> Weight::engine_rounding() const {
 
 const std::byte* Weight::row_blocks(std::int64_t row) const {
   QUANTLANE_DCHECK(block_format() != nullptr && row >= 0 && row < rows_);
-  const std::int64_t stored = head_dim_ > 0 ? permuted_qk_row(row, head_dim_) : row;
+  const std::int64_t stored = first_row_ + (head_dim_ > 0 ? permuted_qk_row(row, head_dim_) : row);
   return container_->bytes(*tensor_).data() + stored * tensor_->type.block->row_bytes(cols_);
 }
 
@@ -89,26 +100,26 @@ namespace {
 // The tensor's bytes as T, nullptr when it is of another type, permuted or not aligned.
 template <class T>
 const T* direct_rows(const Container* container, const TensorInfo* tensor, std::int64_t head_dim,
-                     DType dtype) {
+                     std::int64_t first_row, DType dtype) {
   if (tensor == nullptr || head_dim > 0 || tensor->type != ElementType{.plain = dtype}) {
     return nullptr;
   }
   const std::byte* bytes = container->bytes(*tensor).data();
   if (reinterpret_cast<std::uintptr_t>(bytes) % alignof(T) != 0) return nullptr;
-  return reinterpret_cast<const T*>(bytes);
+  return reinterpret_cast<const T*>(bytes) + first_row * tensor->cols();
 }
 
 }  // namespace
 
 const std::uint16_t* Weight::bf16_rows() const {
   if (!edits_.empty()) return nullptr;
-  return direct_rows<std::uint16_t>(container_, tensor_, head_dim_, DType::kBF16);
+  return direct_rows<std::uint16_t>(container_, tensor_, head_dim_, first_row_, DType::kBF16);
 }
 
 const float* Weight::f32_rows() const {
   if (!edits_.empty()) return nullptr;
   if (values_) return values_->data();
-  return direct_rows<float>(container_, tensor_, head_dim_, DType::kF32);
+  return direct_rows<float>(container_, tensor_, head_dim_, first_row_, DType::kF32);
 }
 
 }  // namespace quantlane

@@ -19,6 +19,9 @@ class Weight {
   Weight() = default;
   // A tensor stored as it is. `head_dim` > 0: the stored rows are permuted per head (GGUF q/k).
   Weight(const Container* container, const TensorInfo* tensor, std::int64_t head_dim = 0);
+  // Rows [first_row, first_row + rows) of a tensor that several parameters share.
+  Weight(const Container* container, const TensorInfo* tensor, std::int64_t first_row,
+         std::int64_t rows);
   // A Linear in quantized form, with the rounding of its inputs.
   Weight(std::shared_ptr<const QuantTensor> tensor, std::optional<ActivationScheme> input);
   // Float values made elsewhere (tests, merged adapters): [rows, cols].
@@ -66,6 +69,7 @@ class Weight {
   const Container* container_ = nullptr;
   const TensorInfo* tensor_ = nullptr;
   std::int64_t head_dim_ = 0;
+  std::int64_t first_row_ = 0;  // of the tensor's
   std::shared_ptr<const QuantTensor> quantized_;
   std::shared_ptr<const std::vector<float>> values_;
   std::optional<ActivationScheme> input_;

@@ -73,7 +73,7 @@ TEST_F(GgufImportance, ForcingSaysHowMany) {
   ASSERT_TRUE(forced.has_value()) << forced.error().message();
   std::int64_t low = 0;
   for (const GgufPlan::Item& item : forced->items) {
-    const bool linear = item.parameter != nullptr && is_linear(item.parameter->role);
+    const bool linear = !item.parameters.empty() && is_linear(item.parameters[0]->role);
     low += linear && item.tensor.type.name() == "q2_k" ? 1 : 0;
   }
   ASSERT_GT(low, 0);

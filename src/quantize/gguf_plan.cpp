@@ -21,15 +21,11 @@ RecipeModel recipe_model(const Checkpoint& source) {
           .layers = config.layer_count,
           .heads = config.head_count,
           .kv_heads = config.kv_head_count,
-          .experts = 0};
+          .experts = config.experts.count};
 }
 
-bool is_matrix(Role role) { return is_linear(role) || role == Role::kEmbedding; }
-
-std::vector<std::int64_t> gguf_shape(const Parameter& p) {
-  const bool vector = p.rows == 1 && !is_linear(p.role);
-  return vector ? std::vector<std::int64_t>{p.cols} : std::vector<std::int64_t>{p.rows, p.cols};
-}
+// What recipes give types to beside norms and biases.
+bool takes_type(Role role) { return is_linear(role) || role == Role::kEmbedding; }
 
 std::string fallback_notice(const TypeChoice& choice, std::int64_t cols) {
   return std::string(choice.wanted.name()) + " -> " + std::string(choice.type.name()) + ": " +
@@ -98,14 +94,23 @@ Result<Metadata> gguf_metadata(const QuantizeJob& job) {
   return metadata;
 }
 
+// One for all parameters of a tensor: codes are kept where those of each can be.
+Transfer transfer_of(const Checkpoint& source, const std::vector<const Parameter*>& parameters,
+                     const ElementType& type) {
+  const Transfer first = transfer_to(source, *parameters.front(), type);
+  const bool alike = std::ranges::all_of(
+      parameters, [&](const Parameter* p) { return transfer_to(source, *p, type) == first; });
+  if (alike || type.block == nullptr) return first;
+  return Transfer::kRequantize;
+}
+
 // Names, shapes and types; the recipe counts tensors in the order of layers.
 Result<void> plan_tensors(const QuantizeJob& job, GgufPlan& plan) {
-  const Graph& graph = *job.source.graph();
+  std::vector<GgufTensor> stored = gguf_tensors(*job.source.graph());
   std::vector<RecipeTensor> tensors;
-  for (const Parameter& p : graph.parameters) {
-    tensors.push_back({.name = gguf_name(p.role, p.layer, graph.config),
-                       .layer = p.layer,
-                       .shape = gguf_shape(p)});
+  for (const GgufTensor& tensor : stored) {
+    tensors.push_back(
+        {.name = tensor.name, .layer = tensor.parameters.front()->layer, .shape = tensor.shape});
   }
   RecipeRequest request = job.request;
   request.importance = request.importance || job.statistics != nullptr;
@@ -118,22 +123,24 @@ Result<void> plan_tensors(const QuantizeJob& job, GgufPlan& plan) {
   std::map<std::string, std::int64_t> fallbacks;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (!can_write(choices[i].type)) return fail(cannot_write(job, tensors[i], choices[i]));
-    const Parameter& p = graph.parameters[i];
-    const Transfer transfer = transfer_to(job.source, p, choices[i].type);
-    const bool keeps_codes = transfer == Transfer::kCopy || transfer == Transfer::kMove;
+    GgufPlan::Item item{.parameters = std::move(stored[i].parameters), .tensor = {}};
+    item.transfer = transfer_of(job.source, item.parameters, choices[i].type);
+    const bool keeps_codes = item.transfer == Transfer::kCopy || item.transfer == Transfer::kMove;
+    const auto has_importance = [&](const Parameter* p) {
+      return !importance_for(job, algorithm, p->module(), p->cols).empty();
+    };
     if (choices[i].needs_importance && !planned_only && !keeps_codes &&
-        importance_for(job, algorithm, p.module(), p.cols).empty()) {
+        !std::ranges::all_of(item.parameters, has_importance)) {
       if (!job.force_unweighted) return fail(lacks_importance(job, tensors[i], choices[i]));
       ++unweighted;
     }
     if (choices[i].type != choices[i].wanted) {
       ++fallbacks[fallback_notice(choices[i], tensors[i].shape.back())];
     }
-    plan.items.push_back({.parameter = &p,
-                          .tensor = {.name = std::move(tensors[i].name),
-                                     .type = choices[i].type,
-                                     .shape = std::move(tensors[i].shape)},
-                          .transfer = transfer});
+    item.tensor = {.name = std::move(tensors[i].name),
+                   .type = choices[i].type,
+                   .shape = std::move(tensors[i].shape)};
+    plan.items.push_back(std::move(item));
   }
   for (const auto& [notice, count] : fallbacks) {
     plan.notices.push_back(notice + " (" + std::to_string(count) + " tensors)");
@@ -145,8 +152,9 @@ Result<void> plan_tensors(const QuantizeJob& job, GgufPlan& plan) {
 // The types that take the matrices as the source holds them.
 Result<void> plan_as_stored(const QuantizeJob& job, GgufPlan& plan) {
   const Graph& graph = *job.source.graph();
-  for (const Parameter& p : graph.parameters) {
-    const auto type = is_matrix(p.role) ? type_as_stored(job.source, p) : ElementType{};
+  for (GgufTensor& tensor : gguf_tensors(graph)) {
+    const Parameter& p = *tensor.parameters.front();
+    const auto type = takes_type(p.role) ? type_as_stored(job.source, p) : ElementType{};
     if (!type) {
       return fail(unsupported("converting to GGUF")
                       .in(job.source.path().string())
@@ -156,11 +164,12 @@ Result<void> plan_as_stored(const QuantizeJob& job, GgufPlan& plan) {
                       .got(stored_encoding(job.source, p))
                       .advise("convert to bf16 or f32, or quantize with --allow-requantize"));
     }
-    plan.items.push_back({.parameter = &p,
-                          .tensor = {.name = gguf_name(p.role, p.layer, graph.config),
+    const Transfer transfer = transfer_of(job.source, tensor.parameters, *type);
+    plan.items.push_back({.parameters = std::move(tensor.parameters),
+                          .tensor = {.name = std::move(tensor.name),
                                      .type = *type,
-                                     .shape = gguf_shape(p)},
-                          .transfer = transfer_to(job.source, p, *type)});
+                                     .shape = std::move(tensor.shape)},
+                          .transfer = transfer});
   }
   return {};
 }
@@ -169,10 +178,12 @@ Result<void> check_transfers(const QuantizeJob& job, const GgufPlan& plan) {
   if (job.allow_requantize) return {};
   std::vector<PlannedTransfer> transfers;
   for (const GgufPlan::Item& item : plan.items) {
-    if (item.parameter == nullptr || !is_matrix(item.parameter->role)) continue;
-    transfers.push_back({.parameter = item.parameter,
-                         .target = std::string(item.tensor.type.name()),
-                         .transfer = item.transfer});
+    for (const Parameter* p : item.parameters) {
+      if (!takes_type(p->role)) continue;
+      transfers.push_back({.parameter = p,
+                           .target = std::string(item.tensor.type.name()),
+                           .transfer = item.transfer});
+    }
   }
   return refuse_requantizing(job.source, "quantizing to " + job.lane.name, transfers);
 }
@@ -192,11 +203,12 @@ void note_input_rounding(const QuantizeJob& job, GgufPlan& plan) {
 
 // The source's file that holds the item, or what became of it in a quantized folder.
 std::uint32_t source_shard(const Checkpoint& source, const GgufPlan::Item& item) {
-  const TensorInfo* stored = item.parameter == nullptr ? source.container().find(item.tensor.name)
-                                                       : source.stored(*item.parameter);
+  const TensorInfo* stored = item.parameters.empty()
+                                 ? source.container().find(item.tensor.name)
+                                 : source.stored(*item.parameters.front()).tensor;
   if (stored != nullptr) return stored->shard;
-  if (item.parameter == nullptr) return 0;
-  const std::string prefix = std::string(item.parameter->module()) + ".";
+  if (item.parameters.empty()) return 0;
+  const std::string prefix = std::string(item.parameters.front()->module()) + ".";
   for (const TensorInfo& tensor : source.container().tensors()) {
     if (tensor.name.starts_with(prefix)) return tensor.shard;
   }
@@ -243,7 +255,7 @@ Result<GgufPlan> plan_gguf(const QuantizeJob& job) {
   plan.rope_divisors = rope_frequency_divisors(job.source.graph()->config);
   if (!plan.rope_divisors.empty()) {
     plan.items.push_back(
-        {.parameter = nullptr,
+        {.parameters = {},
          .tensor = {.name = std::string(kRopeFrequencies),
                     .type = {.plain = DType::kF32},
                     .shape = {static_cast<std::int64_t>(plan.rope_divisors.size())}}});
@@ -251,6 +263,10 @@ Result<GgufPlan> plan_gguf(const QuantizeJob& job) {
   QUANTLANE_TRY_VOID(job.as_stored ? plan_as_stored(job, plan) : plan_tensors(job, plan));
   QUANTLANE_TRY_VOID(check_transfers(job, plan));
   note_input_rounding(job, plan);
+  if (const auto caveat = job.source.architecture()->gguf_caveat) {
+    if (std::string text = caveat(job.source.graph()->config); !text.empty())
+      plan.notices.push_back(std::move(text));
+  }
   QUANTLANE_TRY(plan.metadata, gguf_metadata(job));
   if (job.split.keep) keep_split(job, plan);
   if (job.split.max_bytes > 0) split_by_size(job, plan);

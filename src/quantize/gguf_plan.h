@@ -11,7 +11,7 @@ namespace quantlane {
 
 struct GgufPlan {
   struct Item {
-    const Parameter* parameter;  // nullptr: the rotary divisors
+    std::vector<const Parameter*> parameters;  // row after row; none: the rotary divisors
     PlannedTensor tensor;
     Transfer transfer = Transfer::kEncode;
   };

@@ -116,8 +116,8 @@ Result<Lane> find_lane(std::string_view name) {
 Result<Lane> lane_as_stored(const Checkpoint& source) {
   std::map<std::string, std::int64_t> values;
   for (const Parameter& p : source.graph()->parameters) {
-    const bool matrix = is_linear(p.role) || p.role == Role::kEmbedding;
-    const auto type = matrix ? type_as_stored(source, p) : std::nullopt;
+    const bool counts = is_linear(p.role) || p.role == Role::kEmbedding;
+    const auto type = counts ? type_as_stored(source, p) : std::nullopt;
     if (type) values[std::string(type->name())] += p.rows * p.cols;
   }
   const auto most =

@@ -30,7 +30,7 @@ Result<void> check_transfers(const QuantizeJob& job) {
   if (job.allow_requantize) return {};
   std::vector<PlannedTransfer> transfers;
   for (const Parameter& p : job.source.graph()->parameters) {
-    if (is_linear(p.role) && p.role != Role::kHead) {
+    if (is_block_linear(p.role)) {
       transfers.push_back(
           {.parameter = &p,
            .target = job.lane.scheme.weight.spelling(),
@@ -111,8 +111,9 @@ Result<ArtefactPlan> plan_quantize(const QuantizeJob& job) {
                         .config = {},
                         .notices = std::move(plan.notices)};
   for (const GgufPlan::Item& item : plan.items) {
-    if (item.parameter == nullptr) continue;
-    artefact.values += static_cast<std::uint64_t>(item.parameter->rows * item.parameter->cols);
+    for (const Parameter* p : item.parameters) {
+      artefact.values += static_cast<std::uint64_t>(p->rows * p->cols);
+    }
   }
   return artefact;
 }

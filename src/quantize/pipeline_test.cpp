@@ -41,7 +41,7 @@ EditableCheckpoint wide_model() {
   EXPECT_TRUE(config.has_value());
   Rng rng(7);
   for (const Parameter& p : build_graph(*config).parameters) {
-    const bool vector = p.role > Role::kHead;
+    const bool vector = !is_matrix(p.role);
     model.tensors.push_back({{.name = p.name,
                               .type = {.plain = DType::kBF16},
                               .shape = vector ? std::vector<std::int64_t>{p.cols}

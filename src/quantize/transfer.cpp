@@ -15,7 +15,7 @@ std::optional<Scheme> scheme_of(const Checkpoint& source, const Parameter& param
 }
 
 const BlockFormat* stored_blocks(const Checkpoint& source, const Parameter& parameter) {
-  const TensorInfo* stored = source.stored(parameter);
+  const TensorInfo* stored = source.stored(parameter).tensor;
   return stored == nullptr ? nullptr : stored->type.block;
 }
 
@@ -43,7 +43,7 @@ bool is_quantized(const Checkpoint& source, const Parameter& parameter) {
 
 std::string stored_encoding(const Checkpoint& source, const Parameter& parameter) {
   if (const auto scheme = scheme_of(source, parameter)) return scheme->spelling();
-  const TensorInfo* stored = source.stored(parameter);
+  const TensorInfo* stored = source.stored(parameter).tensor;
   return stored == nullptr ? "" : std::string(stored->type.name());
 }
 
@@ -68,7 +68,7 @@ std::optional<ElementType> type_as_stored(const Checkpoint& source, const Parame
     const BlockFormat* block = block_for_codes(*scheme, parameter.cols);
     return block == nullptr ? std::nullopt : std::optional(ElementType{.block = block});
   }
-  const TensorInfo* stored = source.stored(parameter);
+  const TensorInfo* stored = source.stored(parameter).tensor;
   if (stored == nullptr || (stored->type.block == nullptr && !is_float(stored->type.plain))) {
     return std::nullopt;
   }

@@ -22,6 +22,7 @@ struct Item {
   std::uint32_t shard = 0;
   Weight weight;  // empty: raw bytes of `raw` are copied
   const TensorInfo* raw = nullptr;
+  std::int64_t first_row = 0;  // of `raw` that is the weight's
   std::vector<std::int64_t> shape;
   bool quantized = false;
 };
@@ -46,32 +47,62 @@ bool looks_like_linear(const TensorInfo& tensor) {
   return true;
 }
 
-// Linears of the blocks are quantized; the head is not (every engine expects it so).
-bool is_target(const QuantizeJob& job, const Parameter* parameter, const TensorInfo& tensor) {
-  if (job.lane.dialect == nullptr) return false;
-  if (job.source.graph() == nullptr) return looks_like_linear(tensor);
-  return parameter != nullptr && is_linear(parameter->role) && parameter->role != Role::kHead;
+// What each stored tensor of a plain folder holds.
+std::map<const TensorInfo*, std::vector<const Parameter*>> parameters_of_tensors(
+    const Checkpoint& source) {
+  std::map<const TensorInfo*, std::vector<const Parameter*>> held;
+  if (source.graph() == nullptr) return held;
+  for (const Parameter& p : source.graph()->parameters) held[source.stored(p).tensor].push_back(&p);
+  return held;
+}
+
+// Linears of the blocks are quantized; the head is not (every engine expects it so), nor is the
+// router. Experts that share a tensor become Linears of their own: engines read them so.
+Result<void> add_linears(const QuantizeJob& job, const TensorInfo& tensor,
+                         const std::vector<const Parameter*>& held, std::vector<Item>& items) {
+  for (const Parameter* p : held) {
+    Item item{.name = p->name,
+              .shard = tensor.shard,
+              .weight = {},
+              .raw = &tensor,
+              .first_row = job.source.stored(*p).first_row,
+              .shape = {p->rows, p->cols},
+              .quantized = job.lane.dialect != nullptr && is_block_linear(p->role)};
+    if (item.quantized || job.lane.plain || job.source.edited(*p)) {
+      QUANTLANE_TRY(item.weight, job.source.weight(*p));
+    }
+    items.push_back(std::move(item));
+  }
+  return {};
 }
 
 // Source tensors as they are stored: a plain Hugging Face folder.
 Result<std::vector<Item>> items_of_tensors(const QuantizeJob& job) {
-  std::map<std::string_view, const Parameter*> by_name;
-  if (const Graph* graph = job.source.graph()) {
-    for (const Parameter& parameter : graph->parameters) by_name[parameter.name] = &parameter;
-  }
+  const auto held = parameters_of_tensors(job.source);
   const Container& container = job.source.container();
   std::vector<Item> items;
   for (const TensorInfo& tensor : container.tensors()) {
-    const auto it = by_name.find(tensor.name);
-    const Parameter* parameter = it == by_name.end() ? nullptr : it->second;
+    const auto it = held.find(&tensor);
+    if (job.lane.dialect != nullptr && it != held.end() && is_matrix(it->second.front()->role)) {
+      QUANTLANE_TRY_VOID(add_linears(job, tensor, it->second, items));
+      continue;
+    }
     Item item{.name = tensor.name,
               .shard = tensor.shard,
               .weight = {},
               .raw = &tensor,
               .shape = tensor.shape};
-    item.quantized = is_target(job, parameter, tensor);
-    if (parameter != nullptr && job.source.edited(*parameter)) {
-      QUANTLANE_TRY(item.weight, job.source.weight(*parameter));
+    item.quantized =
+        job.lane.dialect != nullptr && job.source.graph() == nullptr && looks_like_linear(tensor);
+    const bool edited = it != held.end() && std::ranges::any_of(it->second, [&](const Parameter* p) {
+      return job.source.edited(*p);
+    });
+    if (edited && it->second.size() == 1) {
+      QUANTLANE_TRY(item.weight, job.source.weight(*it->second.front()));
+    } else if (edited) {
+      // Experts that share a tensor: the edited ones stand apart.
+      QUANTLANE_TRY_VOID(add_linears(job, tensor, it->second, items));
+      continue;
     } else if (item.quantized || (job.lane.plain && is_float(tensor.type.plain))) {
       item.weight = Weight(&container, &tensor);
     }
@@ -87,10 +118,9 @@ Result<std::vector<Item>> items_of_parameters(const QuantizeJob& job) {
   for (const Parameter& p : graph.parameters) {
     Item item{.name = p.name, .shard = 0, .weight = {}, .raw = nullptr, .shape = {}};
     QUANTLANE_TRY(item.weight, job.source.weight(p));
-    const bool vector = !is_linear(p.role) && p.role != Role::kEmbedding;
-    item.shape =
-        vector ? std::vector<std::int64_t>{p.cols} : std::vector<std::int64_t>{p.rows, p.cols};
-    item.quantized = job.lane.dialect != nullptr && is_linear(p.role) && p.role != Role::kHead;
+    item.shape = is_matrix(p.role) ? std::vector<std::int64_t>{p.rows, p.cols}
+                                   : std::vector<std::int64_t>{p.cols};
+    item.quantized = job.lane.dialect != nullptr && is_block_linear(p.role);
     items.push_back(std::move(item));
   }
   return items;
@@ -262,9 +292,9 @@ class FolderWriter {
 
  private:
   static std::uint64_t source_bytes(const Item& item) {
-    return item.raw != nullptr
-               ? item.raw->size_bytes
-               : static_cast<std::uint64_t>(item.weight.rows() * item.weight.cols()) * 2;
+    if (!item.weight.valid()) return item.raw->size_bytes;
+    const ElementType type = item.raw != nullptr ? item.raw->type : ElementType{DType::kBF16};
+    return type.bytes_of(item.weight.cols()) * static_cast<std::uint64_t>(item.weight.rows());
   }
 
   [[nodiscard]] const DialectWriter& dialect_writer() const { return *job_.lane.dialect->writer; }
@@ -346,13 +376,15 @@ class FolderWriter {
     const std::size_t streamed = plan[0].axis == SliceAxis::kRows ? 1 : 0;
     std::vector<PartCollector> rest;
     for (std::size_t i = streamed; i < plan.size(); ++i) rest.emplace_back(plan[i]);
+    const std::uint64_t row_bytes =
+        item.raw != nullptr ? item.raw->type.bytes_of(item.weight.cols()) : 0;
+    const std::uint64_t first = row_bytes * static_cast<std::uint64_t>(item.first_row);
     std::uint64_t dropped = 0;
     const auto sink = [&](const SliceParts& parts, std::int64_t rows_done) -> Result<void> {
       for (std::size_t i = 0; i < rest.size(); ++i) rest[i].add(parts[i + streamed]);
       if (item.raw != nullptr) {
-        const std::uint64_t reached =
-            item.raw->type.bytes_of(item.weight.cols()) * static_cast<std::uint64_t>(rows_done);
-        job_.source.container().drop(*item.raw, dropped, reached - dropped);
+        const std::uint64_t reached = row_bytes * static_cast<std::uint64_t>(rows_done);
+        job_.source.container().drop(*item.raw, first + dropped, reached - dropped);
         progress_.update(done_ + reached);
         dropped = reached;
       }

@@ -24,7 +24,7 @@ RowMap row_map(const Checkpoint& source, const Parameter& parameter) {
   RowMap map;
   const ModelConfig& config = source.graph()->config;
   if (source.architecture()->permutes_qk && is_query_or_key(parameter.role)) {
-    const bool bias = !is_linear(parameter.role);
+    const bool bias = !is_matrix(parameter.role);
     std::vector<std::int64_t> logical(
         static_cast<std::size_t>(bias ? parameter.cols : parameter.rows));
     for (std::size_t i = 0; i < logical.size(); ++i) {
@@ -94,12 +94,14 @@ Error mixed_groups(const Checkpoint& source, const Parameter& p, const BlockForm
 // How the rows of `item` become bytes; a move that the tensor's column order forbids becomes
 // requantizing where that is allowed.
 Result<SliceEncoder> encoder_for(const QuantizeJob& job, const GgufPlan::Item& item,
-                                 const Weight& weight, Transfer& transfer) {
-  const Parameter& p = *item.parameter;
+                                 const Parameter& p, const Weight& weight, Transfer& transfer) {
   const ElementType type = item.tensor.type;
   if (transfer == Transfer::kCopy) {
-    const Container& container = job.source.container();
-    return copy_encoder(container.bytes(*job.source.stored(p)), type.bytes_of(p.cols));
+    const auto [tensor, first_row] = job.source.stored(p);
+    const std::uint64_t row_bytes = type.bytes_of(p.cols);
+    return copy_encoder(job.source.container().bytes(*tensor).subspan(
+                            static_cast<std::size_t>(first_row) * row_bytes),
+                        row_bytes);
   }
   if (transfer == Transfer::kMove) {
     const QuantTensor& tensor = *weight.quantized();
@@ -117,45 +119,82 @@ Result<SliceEncoder> encoder_for(const QuantizeJob& job, const GgufPlan::Item& i
   return typed_encoder(weight, p.name, type, algorithm, std::move(inputs), row_map(job.source, p));
 }
 
+class GgufWriter {
+ public:
+  GgufWriter(const QuantizeJob& job, const GgufPlan& plan, ThreadPool& pool, Progress& progress)
+      : job_(job), plan_(plan), pool_(pool), progress_(progress) {}
+
+  Result<QuantizeSummary> run() {
+    std::uint64_t total_bytes = 0;
+    for (const GgufPlan::Item& item : plan_.items) total_bytes += item.tensor.size_bytes();
+    QUANTLANE_TRY(writer_, create_writer(job_, plan_, summary_.files));
+    progress_.begin("quantize " + job_.lane.name, total_bytes, "B");
+    for (std::size_t index = 0; index < plan_.items.size(); ++index) {
+      QUANTLANE_TRY_VOID(write_item(index));
+    }
+    QUANTLANE_TRY_VOID(writer_->commit());
+    progress_.end();
+    summary_.bits_per_weight =
+        8.0 * static_cast<double>(total_bytes) / static_cast<double>(values_);
+    return std::move(summary_);
+  }
+
+ private:
+  Result<void> write_item(std::size_t index) {
+    const GgufPlan::Item& item = plan_.items[index];
+    if (item.parameters.empty()) {
+      return writer_->write(index, std::as_bytes(std::span(plan_.rope_divisors)));
+    }
+    for (const Parameter* p : item.parameters) {
+      QUANTLANE_TRY_VOID(write_parameter(index, item, *p));
+    }
+    const Role role = item.parameters.front()->role;
+    if (is_linear(role) || role == Role::kEmbedding)
+      ++summary_.tensor_types[std::string(item.tensor.type.name())];
+    return {};
+  }
+
+  Result<void> write_parameter(std::size_t index, const GgufPlan::Item& item, const Parameter& p) {
+    Transfer transfer = item.transfer;
+    QUANTLANE_TRY(const Weight weight, job_.source.weight(p));
+    QUANTLANE_TRY(const SliceEncoder encoder, encoder_for(job_, item, p, weight, transfer));
+    QUANTLANE_TRY_VOID(
+        stream_slices(p.rows, p.cols, pool_, encoder, [&](const SliceParts& parts, std::int64_t) {
+          done_ += parts[0].size();
+          progress_.update(done_);
+          return writer_->write(index, parts[0]);
+        }));
+    drop(p);
+    values_ += static_cast<std::uint64_t>(p.rows * p.cols);
+    if (transfer != Transfer::kEncode) summary_.transfers[p.name] = transfer;
+    return {};
+  }
+
+  // The pages of the source are not needed any more.
+  void drop(const Parameter& p) const {
+    const auto [tensor, first_row] = job_.source.stored(p);
+    if (tensor == nullptr) return;
+    const std::uint64_t row_bytes = tensor->type.bytes_of(p.cols);
+    job_.source.container().drop(*tensor, static_cast<std::uint64_t>(first_row) * row_bytes,
+                                 static_cast<std::uint64_t>(p.rows) * row_bytes);
+  }
+
+  const QuantizeJob& job_;
+  const GgufPlan& plan_;
+  ThreadPool& pool_;
+  Progress& progress_;
+  std::unique_ptr<ContainerWriter> writer_;
+  QuantizeSummary summary_;
+  std::uint64_t done_ = 0;
+  std::uint64_t values_ = 0;
+};
+
 }  // namespace
 
 Result<QuantizeSummary> write_gguf(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
-  const Checkpoint& source = job.source;
-  QuantizeSummary summary;
   QUANTLANE_TRY(GgufPlan plan, plan_gguf(job));
+  QUANTLANE_TRY(QuantizeSummary summary, GgufWriter(job, plan, pool, progress).run());
   summary.notices = std::move(plan.notices);
-  std::uint64_t total_bytes = 0;
-  std::uint64_t total_values = 0;
-  for (const GgufPlan::Item& item : plan.items) total_bytes += item.tensor.size_bytes();
-  QUANTLANE_TRY(const auto writer, create_writer(job, plan, summary.files));
-  progress.begin("quantize " + job.lane.name, total_bytes, "B");
-  std::uint64_t done = 0;
-  for (std::size_t index = 0; index < plan.items.size(); ++index) {
-    const GgufPlan::Item& item = plan.items[index];
-    if (item.parameter == nullptr) {
-      QUANTLANE_TRY_VOID(writer->write(index, std::as_bytes(std::span(plan.rope_divisors))));
-      continue;
-    }
-    const Parameter& p = *item.parameter;
-    Transfer transfer = item.transfer;
-    QUANTLANE_TRY(const Weight weight, source.weight(p));
-    QUANTLANE_TRY(const SliceEncoder encoder, encoder_for(job, item, weight, transfer));
-    QUANTLANE_TRY_VOID(
-        stream_slices(p.rows, p.cols, pool, encoder, [&](const SliceParts& parts, std::int64_t) {
-          done += parts[0].size();
-          progress.update(done);
-          return writer->write(index, parts[0]);
-        }));
-    if (const TensorInfo* stored = source.stored(p)) source.container().drop(*stored);
-    total_values += static_cast<std::uint64_t>(p.rows * p.cols);
-    if (is_linear(p.role) || p.role == Role::kEmbedding)
-      ++summary.tensor_types[std::string(item.tensor.type.name())];
-    if (transfer != Transfer::kEncode) summary.transfers[p.name] = transfer;
-  }
-  QUANTLANE_TRY_VOID(writer->commit());
-  progress.end();
-  summary.bits_per_weight =
-      8.0 * static_cast<double>(total_bytes) / static_cast<double>(total_values);
   return summary;
 }
 

@@ -47,14 +47,24 @@ TEST_P(GoldenFamily, ConfigurationInTheOldSpellingMeansTheSame) {
             1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, GoldenFamily,
-                         ::testing::Values("llama", "llama-bias", "mistral", "qwen2", "qwen3",
-                                           "gemma3"),
+INSTANTIATE_TEST_SUITE_P(Families, GoldenFamily, ::testing::ValuesIn(fixtures::kFamilies),
                          [](const auto& tested) {
                            std::string name = tested.param;
                            std::erase(name, '-');
                            return name;
                          });
+
+// All experts of a layer in one tensor, as transformers 5 writes them.
+TEST(GoldenFused, LogitsAreThoseOfOneTensorPerExpert) {
+  for (const char* family : fixtures::kFusedFamilies) {
+    const auto runtime = load_model(model_data(family));
+    const auto fused = load_model(model_data(std::string(family) + "-fused"));
+    ASSERT_TRUE(runtime != nullptr && fused != nullptr);
+    const auto ids =
+        fixtures::ids_of(fixtures::read_json(model_data(family) / "golden.json")["token_ids"]);
+    EXPECT_EQ(logits_of(*fused, ids), logits_of(*runtime, ids)) << family;
+  }
+}
 
 // Against an independent float64 forward pass of the trained model of llama2.c.
 TEST(Stories260K, LogitsAndLossesAgreeWithTheFloat64Pass) {
@@ -167,7 +177,7 @@ class GoldenDialects : public ::testing::TestWithParam<const char*> {
       plan.push_back(
           {.name = p.name,
            .type = {},
-           .shape = p.role > Role::kHead ? std::vector{p.cols} : std::vector{p.rows, p.cols}});
+           .shape = is_matrix(p.role) ? std::vector{p.rows, p.cols} : std::vector{p.cols}});
     }
     const auto file = scratch_.path() / "decoded.safetensors";
     const auto writer = create_safetensors(file, plan, {});
@@ -345,6 +355,11 @@ TEST(GoldenSensitivity, EveryTermOfTheConfigurationShows) {
       {"mistral", "sliding_window", "10"},
       {"mistral", "sliding_window", "8"},
       {"qwen3", "rope_parameters", R"({"rope_theta": 999000})"},
+      {"mixtral", "num_experts_per_tok", "3"},
+      {"mixtral", "sliding_window", "20"},
+      {"qwen3-moe", "num_experts_per_tok", "2"},
+      {"qwen3-moe", "norm_topk_prob", "false"},
+      {"qwen3-moe-step", "norm_topk_prob", "true"},
       {"gemma3", "sliding_window", "10"},
       {"gemma3", "query_pre_attn_scalar", "25"},
       {"gemma3", "final_logit_softcapping", "30.0"},

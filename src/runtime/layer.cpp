@@ -7,24 +7,11 @@
 
 #include "kernels/activation.h"
 #include "kernels/ops.h"
+#include "runtime/experts.h"
+#include "runtime/over_tokens.h"
 
 namespace quantlane {
 namespace {
-
-// Element-wise steps hand this many tokens to a worker at a time; the pieces do not depend on the
-// number of workers.
-constexpr std::int64_t kTokensPerTask = 16;
-
-// body(first, count) over all tokens.
-template <class Body>
-void over_tokens(std::int64_t tokens, ThreadPool& pool, const Body& body) {
-  const std::int64_t tasks = (tokens + kTokensPerTask - 1) / kTokensPerTask;
-  if (tasks == 1) return body(std::int64_t{0}, tokens);
-  pool.parallel_for(tasks, [&](std::int64_t task, int) {
-    const std::int64_t first = task * kTokensPerTask;
-    body(first, std::min(kTokensPerTask, tokens - first));
-  });
-}
 
 void decode_linear(const void* context, std::int64_t begin, std::int64_t count, float* rows) {
   static_cast<const BoundLinear*>(context)->decode_rows(begin, count, rows);
@@ -93,6 +80,20 @@ void add_to_stream(float* branch, const std::vector<float>& post_norm, Pass& pas
   });
 }
 
+// pass.gate [tokens, F] = act(gate(x)) * up(x).
+void gate_up(const BoundMlp& mlp, const float* x, std::int64_t tokens, Pass& pass) {
+  const Product products[] = {{&mlp.gate, pass.gate.data()}, {&mlp.up, pass.up.data()}};
+  multiply(products, x, tokens, pass);
+  const auto act_multiply = pass.config->activation == Activation::kSilu
+                                ? kernels::silu_multiply
+                                : kernels::gelu_tanh_multiply;
+  const std::int64_t width = mlp.gate.parameter->rows;
+  over_tokens(tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
+    const std::int64_t at = first * width;
+    act_multiply(pass.gate.data() + at, pass.up.data() + at, count * width);
+  });
+}
+
 }  // namespace
 
 void BoundLinear::bind(Weight bound, Arithmetic arithmetic) {
@@ -134,8 +135,14 @@ void Pass::reserve(std::int64_t token_count) {
   fit(k, config->kv_size());
   fit(v, config->kv_size());
   fit(attended, config->q_size());
-  fit(gate, config->intermediate_size);
-  fit(up, config->intermediate_size);
+  const ExpertConfig& experts = config->experts;
+  const std::int64_t feed_forward = std::max(config->intermediate_size, experts.intermediate_size);
+  fit(gate, feed_forward);
+  fit(up, feed_forward);
+  if (experts.count == 0) return;
+  fit(scores, experts.count);
+  fit(gathered, config->hidden_size);
+  fit(mixed, config->hidden_size);
 }
 
 void norm_rows(const float* x, std::int64_t tokens, std::int64_t width,
@@ -202,21 +209,23 @@ void feed_forward_inputs(const BoundLayer& layer, Pass& pass) {
 }
 
 void run_gates(const BoundLayer& layer, Pass& pass) {
-  const ModelConfig& config = *pass.config;
-  const Product products[] = {{&layer.gate, pass.gate.data()}, {&layer.up, pass.up.data()}};
-  multiply(products, pass.normed.data(), pass.tokens, pass);
-  const auto act_multiply =
-      config.activation == Activation::kSilu ? kernels::silu_multiply : kernels::gelu_tanh_multiply;
-  over_tokens(pass.tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
-    const std::int64_t at = first * config.intermediate_size;
-    act_multiply(pass.gate.data() + at, pass.up.data() + at, count * config.intermediate_size);
-  });
+  gate_up(layer.mlp, pass.normed.data(), pass.tokens, pass);
 }
 
 void finish_feed_forward(const BoundLayer& layer, Pass& pass) {
-  const Product down[] = {{&layer.down, pass.normed.data()}};
-  multiply(down, pass.gate.data(), pass.tokens, pass);
+  if (layer.experts.empty()) {
+    const Product down[] = {{&layer.mlp.down, pass.normed.data()}};
+    multiply(down, pass.gate.data(), pass.tokens, pass);
+  } else {
+    run_experts(layer, pass);
+  }
   add_to_stream(pass.normed.data(), layer.post_feed_forward_norm, pass);
+}
+
+void run_mlp(const BoundMlp& mlp, const float* x, std::int64_t tokens, float* y, Pass& pass) {
+  gate_up(mlp, x, tokens, pass);
+  const Product down[] = {{&mlp.down, y}};
+  multiply(down, pass.gate.data(), tokens, pass);
 }
 
 void run_layer(const BoundLayer& layer, std::int64_t index, Pass& pass) {
@@ -224,7 +233,7 @@ void run_layer(const BoundLayer& layer, std::int64_t index, Pass& pass) {
   run_heads(layer, index, pass);
   finish_attention(layer, pass);
   feed_forward_inputs(layer, pass);
-  run_gates(layer, pass);
+  if (layer.experts.empty()) run_gates(layer, pass);
   finish_feed_forward(layer, pass);
 }
 

@@ -28,9 +28,17 @@ struct BoundLinear {
   [[nodiscard]] kernels::RowSource rows() const;
 };
 
+// down(act(gate(x)) * up(x)): of all tokens, or of one expert.
+struct BoundMlp {
+  BoundLinear gate, up, down;
+};
+
 struct BoundLayer {
   std::int64_t window = 0;
-  BoundLinear query, key, value, output, gate, up, down;
+  BoundLinear query, key, value, output;
+  BoundMlp mlp;                   // of a layer without experts
+  BoundLinear router;             // of one with them
+  std::vector<BoundMlp> experts;  // empty: `mlp` is there
   // Norm weights as applied; empty where the family has none.
   std::vector<float> attention_norm, feed_forward_norm, query_norm, key_norm;
   std::vector<float> post_attention_norm, post_feed_forward_norm;
@@ -54,6 +62,8 @@ struct Pass {
   // [tokens, …]: the residual stream, a normed copy, q, k, v, attention output, gate, up, rounded
   // inputs.
   std::vector<float> stream, normed, q, k, v, attended, gate, up, rounded;
+  // [tokens, …]: scores of the experts, rows of one expert, the sum over experts.
+  std::vector<float> scores, gathered, mixed;
 
   // Sizes the buffers for `tokens`.
   void reserve(std::int64_t token_count);
@@ -69,10 +79,12 @@ void run_heads(const BoundLayer& layer, std::int64_t index, Pass& pass);
 void finish_attention(const BoundLayer& layer, Pass& pass);
 // Inputs of the gate and up matrices: pass.stream -> pass.normed.
 void feed_forward_inputs(const BoundLayer& layer, Pass& pass);
-// pass.normed -> pass.gate, the inputs of the down matrix.
+// pass.normed -> pass.gate, the inputs of the down matrix; of layers without experts.
 void run_gates(const BoundLayer& layer, Pass& pass);
-// pass.gate -> added to pass.stream.
+// pass.gate, or with experts pass.normed -> added to pass.stream.
 void finish_feed_forward(const BoundLayer& layer, Pass& pass);
+// y [tokens, D] = mlp(x [tokens, D]); y may be x.
+void run_mlp(const BoundMlp& mlp, const float* x, std::int64_t tokens, float* y, Pass& pass);
 
 // pass.stream through the block; keys and values are written into the caches.
 void run_layer(const BoundLayer& layer, std::int64_t index, Pass& pass);

@@ -17,8 +17,11 @@ ModelConfig one_layer(ModelConfig config) {
   return config;
 }
 
-BoundLinear& matrix_of(BoundLayer& layer, Role role) {
-  switch (role) {
+BoundLinear& matrix_of(BoundLayer& layer, const Parameter& parameter) {
+  BoundMlp& mlp = parameter.expert < 0
+                      ? layer.mlp
+                      : layer.experts.at(static_cast<std::size_t>(parameter.expert));
+  switch (parameter.role) {
     case Role::kQuery:
       return layer.query;
     case Role::kKey:
@@ -28,12 +31,12 @@ BoundLinear& matrix_of(BoundLayer& layer, Role role) {
     case Role::kAttentionOutput:
       return layer.output;
     case Role::kGate:
-      return layer.gate;
+      return mlp.gate;
     case Role::kUp:
-      return layer.up;
+      return mlp.up;
     default:
-      QUANTLANE_CHECK(role == Role::kDown);
-      return layer.down;
+      QUANTLANE_CHECK(parameter.role == Role::kDown);
+      return mlp.down;
   }
 }
 
@@ -111,7 +114,7 @@ const std::vector<float>& LayerWalk::stage_inputs(const BoundLayer& layer, const
     return pass_.normed;
   }
   feed_forward_inputs(layer, pass_);
-  if (stage_ == LayerStage::kGates) return pass_.normed;
+  if (stage_ == LayerStage::kGates || !layer.experts.empty()) return pass_.normed;
   run_gates(layer, pass_);
   return pass_.gate;
 }
@@ -138,10 +141,10 @@ void LayerWalk::part_ways() {
   parted_ = true;
 }
 
-void LayerWalk::settle(Role role, Weight weight) {
-  QUANTLANE_CHECK(stage_of(role) == stage_);
+void LayerWalk::settle(const Parameter& parameter, Weight weight) {
+  QUANTLANE_CHECK(stage_of(parameter.role) == stage_);
   part_ways();
-  matrix_of(own_, role).bind(std::move(weight), Arithmetic::kFloat);
+  matrix_of(own_, parameter).bind(std::move(weight), Arithmetic::kFloat);
 }
 
 void LayerWalk::leave_stage(const BoundLayer& layer, Stream& stream) {

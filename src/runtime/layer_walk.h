@@ -14,8 +14,8 @@
 
 namespace quantlane {
 
-// The four inputs of a layer: of query, key and value; of the output matrix; of gate and up; of
-// down.
+// The four inputs of a layer: of query, key and value; of the output matrix; of gate and up (of
+// experts: as if every token reached every expert); of down (of experts: not to be asked for).
 enum class LayerStage : std::uint8_t { kHeads, kOutput, kGates, kDown };
 LayerStage stage_of(Role role);
 // Columns of the inputs.
@@ -36,8 +36,8 @@ class LayerWalk {
   // first settle().
   using See = std::function<void(const float* settled, const float* exact, std::int64_t tokens)>;
   Result<void> inputs(const See& see);
-  // The matrix `role` of this layer has become `weight`; it is read when its stage is left.
-  void settle(Role role, Weight weight);
+  // The matrix of this layer has become `weight`; it is read when its stage is left.
+  void settle(const Parameter& parameter, Weight weight);
   // To the next stage, or the first one of the next layer.
   Result<void> advance();
 

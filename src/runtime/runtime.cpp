@@ -44,18 +44,19 @@ std::uint64_t needed_bytes(const Checkpoint& checkpoint) {
   std::uint64_t bytes = 0;
   for (const Parameter& parameter : graph.parameters) {
     const auto values = static_cast<std::uint64_t>(parameter.rows * parameter.cols);
-    const TensorInfo* stored = checkpoint.stored(parameter);
+    const TensorInfo* stored = checkpoint.stored(parameter).tensor;
     // A quantized Linear is unpacked to one byte per value, scales beside it; vectors to float32.
-    if (parameter.role > Role::kHead) {
+    if (!is_matrix(parameter.role)) {
       bytes += values * sizeof(float);
     } else if (stored == nullptr || checkpoint.dialect() != nullptr) {
       bytes += values + values / 8;
     } else {
-      bytes += stored->size_bytes;
+      bytes += stored->type.bytes_of(parameter.cols) * static_cast<std::uint64_t>(parameter.rows);
     }
   }
-  const std::int64_t width =
-      2 * c.hidden_size + 2 * c.q_size() + 2 * c.kv_size() + 2 * c.intermediate_size;
+  std::int64_t width = 2 * c.hidden_size + 2 * c.q_size() + 2 * c.kv_size() +
+                       2 * std::max(c.intermediate_size, c.experts.intermediate_size);
+  if (c.experts.count > 0) width += 2 * c.hidden_size + c.experts.count;
   bytes += sizeof(float) * static_cast<std::uint64_t>(kShortPass * width + c.vocab_size);
   return bytes + KvCache::bytes(c, kShortPass);
 }
@@ -80,10 +81,10 @@ class Binder {
   Binder(const Checkpoint& checkpoint, Arithmetic arithmetic)
       : checkpoint_(checkpoint), arithmetic_(arithmetic) {}
 
-  Result<BoundLinear> linear(Role role, std::int64_t layer,
-                             std::optional<Role> bias = std::nullopt) const {
+  Result<BoundLinear> linear(Role role, std::int64_t layer, std::optional<Role> bias = std::nullopt,
+                             std::int64_t expert = -1) const {
     BoundLinear bound;
-    bound.parameter = checkpoint_.graph()->find(role, layer);
+    bound.parameter = checkpoint_.graph()->find(role, layer, expert);
     QUANTLANE_CHECK(bound.parameter != nullptr);
     QUANTLANE_TRY(Weight weight, checkpoint_.weight(*bound.parameter));
     bound.bind(std::move(weight), arithmetic_);
@@ -114,9 +115,7 @@ class Binder {
     QUANTLANE_TRY(bound.key, linear(Role::kKey, i, Role::kKeyBias));
     QUANTLANE_TRY(bound.value, linear(Role::kValue, i, Role::kValueBias));
     QUANTLANE_TRY(bound.output, linear(Role::kAttentionOutput, i, Role::kAttentionOutputBias));
-    QUANTLANE_TRY(bound.gate, linear(Role::kGate, i));
-    QUANTLANE_TRY(bound.up, linear(Role::kUp, i));
-    QUANTLANE_TRY(bound.down, linear(Role::kDown, i));
+    QUANTLANE_TRY_VOID(feed_forward(i, bound));
     QUANTLANE_TRY(bound.attention_norm, vector(Role::kAttentionNorm, i));
     QUANTLANE_TRY(bound.feed_forward_norm, vector(Role::kFeedForwardNorm, i));
     QUANTLANE_TRY(bound.query_norm, vector(Role::kQueryNorm, i));
@@ -127,6 +126,28 @@ class Binder {
   }
 
  private:
+  Result<BoundMlp> mlp(std::int64_t layer, std::int64_t expert) const {
+    BoundMlp bound;
+    QUANTLANE_TRY(bound.gate, linear(Role::kGate, layer, std::nullopt, expert));
+    QUANTLANE_TRY(bound.up, linear(Role::kUp, layer, std::nullopt, expert));
+    QUANTLANE_TRY(bound.down, linear(Role::kDown, layer, std::nullopt, expert));
+    return bound;
+  }
+
+  Result<void> feed_forward(std::int64_t layer, BoundLayer& bound) const {
+    const ModelConfig& config = checkpoint_.graph()->config;
+    if (!config.is_sparse(layer)) {
+      QUANTLANE_TRY(bound.mlp, mlp(layer, -1));
+      return {};
+    }
+    QUANTLANE_TRY(bound.router, linear(Role::kRouter, layer));
+    for (std::int64_t e = 0; e < config.experts.count; ++e) {
+      QUANTLANE_TRY(BoundMlp expert, mlp(layer, e));
+      bound.experts.push_back(std::move(expert));
+    }
+    return {};
+  }
+
   const Checkpoint& checkpoint_;
   Arithmetic arithmetic_;
 };

@@ -49,7 +49,7 @@ TEST(RuntimePass, SameBitsForAnyThreadCountAndCompany) {
 }
 
 TEST(RuntimePass, PiecesAndRepeatsGiveTheSameLogits) {
-  for (const char* family : {"llama", "mistral", "gemma3"}) {
+  for (const char* family : {"llama", "mistral", "gemma3", "qwen3-moe"}) {
     const auto runtime = load_model(model_data(family));
     ASSERT_NE(runtime, nullptr);
     const auto ids = some_ids(40, 96);

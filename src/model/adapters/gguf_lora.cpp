@@ -52,7 +52,7 @@ Result<double> check_header(const Metadata& metadata, const std::string& origin,
 
 Result<void> read_delta(const Parameter& parameter, double alpha, AdapterTensors& tensors,
                         const AdapterBase& base, Adapter& adapter) {
-  const std::string name = gguf_name(parameter.role, parameter.layer, base.graph.config);
+  const std::string name = gguf_name(parameter);
   const TensorInfo* a = tensors.find(name + ".lora_a");
   const TensorInfo* b = tensors.find(name + ".lora_b");
   if (a == nullptr && b == nullptr) return {};

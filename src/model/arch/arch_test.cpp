@@ -17,14 +17,22 @@ ModelConfig config_of(const Json& json) {
 }
 
 TEST(Architectures, AreFoundByEveryName) {
-  EXPECT_EQ(supported_architectures(), "llama, mistral, qwen2, qwen3, gemma3");
+  EXPECT_EQ(supported_architectures(), "llama, mistral, qwen2, qwen3, gemma3, mixtral, qwen3_moe");
   for (const Architecture* row : architectures()) {
     EXPECT_EQ(architecture_by_name(row->name), row);
     for (const auto name : row->classes()) EXPECT_EQ(architecture_by_class(name), row);
   }
-  EXPECT_EQ(architecture_by_gguf_name("llama")->name, "llama");
   EXPECT_EQ(architecture_by_class("GPT2LMHeadModel"), nullptr);
-  EXPECT_EQ(architecture_by_gguf_name("rwkv"), nullptr);
+  Metadata metadata;
+  EXPECT_EQ(architecture_of_gguf(metadata), nullptr);
+  metadata.set("general.architecture", std::string("rwkv"));
+  EXPECT_EQ(architecture_of_gguf(metadata), nullptr);
+  metadata.set("general.architecture", std::string("llama"));
+  EXPECT_EQ(architecture_of_gguf(metadata)->name, "llama");
+  metadata.set("llama.expert_count", std::uint32_t{0});
+  EXPECT_EQ(architecture_of_gguf(metadata)->name, "llama");
+  metadata.set("llama.expert_count", std::uint32_t{8});
+  EXPECT_EQ(architecture_of_gguf(metadata)->name, "mixtral");
 }
 
 TEST(Architectures, BothSpellingsOfConfigJsonMeanTheSame) {
@@ -70,6 +78,7 @@ TEST(Architectures, GgufKeysReadBackTheSame) {
     if (config.rope_scaling.kind == RopeScaling::Kind::kLlama3) {
       read->rope_scaling = config.rope_scaling;
     }
+    read->experts.dense_layers = config.experts.dense_layers;
     if (config.architecture == "mistral") read->window_of_layer = config.window_of_layer;
     EXPECT_EQ(*read, config) << family;
   }
@@ -92,6 +101,15 @@ TEST(Architectures, FamilyTraitsAreRead) {
   EXPECT_EQ(read("gemma3").rope_theta_local, 10000);
   EXPECT_EQ(read("gemma3").rope_theta, 1000000);
   EXPECT_EQ(read("gemma3").rope_scaling.factor, 8);
+  EXPECT_EQ(read("mixtral").experts.count, 5);
+  EXPECT_EQ(read("mixtral").experts.per_token, 2);
+  EXPECT_EQ(read("mixtral").experts.intermediate_size, 40);
+  EXPECT_TRUE(read("mixtral").experts.normalised);
+  EXPECT_EQ(read("qwen3-moe").experts.intermediate_size, 36);
+  EXPECT_TRUE(read("qwen3-moe").experts.normalised);
+  EXPECT_EQ(read("qwen3-moe").experts.dense_layers, (std::vector<std::int64_t>{1}));
+  EXPECT_FALSE(read("qwen3-moe-step").experts.normalised);
+  EXPECT_EQ(read("qwen3-moe-step").experts.dense_layers, (std::vector<std::int64_t>{0}));
 }
 
 // What google/gemma-3-4b-it publishes: most keys are the class's defaults.
@@ -149,6 +167,31 @@ TEST(Architectures, RefuseConfigurationsThatCannotBe) {
     json.set(lie.key, value);
     if (value.is_null()) json.erase(lie.key);
     const auto config = architecture_by_name("llama")->from_hugging_face(json, "the/config.json");
+    ASSERT_FALSE(config.has_value()) << lie.key << " " << lie.value;
+    EXPECT_THAT(config.error().message(), HasSubstr(lie.message));
+    EXPECT_THAT(config.error().message(), HasSubstr("the/config.json"));
+  }
+}
+
+TEST(Architectures, RefuseExpertsThatCannotBe) {
+  const std::pair<const char*, Lie> kLies[] = {
+      {"mixtral", {"num_local_experts", "0", "num_local_experts"}},
+      {"mixtral", {"num_local_experts", "1e12", "num_local_experts"}},
+      {"mixtral", {"num_experts_per_tok", "6", "num_experts_per_tok"}},
+      {"mixtral", {"num_hidden_layers", "1000", ""}},
+      {"qwen3-moe", {"moe_intermediate_size", "0", "moe_intermediate_size"}},
+      {"qwen3-moe", {"decoder_sparse_step", "0", "decoder_sparse_step"}},
+      {"qwen3-moe", {"mlp_only_layers", "[3]", "mlp_only_layers"}},
+      {"qwen3-moe", {"mlp_only_layers", "[\"0\"]", "mlp_only_layers"}},
+      {"qwen3-moe", {"mlp_only_layers", "1", "mlp_only_layers"}},
+      {"qwen3-moe", {"norm_topk_prob", "1", "norm_topk_prob"}},
+  };
+  for (const auto& [family, lie] : kLies) {
+    Json json = fixtures::read_json(fixtures::model_data(family) / "config.json");
+    json.set(lie.key, *Json::parse(lie.value, "test"));
+    if (std::string(lie.key) == "num_hidden_layers") json.set("num_local_experts", 4096);
+    const Architecture* row = architecture_by_class(json["architectures"].items()[0].string());
+    const auto config = row->from_hugging_face(json, "the/config.json");
     ASSERT_FALSE(config.has_value()) << lie.key << " " << lie.value;
     EXPECT_THAT(config.error().message(), HasSubstr(lie.message));
     EXPECT_THAT(config.error().message(), HasSubstr("the/config.json"));

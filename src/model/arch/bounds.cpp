@@ -29,6 +29,11 @@ Result<void> check_sizes(const ModelConfig& config, const std::string& origin) {
                               fmt::format("an even head size up to {}", kHeadDim.max),
                               fmt::format("head size {}", config.head_dim)));
   }
+  if (config.experts.count * config.layer_count > kAllExperts) {
+    return fail(contradiction(
+        config, origin, fmt::format("at most {} experts in all layers", kAllExperts),
+        fmt::format("{} in each of {} layers", config.experts.count, config.layer_count)));
+  }
   return {};
 }
 

@@ -55,11 +55,14 @@ void write_qwen_windows(const ModelConfig& config, Json& json);
 // A flag that this version cannot honour: kUnsupported when it is true.
 Result<void> refuse_flag(const ConfigReader& reader, std::string_view key);
 
-// Keys "<gguf_name>.*" that all families share, and the vocabulary size. A `head_dim` of 0 means
-// embedding_length / head_count where the file has no attention.key_length.
+struct GgufDefaults {
+  std::int64_t head_dim = 0;  // without attention.key_length; 0 = embedding_length / head_count
+  bool experts = false;       // the family has them: keys "<gguf_name>.expert_*" are read
+};
+// Keys "<gguf_name>.*" that all families share, and the vocabulary size.
 Result<ModelConfig> read_gguf(const Metadata& metadata, std::string_view gguf_name,
                               std::string_view architecture, const std::string& origin,
-                              std::int64_t head_dim = 0);
+                              const GgufDefaults& defaults = {});
 // The same keys written, general.architecture included.
 void write_gguf(const ModelConfig& config, std::string_view gguf_name, Metadata& metadata);
 

@@ -124,7 +124,8 @@ Result<void> read_gguf_windows(const ConfigReader& reader, ModelConfig& config) 
 }
 
 Result<ModelConfig> from_gguf(const Metadata& metadata, const std::string& origin) {
-  QUANTLANE_TRY(ModelConfig config, read_gguf(metadata, "gemma3", "gemma3", origin, 256));
+  QUANTLANE_TRY(ModelConfig config,
+                read_gguf(metadata, "gemma3", "gemma3", origin, {.head_dim = 256}));
   set_constants(config);
   const Json object = metadata_object(metadata, "gemma3.");
   const ConfigReader reader(object, origin, "gemma3.");

@@ -33,6 +33,17 @@ Result<RopeScaling> gguf_scaling(const ConfigReader& reader) {
   return scaling;
 }
 
+Result<void> read_experts(const ConfigReader& reader, ModelConfig& config) {
+  ExpertConfig& experts = config.experts;
+  QUANTLANE_TRY(experts.count, reader.integer("expert_count", kExperts));
+  QUANTLANE_TRY(experts.per_token, reader.integer("expert_used_count", {1, experts.count}));
+  QUANTLANE_TRY(experts.intermediate_size, reader.integer("expert_feed_forward_length",
+                                                          kIntermediate, config.intermediate_size));
+  // No key of llama.cpp for these families: it always normalises there.
+  QUANTLANE_TRY(experts.normalised, reader.boolean("expert_weights_norm", true));
+  return {};
+}
+
 // The number that was meant by a value stored as float: 1e-05, not 9.99999975e-06.
 double shortest_decimal(float stored) {
   char text[32];
@@ -46,15 +57,12 @@ double shortest_decimal(float stored) {
 
 Result<ModelConfig> read_gguf(const Metadata& metadata, std::string_view gguf_name,
                               std::string_view architecture, const std::string& origin,
-                              std::int64_t head_dim) {
+                              const GgufDefaults& defaults) {
   const std::string prefix = std::string(gguf_name) + ".";
   const Json object = metadata_object(metadata, prefix);
   const ConfigReader reader(object, origin, prefix);
   ModelConfig config;
   config.architecture = architecture;
-  if (reader.find("expert_count") != nullptr) {
-    QUANTLANE_TRY_VOID(reader.integer("expert_count", {0, 0}));
-  }
   QUANTLANE_TRY(config.vocab_size, gguf_vocabulary(metadata, reader));
   QUANTLANE_TRY(config.hidden_size, reader.integer("embedding_length", kHidden));
   QUANTLANE_TRY(config.intermediate_size, reader.integer("feed_forward_length", kIntermediate));
@@ -62,7 +70,8 @@ Result<ModelConfig> read_gguf(const Metadata& metadata, std::string_view gguf_na
   QUANTLANE_TRY(config.head_count, reader.integer("attention.head_count", kHeads));
   QUANTLANE_TRY(config.kv_head_count, reader.integer("attention.head_count_kv",
                                                      {1, config.head_count}, config.head_count));
-  QUANTLANE_TRY(config.head_dim, reader.integer("attention.key_length", kHeadDim, head_dim));
+  QUANTLANE_TRY(config.head_dim,
+                reader.integer("attention.key_length", kHeadDim, defaults.head_dim));
   if (config.head_dim == 0) {
     QUANTLANE_TRY(config.head_dim, head_dim_of(config, origin));
   }
@@ -75,6 +84,11 @@ Result<ModelConfig> read_gguf(const Metadata& metadata, std::string_view gguf_na
   config.rms_norm_eps = shortest_decimal(static_cast<float>(epsilon));
   QUANTLANE_TRY(config.rope_theta, reader.number("rope.freq_base", 1, kLargestTheta, 10000.0));
   QUANTLANE_TRY(config.rope_scaling, gguf_scaling(reader));
+  if (defaults.experts) {
+    QUANTLANE_TRY_VOID(read_experts(reader, config));
+  } else if (reader.find("expert_count") != nullptr) {
+    QUANTLANE_TRY_VOID(reader.integer("expert_count", {0, 0}));
+  }
   QUANTLANE_TRY_VOID(check_sizes(config, origin));
   return config;
 }
@@ -98,6 +112,12 @@ void write_gguf(const ModelConfig& config, std::string_view gguf_name, Metadata&
   metadata.set(prefix + "attention.layer_norm_rms_epsilon",
                static_cast<float>(config.rms_norm_eps));
   metadata.set(prefix + "rope.freq_base", static_cast<float>(config.rope_theta));
+  if (const ExpertConfig& experts = config.experts; experts.count > 0) {
+    integer("expert_count", experts.count);
+    integer("expert_used_count", experts.per_token);
+    integer("expert_feed_forward_length", experts.intermediate_size);
+    if (!experts.normalised) metadata.set(prefix + "expert_weights_norm", false);
+  }
   if (config.rope_scaling.kind == RopeScaling::Kind::kLinear) {
     metadata.set(prefix + "rope.scaling.type", std::string("linear"));
     metadata.set(prefix + "rope.scaling.factor", static_cast<float>(config.rope_scaling.factor));

@@ -7,7 +7,8 @@
 namespace quantlane {
 namespace {
 // By GGUF name the first match wins: Mistral files say "llama".
-constexpr std::array kRows = {&kLlama, &kMistral, &kQwen2, &kQwen3, &kGemma3};
+constexpr std::array kRows = {&kLlama,  &kMistral, &kQwen2,   &kQwen3,
+                              &kGemma3, &kMixtral, &kQwen3Moe};
 }  // namespace
 
 std::vector<const Architecture*> architectures() { return {kRows.begin(), kRows.end()}; }
@@ -20,9 +21,15 @@ const Architecture* architecture_by_class(std::string_view class_name) {
   return nullptr;
 }
 
-const Architecture* architecture_by_gguf_name(std::string_view name) {
-  const auto* found = std::ranges::find(kRows, name, &Architecture::gguf_name);
-  return found == kRows.end() ? nullptr : *found;
+const Architecture* architecture_of_gguf(const Metadata& metadata) {
+  const std::string* name = metadata.string("general.architecture");
+  const Architecture* first = nullptr;
+  for (const Architecture* row : kRows) {
+    if (name == nullptr || row->gguf_name != *name) continue;
+    if (row->means_gguf != nullptr && row->means_gguf(metadata)) return row;
+    if (row->means_gguf == nullptr && first == nullptr) first = row;
+  }
+  return first;
 }
 
 const Architecture* architecture_by_name(std::string_view name) {

@@ -8,4 +8,6 @@ extern const Architecture kMistral;
 extern const Architecture kQwen2;
 extern const Architecture kQwen3;
 extern const Architecture kGemma3;
+extern const Architecture kMixtral;
+extern const Architecture kQwen3Moe;
 }  // namespace quantlane
