@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "quantlane/coverage.h"
 #include "quantlane/progress.h"
 #include "quantlane/result.h"
 
@@ -39,6 +40,7 @@ struct ImatrixResult {
   std::int64_t chunk_size = 0;  // tokens; 0 = not known
   std::int64_t tokens = 0;      // the most that an entry saw; 0 = not known
   std::vector<std::string> datasets;
+  std::optional<ExpertCoverage> experts;
   double seconds = 0;                // of the pass over the text
   std::vector<std::string> notices;  // coverage: what no token reached
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "quantlane/checkpoint.h"
+#include "quantlane/coverage.h"
 #include "quantlane/progress.h"
 #include "quantlane/result.h"
 
@@ -87,6 +88,7 @@ struct QuantizeResult {
   std::uint64_t source_bytes = 0;
   std::uint64_t peak_rss_bytes = 0;
   std::map<std::string, std::int64_t> tensor_types;
+  std::optional<ExpertCoverage> experts;  // by the text of the importances
   std::vector<std::string> notices;
   // With a quantized source, read back from disk; empty otherwise.
   std::vector<TransferredMatrix> transfers;

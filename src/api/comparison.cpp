@@ -182,14 +182,16 @@ Result<void> Comparison::calibrate() {
   const fs::path file = store_.path("calibration.safetensors");
   if (store_.find("calibration", calibration_key_)) {
     if (auto loaded = Statistics::load(file)) {
-      importances_ = importances_from_pass(std::move(*loaded), calibration_.name, chunks.count());
+      importances_ =
+          importances_from_pass(std::move(*loaded), *reference_, calibration_.name, chunks.count());
       return {};
     }
   }
   QUANTLANE_TRY(const auto runtime, Runtime::load(reference_));
   QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, chunks, pool_, progress_));
   QUANTLANE_TRY_VOID(statistics.save(file));
-  importances_ = importances_from_pass(std::move(statistics), calibration_.name, chunks.count());
+  importances_ =
+      importances_from_pass(std::move(statistics), *reference_, calibration_.name, chunks.count());
   return store_.put("calibration", calibration_key_,
                     Json::object({{"tokens", report_.calibration_tokens}}));
 }
@@ -238,8 +240,8 @@ Result<void> Comparison::quantize(LaneWork& work) {
     work.report.reused = true;
   }
   apply_summary(*record, work.report);
-  if (from_file && wants_statistics(work.lane)) {
-    work.report.notices.push_back("importances from " + importances.origin.file);
+  if (wants_statistics(work.lane)) {
+    if (from_file) work.report.notices.push_back("importances from " + importances.origin.file);
     for (const std::string& notice : importances.notices) work.report.notices.push_back(notice);
   }
   work.artefact_hash = (*record)["hash"].string();

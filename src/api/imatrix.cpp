@@ -3,8 +3,10 @@
 #include <chrono>
 #include <utility>
 
+#include "api/coverage_json.h"
 #include "api/defaults.h"
 #include "calibrate/collect.h"
+#include "calibrate/expert_coverage.h"
 #include "calibrate/imatrix_figures.h"
 #include "calibrate/imatrix_model.h"
 #include "core/check.h"
@@ -25,6 +27,7 @@ ImatrixResult describe(const Imatrix& imatrix, const fs::path& path, std::string
   result.chunk_size = imatrix.chunk_size;
   result.tokens = imatrix.tokens();
   result.datasets = imatrix.datasets;
+  result.experts = expert_coverage(imatrix);
   result.notices = coverage_notices(imatrix);
   return result;
 }
@@ -76,6 +79,7 @@ Json to_value(const ImatrixResult& result) {
                        {"tokens", result.tokens},
                        {"datasets", std::move(datasets)},
                        {"seconds", result.seconds},
+                       {"experts", coverage_json(result.experts)},
                        {"notices", std::move(notices)}});
 }
 

@@ -2,10 +2,20 @@
 
 #include <utility>
 
+#include "calibrate/expert_coverage.h"
 #include "calibrate/imatrix_model.h"
 #include "core/check.h"
 
 namespace quantlane {
+namespace {
+
+// Experts that the text hardly reached get what their siblings saw.
+void complete(Importances& importances, const Checkpoint& checkpoint, bool tokens_known) {
+  std::string done = complete_experts(importances.statistics, *checkpoint.graph(), tokens_known);
+  if (!done.empty()) importances.notices.push_back(std::move(done));
+}
+
+}  // namespace
 
 Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
                                           const Checkpoint& checkpoint) {
@@ -14,6 +24,8 @@ Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
   Importances importances;
   importances.statistics = std::move(match.statistics);
   importances.notices = std::move(match.notices);
+  importances.experts = expert_coverage(read);
+  complete(importances, checkpoint, read.chunk_size > 0);
   importances.origin.file = imatrix.string();
   for (const std::string& dataset : read.datasets)
     importances.origin.dataset += (importances.origin.dataset.empty() ? "" : ", ") + dataset;
@@ -23,13 +35,18 @@ Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
   return importances;
 }
 
-Importances importances_from_pass(Statistics statistics, std::string dataset, std::int64_t chunks) {
+Importances importances_from_pass(Statistics statistics, const Checkpoint& checkpoint,
+                                  std::string dataset, std::int64_t chunks) {
+  const Imatrix imatrix = imatrix_of(statistics, *checkpoint.graph());
   Importances importances;
   importances.origin = {.file = {},
                         .dataset = std::move(dataset),
-                        .entries = static_cast<std::int64_t>(statistics.modules().size()),
+                        .entries = static_cast<std::int64_t>(imatrix.entries.size()),
                         .chunks = chunks};
   importances.statistics = std::move(statistics);
+  importances.notices = expert_notices(imatrix);
+  importances.experts = expert_coverage(imatrix);
+  complete(importances, checkpoint, true);
   return importances;
 }
 

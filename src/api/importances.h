@@ -2,12 +2,14 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "calibrate/statistics.h"
 #include "model/checkpoint.h"
 #include "quantize/pipeline.h"
+#include "quantlane/coverage.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -17,6 +19,7 @@ struct Importances {
   ImportanceOrigin origin;
   std::int64_t tokens = 0;           // the most that a Linear saw; 0 = not known
   std::vector<std::string> notices;  // what the matrix lacks, what its text never reached
+  std::optional<ExpertCoverage> experts;
 };
 
 // A file of llama-imatrix or of quantlane imatrix, matched with the model; kInvalidArgument where
@@ -24,7 +27,8 @@ struct Importances {
 Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
                                           const Checkpoint& checkpoint);
 // Those of our own pass over the text `dataset`.
-Importances importances_from_pass(Statistics statistics, std::string dataset, std::int64_t chunks);
+Importances importances_from_pass(Statistics statistics, const Checkpoint& checkpoint,
+                                  std::string dataset, std::int64_t chunks);
 
 // The lane weighs errors by importance; it makes up for errors in later columns.
 bool wants_statistics(const Lane& lane);

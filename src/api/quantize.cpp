@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "api/adapted.h"
+#include "api/coverage_json.h"
 #include "api/defaults.h"
 #include "api/importances.h"
 #include "api/preflight.h"
@@ -47,7 +48,7 @@ Result<Importances> calibrate(const QuantizeOptions& options,
   if (options.imatrix) return importances_from_file(*options.imatrix, *checkpoint);
   if (options.statistics) {
     QUANTLANE_TRY(Statistics statistics, Statistics::load(*options.statistics));
-    return importances_from_pass(std::move(statistics), {}, 0);
+    return importances_from_pass(std::move(statistics), *checkpoint, {}, 0);
   }
   QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
   QUANTLANE_TRY(const TokenChunks chunks,
@@ -55,7 +56,7 @@ Result<Importances> calibrate(const QuantizeOptions& options,
                             options.calibration_chunks));
   QUANTLANE_TRY(const auto runtime, Runtime::load(checkpoint));
   QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, chunks, pool, progress));
-  return importances_from_pass(std::move(statistics), text.name, chunks.count());
+  return importances_from_pass(std::move(statistics), *checkpoint, text.name, chunks.count());
 }
 
 // The artefact as written against the quantized source.
@@ -230,6 +231,7 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
     job.feedback = &*feedback;
   }
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));
+  result.experts = importances.experts;
   result.calibration_seconds = prepared.calibrates ? calibration_seconds : 0;
   result.notices.insert(result.notices.begin(), importances.notices.begin(),
                         importances.notices.end());
@@ -309,6 +311,7 @@ std::string to_json(const QuantizeResult& result) {
                        {"peak_rss_bytes", result.peak_rss_bytes},
                        {"tensor_types", std::move(types)},
                        {"transfers", transfers_json(result.transfers)},
+                       {"experts", coverage_json(result.experts)},
                        {"notices", text_array(result.notices)}})
       .dump(2);
 }

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "calibrate/expert_coverage.h"
 #include "core/check.h"
 
 namespace quantlane {
@@ -28,9 +29,9 @@ std::string counted(std::size_t count, std::string_view one, std::string_view ma
   return fmt::format("{} {}", count, count == 1 ? one : many);
 }
 
-// What multiplies activations: Linears, and the embedding where it is the head too.
+// What multiplies activations: Linears, routers, and the embedding where it is the head too.
 bool is_product(const Parameter& parameter, const ModelConfig& config) {
-  return is_linear(parameter.role) ||
+  return is_linear(parameter.role) || parameter.role == Role::kRouter ||
          (parameter.role == Role::kEmbedding && config.tied_embeddings);
 }
 
@@ -38,18 +39,35 @@ bool is_output(const Parameter& parameter) {
   return parameter.role == Role::kHead || parameter.role == Role::kEmbedding;
 }
 
-Result<void> check_width(const ImatrixEntry& entry, const Parameter& parameter,
-                         const std::string& name, const std::string& origin) {
-  if (entry.counts.size() == 1 && entry.sums.size() == static_cast<std::size_t>(parameter.cols))
-    return {};
+Result<void> check_width(const ImatrixEntry& entry, const GgufTensor& tensor,
+                         const std::string& origin) {
+  const Parameter& first = *tensor.parameters.front();
+  const auto values = tensor.parameters.size() * static_cast<std::size_t>(first.cols);
+  const bool counted = entry.counts.size() == 1 || entry.counts.size() == tensor.parameters.size();
+  if (counted && entry.sums.size() == values) return {};
   return fail(
       invalid("matching an importance matrix with the model")
           .in(origin)
-          .of(name)
-          .expects(fmt::format("{} values, one for each input of {}", parameter.cols,
-                               parameter.module()))
+          .of(tensor.name)
+          .expects(fmt::format("{} values, one for each input of {}{}", values, first.module(),
+                               first.expert < 0 ? "" : " and of the other experts"))
           .got(fmt::format("{} values with {} counts", entry.sums.size(), entry.counts.size()))
           .advise(kOtherModel));
+}
+
+// What an entry says of matrix `index` of `matrices`.
+InputStatistics part_of(const ImatrixEntry& entry, std::size_t index, std::size_t matrices) {
+  const auto width = static_cast<std::ptrdiff_t>(entry.sums.size() / matrices);
+  const auto begin = entry.sums.begin() + static_cast<std::ptrdiff_t>(index) * width;
+  InputStatistics inputs{.sum_squares = {begin, begin + width},
+                         .absmax = {},
+                         .tokens = entry.counts[entry.counts.size() == 1 ? 0 : index]};
+  // .dat has one count for all experts, and a mean of 1 in every column of those that it never saw.
+  const auto is_one = [&](double sum) { return sum == static_cast<double>(inputs.tokens); };
+  if (matrices > entry.counts.size() && std::ranges::all_of(inputs.sum_squares, is_one)) {
+    inputs.tokens = 0;
+  }
+  return inputs;
 }
 
 // What of a model and of a matrix finds no counterpart.
@@ -83,13 +101,21 @@ std::vector<std::string> notices_of(const Gaps& gaps) {
 
 Imatrix imatrix_of(const Statistics& statistics, const Graph& graph) {
   Imatrix imatrix;
-  for (const Parameter& parameter : graph.parameters) {
-    if (!is_product(parameter, graph.config)) continue;
-    const auto found = statistics.modules().find(parameter.module());
-    if (found == statistics.modules().end()) continue;
-    imatrix.entries.emplace(
-        gguf_name(parameter.role, parameter.layer, graph.config),
-        ImatrixEntry{.sums = found->second.sum_squares, .counts = {found->second.tokens}});
+  for (const GgufTensor& tensor : gguf_tensors(graph)) {
+    if (!is_product(*tensor.parameters.front(), graph.config)) continue;
+    ImatrixEntry entry;
+    for (const Parameter* p : tensor.parameters) {
+      const auto found = statistics.modules().find(p->module());
+      const bool seen = found != statistics.modules().end();
+      entry.counts.push_back(seen ? found->second.tokens : 0);
+      if (seen) {
+        entry.sums.insert(entry.sums.end(), found->second.sum_squares.begin(),
+                          found->second.sum_squares.end());
+      } else {
+        entry.sums.resize(entry.sums.size() + static_cast<std::size_t>(p->cols));
+      }
+    }
+    if (entry.max_count() > 0) imatrix.entries.emplace(tensor.name, std::move(entry));
   }
   return imatrix;
 }
@@ -99,20 +125,23 @@ Result<ImatrixMatch> match_imatrix(const Imatrix& imatrix, const Graph& graph,
   ImatrixMatch match;
   Gaps gaps;
   std::set<std::string, std::less<>> known;
-  for (const Parameter& parameter : graph.parameters) {
-    if (!is_product(parameter, graph.config)) continue;
-    const std::string name = gguf_name(parameter.role, parameter.layer, graph.config);
-    known.insert(name);
-    gaps.matrices += is_output(parameter) ? 0 : 1;
-    const auto found = imatrix.entries.find(name);
+  for (const GgufTensor& tensor : gguf_tensors(graph)) {
+    const Parameter& first = *tensor.parameters.front();
+    if (!is_product(first, graph.config)) continue;
+    known.insert(tensor.name);
+    if (first.role == Role::kRouter) continue;
+    gaps.matrices += is_output(first) ? 0 : 1;
+    const auto found = imatrix.entries.find(tensor.name);
     if (found == imatrix.entries.end() || found->second.max_count() == 0) {
-      (is_output(parameter) ? gaps.outputs : gaps.missing).push_back(name);
+      (is_output(first) ? gaps.outputs : gaps.missing).push_back(tensor.name);
       continue;
     }
-    const ImatrixEntry& entry = found->second;
-    QUANTLANE_TRY_VOID(check_width(entry, parameter, name, origin));
-    match.statistics.set(std::string(parameter.module()),
-                         {.sum_squares = entry.sums, .absmax = {}, .tokens = entry.counts.front()});
+    QUANTLANE_TRY_VOID(check_width(found->second, tensor, origin));
+    for (std::size_t i = 0; i < tensor.parameters.size(); ++i) {
+      InputStatistics inputs = part_of(found->second, i, tensor.parameters.size());
+      if (inputs.tokens == 0) continue;
+      match.statistics.set(std::string(tensor.parameters[i]->module()), std::move(inputs));
+    }
   }
   for (const auto& [name, entry] : imatrix.entries) {
     if (!known.contains(name)) gaps.foreign.push_back(name);
@@ -131,19 +160,13 @@ Result<ImatrixMatch> match_imatrix(const Imatrix& imatrix, const Graph& graph,
 
 std::vector<std::string> coverage_notices(const Imatrix& imatrix) {
   std::vector<std::string> unseen;
-  std::vector<std::string> partial;
   std::vector<std::string> idle;
-  std::size_t experts = 0;
   std::size_t columns = 0;
   for (const auto& [name, entry] : imatrix.entries) {
     const auto empty = static_cast<std::size_t>(std::ranges::count(entry.counts, 0));
     if (empty == entry.counts.size()) {
       unseen.push_back(name);
       continue;
-    }
-    if (empty > 0) {
-      partial.push_back(fmt::format("{}: {} of {}", name, empty, entry.counts.size()));
-      experts += empty;
     }
     std::size_t zeros = 0;
     for (std::size_t i = 0; i < entry.sums.size(); ++i)
@@ -157,10 +180,7 @@ std::vector<std::string> coverage_notices(const Imatrix& imatrix) {
     notices.push_back(fmt::format("{} saw no token ({})",
                                   counted(unseen.size(), "entry", "entries"), first_names(unseen)));
   }
-  if (experts > 0) {
-    notices.push_back(fmt::format("{} saw no token ({})", counted(experts, "expert", "experts"),
-                                  first_names(partial)));
-  }
+  for (std::string& notice : expert_notices(imatrix)) notices.push_back(std::move(notice));
   if (columns > 0) {
     notices.push_back(fmt::format("{} zero for every token ({})",
                                   counted(columns, "input column was", "input columns were"),

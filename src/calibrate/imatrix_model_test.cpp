@@ -175,12 +175,13 @@ TEST(ImatrixCoverage, CountsColumnsAndExpertsThatNothingReached) {
   Imatrix imatrix;
   EXPECT_THAT(coverage_notices(imatrix), IsEmpty());
   imatrix.entries["dense"] = {.sums = {0, 1, 0, 2}, .counts = {4}};
-  imatrix.entries["experts"] = {.sums = {0, 0, 1, 0, 1, 1}, .counts = {0, 3, 5}};
+  for (const char* name : {"blk.0.ffn_up_exps.weight", "blk.0.ffn_down_exps.weight"})
+    imatrix.entries[name] = {.sums = {0, 0, 1, 0, 1, 1}, .counts = {0, 3, 500}};
   imatrix.entries["full"] = {.sums = {1, 1}, .counts = {4}};
-  EXPECT_THAT(
-      coverage_notices(imatrix),
-      ElementsAre("1 expert saw no token (experts: 1 of 3)",
-                  "3 input columns were zero for every token (dense: 2 of 4, experts: 1 of 6)"));
+  EXPECT_THAT(coverage_notices(imatrix),
+              ElementsAre("1 of 3 experts saw no token (layer 0: 0)",
+                          "1 of 3 experts saw fewer than 64 tokens (layer 0: 1)",
+                          HasSubstr("4 input columns were zero for every token (")));
 }
 
 }  // namespace

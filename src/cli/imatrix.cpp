@@ -18,6 +18,7 @@ void print_imatrix(const ImatrixResult& result, const Io& io) {
   print_line(
       fmt::format("{:<12} {}{}", "chunks", result.chunk_count,
                   result.chunk_size > 0 ? fmt::format(" of {} tokens", result.chunk_size) : ""));
+  if (result.experts) print_line(fmt::format("{:<12} {}", "experts", to_text(*result.experts)));
 }
 
 namespace {

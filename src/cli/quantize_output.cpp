@@ -56,6 +56,7 @@ void print_quantized(const QuantizeResult& result, const Io& io) {
   print_line(fmt::format("{:<12} {}", "format", result.format));
   print_line(fmt::format("{:<12} {:.1f} MB, {:.3f} bits per weight", "size",
                          static_cast<double>(result.size_bytes) / 1e6, result.bits_per_weight));
+  if (result.experts) print_line(fmt::format("{:<12} {}", "experts", to_text(*result.experts)));
   print_transfers(result.transfers);
   print_line(
       fmt::format("{:<12} {:.2f} s ({:.0f} MB/s of the source)", "time", result.seconds, rate));

@@ -49,6 +49,7 @@ std::string to_table(const ImatrixReport& report, int width) {
                                  file.chunk_size > 0 ? fmt::format(" of {} tokens", file.chunk_size)
                                                      : " of a size that the file does not say");
   for (const std::string& dataset : file.datasets) text += "text: " + dataset + "\n";
+  if (file.experts) text += "experts: " + to_text(*file.experts) + "\n";
   text += "\n" + layout(table_of(report.tensors), static_cast<std::size_t>(width), false);
   for (const std::string& notice : file.notices) text += "\nwarning: " + notice;
   if (text.ends_with('\n')) text.pop_back();

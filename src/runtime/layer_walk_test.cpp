@@ -85,7 +85,7 @@ TEST(LayerWalk, GivesTheInputsOfAForwardPassAndKeepsThemWhenMatricesChange) {
           ASSERT_TRUE(weight.has_value());
           weight->decode_rows(0, p.rows, halved->data());
           for (float& value : *halved) value *= 0.5F;
-          walk.settle(p.role, Weight(halved, p.rows, p.cols));
+          walk.settle(p, Weight(halved, p.rows, p.cols));
         }
         ASSERT_TRUE(walk.advance().has_value());
       }
