@@ -42,16 +42,27 @@ std::string value_text(const T& value) {
 
 std::vector<std::pair<std::string, std::string>> describe(const ModelConfig& config) {
   const auto number = [](std::int64_t value) { return std::to_string(value); };
-  return {{"layers", number(config.layer_count)},
-          {"hidden size", number(config.hidden_size)},
-          {"feed-forward size", number(config.intermediate_size)},
-          {"attention heads", number(config.head_count)},
-          {"key/value heads", number(config.kv_head_count)},
-          {"head size", number(config.head_dim)},
-          {"vocabulary", number(config.vocab_size)},
-          {"context length", number(config.context_length)},
-          {"rope theta", Json(config.rope_theta).dump()},
-          {"tied embeddings", config.tied_embeddings ? "yes" : "no"}};
+  std::vector<std::pair<std::string, std::string>> rows = {
+      {"layers", number(config.layer_count)},
+      {"hidden size", number(config.hidden_size)},
+      {"feed-forward size", number(config.intermediate_size)},
+      {"attention heads", number(config.head_count)},
+      {"key/value heads", number(config.kv_head_count)},
+      {"head size", number(config.head_dim)},
+      {"vocabulary", number(config.vocab_size)},
+      {"context length", number(config.context_length)},
+      {"rope theta", Json(config.rope_theta).dump()},
+      {"tied embeddings", config.tied_embeddings ? "yes" : "no"}};
+  if (const ExpertConfig& experts = config.experts; experts.count > 0) {
+    rows.emplace_back("experts",
+                      number(experts.count) + ", " + number(experts.per_token) + " per token");
+    rows.emplace_back("feed-forward size of each", number(experts.intermediate_size));
+    if (!experts.dense_layers.empty()) {
+      rows.emplace_back("layers without experts",
+                        number(static_cast<std::int64_t>(experts.dense_layers.size())));
+    }
+  }
+  return rows;
 }
 
 // First value of the tensor that no healthy checkpoint holds.

@@ -11,6 +11,22 @@ ComputePath path_of(const Lane& lane) {
   return lane.scheme.input->type == ValueType::kFloat ? ComputePath::kFp8 : ComputePath::kInt8;
 }
 
+double matrix_values(const Parameter& parameter) {
+  return static_cast<double>(parameter.rows) * static_cast<double>(parameter.cols);
+}
+
+// Bytes of one Linear on disk.
+double stored_bytes(const Checkpoint& checkpoint, const Parameter& parameter) {
+  if (checkpoint.quantization() != nullptr) {
+    if (const auto scheme = checkpoint.quantization()->scheme_of(parameter.module()))
+      return matrix_values(parameter) * scheme->weight.bits_per_weight(parameter.cols) / 8;
+  }
+  const TensorInfo* tensor = checkpoint.stored(parameter).tensor;
+  if (tensor == nullptr) return 0;
+  return static_cast<double>(tensor->type.bytes_of(parameter.cols)) *
+         static_cast<double>(parameter.rows);
+}
+
 // Stored bytes of all tensors, and of the embedding that decoding reads a row of only.
 void set_bytes(const Checkpoint& checkpoint, LaneFacts& facts) {
   for (const TensorInfo& tensor : checkpoint.container().tensors()) {
@@ -18,16 +34,15 @@ void set_bytes(const Checkpoint& checkpoint, LaneFacts& facts) {
   }
   facts.read_bytes = facts.weight_bytes;
   const Graph& graph = *checkpoint.graph();
+  for (const Parameter& parameter : graph.parameters) {
+    if (parameter.expert >= 0) facts.expert_bytes += stored_bytes(checkpoint, parameter);
+  }
   if (graph.config.tied_embeddings) return;
   if (const Parameter* embedding = graph.find(Role::kEmbedding, -1)) {
-    if (const TensorInfo* stored = checkpoint.stored(*embedding)) {
+    if (const TensorInfo* stored = checkpoint.stored(*embedding).tensor) {
       facts.read_bytes -= static_cast<double>(stored->size_bytes);
     }
   }
-}
-
-double matrix_values(const Parameter& parameter) {
-  return static_cast<double>(parameter.rows) * static_cast<double>(parameter.cols);
 }
 
 // Embedding and head, by the vocabulary and the width.
@@ -42,8 +57,12 @@ ModelFacts model_facts_of(const Checkpoint& reference) {
   ModelFacts facts;
   facts.parameters = static_cast<double>(reference.parameter_count());
   for (const Parameter& parameter : graph.parameters) {
-    if (is_linear(parameter.role) && parameter.role != Role::kHead)
-      facts.block_parameters += matrix_values(parameter);
+    if (is_block_linear(parameter.role)) facts.block_parameters += matrix_values(parameter);
+    if (parameter.expert >= 0) facts.expert_parameters += matrix_values(parameter);
+  }
+  if (const ExpertConfig& experts = graph.config.experts; experts.count > 0) {
+    facts.expert_share =
+        static_cast<double>(experts.per_token) / static_cast<double>(experts.count);
   }
   facts.head_parameters = head_values(graph.config);
   facts.layers = graph.config.layer_count;

@@ -19,7 +19,7 @@ enum class ComputePath : std::uint8_t {
 std::string_view path_name(
     ComputePath path);  // "bf16", "fp8", "int8", "fp4", "weight_only", "gguf"
 
-// A dense decoder. 8 billion parameters of the Llama 3.1 shape: 8.03e9, 6.98e9, 0.525e9, 32,
+// A decoder. 8 billion parameters of the Llama 3.1 shape: 8.03e9, 6.98e9, 0.525e9, 32,
 // 131072.
 struct ModelFacts {
   double parameters = 0;        // all, embeddings included
@@ -27,6 +27,13 @@ struct ModelFacts {
   double head_parameters = 0;   // read for the logits of one token (vocabulary x width)
   std::int64_t layers = 0;
   double kv_bytes_per_token = 0;  // all layers, keys and values, 16 bit
+  // Of block_parameters: those of experts, and the share of them that one token passes.
+  double expert_parameters = 0;
+  double expert_share = 1;
+  // Of block_parameters: what one token is multiplied with.
+  [[nodiscard]] double active_block_parameters() const {
+    return block_parameters - expert_parameters * (1 - expert_share);
+  }
 };
 
 struct LaneFacts {
@@ -36,6 +43,7 @@ struct LaneFacts {
   double weight_bytes = 0;            // resident: the whole checkpoint
   double read_bytes = 0;              // weights read for one decode step: blocks + head
   bool calibrated = false;            // importance or other activation statistics were used
+  double expert_bytes = 0;            // of read_bytes: experts, of which a step reads some
   bool long_context_checked = false;  // a needle or retrieval test at the workload's length passed
   bool loads = true;  // in an engine of the lane, or the one asked for (preflight.h)
 };

@@ -64,20 +64,35 @@ bool dequantizes(const LaneFacts& lane, const Device& device) {
           device.support(lane.path) == Support::kMemoryOnly);
 }
 
-double read_parameters(const ModelFacts& model) {
-  return model.block_parameters + model.head_parameters;
+// Parameters that one token is multiplied with.
+double active_parameters(const ModelFacts& model) {
+  return model.active_block_parameters() + model.head_parameters;
+}
+
+// Share of the experts that at least one of `rows` tokens passes, their picks being independent.
+double touched_share(const ModelFacts& model, double rows) {
+  return 1 - std::pow(1 - model.expert_share, rows);
+}
+
+double read_parameters(const ModelFacts& model, double rows) {
+  return model.block_parameters + model.head_parameters -
+         model.expert_parameters * (1 - touched_share(model, rows));
+}
+
+double read_bytes(const ModelFacts& model, const LaneFacts& lane, double rows) {
+  return lane.read_bytes - lane.expert_bytes * (1 - touched_share(model, rows));
 }
 
 double weight_read_seconds(const ModelFacts& model, const LaneFacts& lane, const Device& device,
                            double rows) {
   if (engine_path(lane, device) == ComputePath::kGguf) {
-    return lane.read_bytes / (kGgufBandwidth * device.bandwidth);
+    return read_bytes(model, lane, rows) / (kGgufBandwidth * device.bandwidth);
   }
-  const double read = lane.read_bytes / device.bandwidth;
+  const double read = read_bytes(model, lane, rows) / device.bandwidth;
   if (!dequantizes(lane, device)) return read;
   const double packed = read / kPackedBandwidth;
   const double batched =
-      std::max(packed, kBatchedShare * 2 * read_parameters(model) / device.bandwidth);
+      std::max(packed, kBatchedShare * 2 * read_parameters(model, rows) / device.bandwidth);
   // Where engines switch kernels lies between the two measured batch sizes.
   const double share = std::clamp(
       (std::log2(rows) - std::log2(kFewRows)) / (std::log2(kManyRows) - std::log2(kFewRows)), 0.0,
@@ -103,7 +118,7 @@ StepTimes decode_step(const ModelFacts& model, const LaneFacts& lane, const Devi
   const auto rows = static_cast<double>(workload.concurrency);
   times.launch = layer_seconds(lane, device) * static_cast<double>(model.layers);
   const double reading = weight_read_seconds(model, lane, device, rows);
-  const double multiplying = 2 * read_parameters(model) * rows / rate;
+  const double multiplying = 2 * active_parameters(model) * rows / rate;
   times.weights = std::max(reading, multiplying);
   times.compute_bound = multiplying > reading;
   const double context =
@@ -120,7 +135,7 @@ double prefill_seconds(const ModelFacts& model, const LaneFacts& lane, const Dev
       static_cast<double>(workload.prompt_tokens) * static_cast<double>(workload.concurrency);
   // Every prompt token passes the blocks, only the last one of a request the head.
   const double multiplying = 2 *
-                             (model.block_parameters * tokens +
+                             (model.active_block_parameters() * tokens +
                               model.head_parameters * static_cast<double>(workload.concurrency)) /
                              rate;
   const double floor = layer_seconds(lane, device) * static_cast<double>(model.layers) +

@@ -196,5 +196,28 @@ TEST(ThroughputModel, Fp4GainOverFp8StaysWithinPublishedReports) {
   EXPECT_LT(gain, 1.5);
 }
 
+// Qwen3-30B-A3B: 30.5 billion parameters, 8 of 128 experts per token.
+TEST(ThroughputModel, ADecodeStepReadsTheExpertsThatItsTokensPass) {
+  ModelFacts moe = kLlama8B;
+  moe.parameters = 30.5e9;
+  moe.block_parameters = 29.9e9;
+  moe.expert_parameters = 29.0e9;
+  moe.expert_share = 8.0 / 128;
+  LaneFacts lane = reference(moe);
+  lane.expert_bytes = 2 * moe.expert_parameters;
+  const Device h100 = device("h100-sxm");
+  const auto weights = [&](std::int64_t concurrency) {
+    return decode_step(moe, lane, h100, requests(2048, 128, concurrency)).weights;
+  };
+  EXPECT_NEAR(moe.active_block_parameters(), 2.7125e9, 1);
+  const double bandwidth = h100.bandwidth;
+  const double others = lane.read_bytes - lane.expert_bytes;
+  EXPECT_NEAR(weights(1), (others + lane.expert_bytes * 8 / 128) / bandwidth, 1e-9);
+  EXPECT_NEAR(weights(2), (others + lane.expert_bytes * (1 - 0.9375 * 0.9375)) / bandwidth, 1e-9);
+  // Many tokens pass them all; the memory holds them all at any time.
+  EXPECT_NEAR(weights(512), lane.read_bytes / bandwidth, 1e-4 * lane.read_bytes / bandwidth);
+  EXPECT_GE(memory_need(moe, lane, h100, requests(2048, 128, 1)).weights, lane.expert_bytes);
+}
+
 }  // namespace
 }  // namespace quantlane
