@@ -94,9 +94,9 @@ Result<std::vector<Item>> items_of_tensors(const QuantizeJob& job) {
               .shape = tensor.shape};
     item.quantized =
         job.lane.dialect != nullptr && job.source.graph() == nullptr && looks_like_linear(tensor);
-    const bool edited = it != held.end() && std::ranges::any_of(it->second, [&](const Parameter* p) {
-      return job.source.edited(*p);
-    });
+    const bool edited =
+        it != held.end() &&
+        std::ranges::any_of(it->second, [&](const Parameter* p) { return job.source.edited(*p); });
     if (edited && it->second.size() == 1) {
       QUANTLANE_TRY(item.weight, job.source.weight(*it->second.front()));
     } else if (edited) {
