@@ -12,6 +12,7 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "quantize/pipeline.h"
+#include "quantize/transforms/apply_transforms.h"
 #include "quantlane/report.h"
 #include "quantlane/version.h"
 
@@ -200,12 +201,38 @@ const Importances& Comparison::importances_of(const Lane& lane) const {
   return imatrix_ && lane.is_gguf() ? *imatrix_ : *importances_;
 }
 
+Result<QuantizeSummary> Comparison::write_artefact(const LaneWork& work,
+                                                   const Importances& importances) {
+  const auto job_of = [&](const Checkpoint& source, const Statistics& statistics) {
+    return QuantizeJob{.source = source,
+                       .lane = work.lane,
+                       .statistics = &statistics,
+                       .out = work.report.artifact,
+                       .origin = importances.origin};
+  };
+  if (!wants_pass(work.lane)) {
+    return run_quantize(job_of(*reference_, importances.statistics), pool_, progress_);
+  }
+  QUANTLANE_TRY(TokenChunks chunks, make_chunks(*reference_, calibration_.text, calibration_.name,
+                                                kCalibrationChunk, kCalibrationChunks));
+  QUANTLANE_TRY(const TransformedModel model,
+                apply_transforms(job_of(*reference_, importances.statistics), reference_, chunks,
+                                 sample_budget(), pool_, progress_));
+  QuantizeJob job = job_of(*model.checkpoint, model.statistics);
+  std::optional<FeedbackSource> feedback;
+  if (wants_feedback(work.lane)) {
+    feedback.emplace(model.checkpoint, std::move(chunks), pool_, progress_);
+    job.feedback = &*feedback;
+  }
+  return run_quantize(job, pool_, progress_);
+}
+
 Result<void> Comparison::quantize(LaneWork& work) {
   const Importances& importances = importances_of(work.lane);
   const bool from_file = !importances.origin.file.empty();
   work.key = make_key({reference_hash_, work.lane.name, work.lane.summary,
                        from_file ? imatrix_key_ : calibration_key_,
-                       wants_feedback(work.lane) ? calibration_.text : "", version()});
+                       wants_pass(work.lane) ? calibration_.text : "", version()});
   const std::string record_name = "artifact-" + file_name_of(work.lane.name);
   std::optional<Json> record = store_.find(record_name, work.key);
   if (record) {
@@ -216,21 +243,7 @@ Result<void> Comparison::quantize(LaneWork& work) {
     }
   }
   if (work.checkpoint == nullptr) {
-    std::optional<FeedbackSource> feedback;
-    if (wants_feedback(work.lane)) {
-      QUANTLANE_TRY(TokenChunks chunks,
-                    make_chunks(*reference_, calibration_.text, calibration_.name,
-                                kCalibrationChunk, kCalibrationChunks));
-      feedback.emplace(reference_, std::move(chunks), pool_, progress_);
-    }
-    QUANTLANE_TRY(const QuantizeSummary summary,
-                  run_quantize({.source = *reference_,
-                                .lane = work.lane,
-                                .statistics = &importances.statistics,
-                                .out = work.report.artifact,
-                                .origin = importances.origin,
-                                .feedback = feedback ? &*feedback : nullptr},
-                               pool_, progress_));
+    QUANTLANE_TRY(const QuantizeSummary summary, write_artefact(work, importances));
     QUANTLANE_TRY(work.checkpoint, Checkpoint::open(work.report.artifact));
     QUANTLANE_TRY(const std::string hash, work.checkpoint->content_hash());
     record = summary_to_json(summary);

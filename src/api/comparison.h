@@ -67,6 +67,8 @@ class Comparison {
   Result<void> read_imatrix();
   Result<void> calibrate();
   Result<void> quantize(LaneWork& work);
+  // The artefact of a lane that is not there yet, from the reference under the lane's transforms.
+  Result<QuantizeSummary> write_artefact(const LaneWork& work, const Importances& importances);
   Result<void> evaluate();
   Result<void> measure_noise_floor();
   Result<void> run_task_sets();

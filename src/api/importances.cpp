@@ -5,6 +5,7 @@
 #include "calibrate/expert_coverage.h"
 #include "calibrate/imatrix_model.h"
 #include "core/check.h"
+#include "core/cpu.h"
 
 namespace quantlane {
 namespace {
@@ -65,5 +66,9 @@ bool wants_feedback(const Lane& lane) {
   const Algorithm* algorithm = algorithm_by_name(lane.algorithm);
   return algorithm != nullptr && algorithm->wants_feedback;
 }
+
+bool wants_pass(const Lane& lane) { return wants_feedback(lane) || !lane.transforms.empty(); }
+
+std::uint64_t sample_budget() { return cpu_info().available_bytes / 2; }
 
 }  // namespace quantlane

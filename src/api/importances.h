@@ -35,5 +35,9 @@ bool wants_statistics(const Lane& lane);
 // Are its inputs rounded under scales that only calibration gives?
 bool wants_input_scales(const Lane& lane);
 bool wants_feedback(const Lane& lane);
+// It runs the model over the calibration text itself: for error feedback or transforms.
+bool wants_pass(const Lane& lane);
+// Bytes that samples of activations may take at one time: half of the free memory.
+std::uint64_t sample_budget();
 
 }  // namespace quantlane

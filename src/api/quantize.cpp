@@ -16,6 +16,7 @@
 #include "core/json.h"
 #include "eval/weight_deviation.h"
 #include "quantize/pipeline.h"
+#include "quantize/transforms/apply_transforms.h"
 
 namespace quantlane {
 namespace {
@@ -130,9 +131,9 @@ Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
   Prepared prepared;
   QUANTLANE_TRY(prepared.lane, find_lane(options.lane));
   QUANTLANE_TRY_VOID(check_sources(options, prepared.lane));
-  if (wants_feedback(prepared.lane) && (options.data_free || options.arch_agnostic)) {
+  if (wants_pass(prepared.lane) && (options.data_free || options.arch_agnostic)) {
     return fail(usage_error("quantizing to " + prepared.lane.name)
-                    .expects("a calibration pass, which error feedback needs")
+                    .expects("a calibration pass, which error feedback and transforms need")
                     .got(options.data_free ? "--data-free" : "--arch-agnostic"));
   }
   if (wants_input_scales(prepared.lane) && (options.data_free || options.arch_agnostic)) {
@@ -201,22 +202,56 @@ Result<QuantizePlan> plan_quantization(const QuantizeOptions& options) {
   return plan;
 }
 
+namespace {
+
+Result<TokenChunks> calibration_chunks(const QuantizeOptions& options,
+                                       const Checkpoint& checkpoint) {
+  QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
+  return make_chunks(checkpoint, text.text, text.name, kCalibrationChunk,
+                     options.calibration_chunks);
+}
+
+// The importances of the lane, from where the options say; with transforms the checkpoint becomes
+// the transformed one, whose own they are.
+Result<Importances> importances_and_transforms(const QuantizeOptions& options, Prepared& prepared,
+                                               ThreadPool& pool, Progress& progress) {
+  Importances importances;
+  const bool transforms = !prepared.lane.transforms.empty();
+  const bool given = options.imatrix || options.statistics;
+  if (prepared.calibrates && (given || !transforms)) {
+    QUANTLANE_TRY(importances, calibrate(options, prepared.checkpoint, pool, progress));
+  } else if (options.imatrix) {
+    importances.notices = {prepared.lane.name +
+                           " does not weigh errors: the importance matrix is not used"};
+  }
+  if (!transforms) return importances;
+  QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
+  QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint));
+  const Statistics* statistics = prepared.calibrates && given ? &importances.statistics : nullptr;
+  QUANTLANE_TRY(TransformedModel model,
+                apply_transforms(prepared.job(options, {}, statistics), prepared.checkpoint, chunks,
+                                 sample_budget(), pool, progress));
+  prepared.checkpoint = std::move(model.checkpoint);
+  if (given) {
+    importances.statistics = std::move(model.statistics);
+    return importances;
+  }
+  return importances_from_pass(std::move(model.statistics), text.name, chunks.count());
+}
+
+}  // namespace
+
 Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progress& progress) {
   ThreadPool pool(options.threads);
-  QUANTLANE_TRY(const Prepared prepared, prepare(options, progress));
+  QUANTLANE_TRY(Prepared prepared, prepare(options, progress));
   QUANTLANE_TRY_VOID(check_files(options.out, prepared.split, *prepared.checkpoint, options.force));
   // Requests that do not fit the model fail before the calibration pass.
   QUANTLANE_TRY(const ArtefactPlan plan, plan_quantize(prepared.job(options, {}, nullptr)));
   QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, plan));
   for (const std::string& warning : warnings) progress.notice(prepared.lane.name + ": " + warning);
   const auto start = std::chrono::steady_clock::now();
-  Importances importances;
-  if (prepared.calibrates) {
-    QUANTLANE_TRY(importances, calibrate(options, prepared.checkpoint, pool, progress));
-  } else if (options.imatrix) {
-    importances.notices = {prepared.lane.name +
-                           " does not weigh errors: the importance matrix is not used"};
-  }
+  QUANTLANE_TRY(Importances importances,
+                importances_and_transforms(options, prepared, pool, progress));
   for (const std::string& notice : importances.notices) progress.notice(notice);
   const double calibration_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -224,15 +259,14 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
                                  prepared.calibrates ? &importances.statistics : nullptr);
   std::optional<FeedbackSource> feedback;
   if (wants_feedback(prepared.lane) && prepared.checkpoint->graph() != nullptr) {
-    QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-    QUANTLANE_TRY(TokenChunks chunks, make_chunks(*prepared.checkpoint, text.text, text.name,
-                                                  kCalibrationChunk, options.calibration_chunks));
+    QUANTLANE_TRY(TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint));
     feedback.emplace(prepared.checkpoint, std::move(chunks), pool, progress);
     job.feedback = &*feedback;
   }
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));
   result.experts = importances.experts;
-  result.calibration_seconds = prepared.calibrates ? calibration_seconds : 0;
+  const bool calibrated = prepared.calibrates || wants_pass(prepared.lane);
+  result.calibration_seconds = calibrated ? calibration_seconds : 0;
   result.notices.insert(result.notices.begin(), importances.notices.begin(),
                         importances.notices.end());
   result.notices.insert(result.notices.end(), warnings.begin(), warnings.end());

@@ -35,6 +35,8 @@ std::int64_t first_head_row(HeadRows rows, std::int64_t chunk) {
   return 0;
 }
 
+}  // namespace
+
 Result<void> check_finite(const Statistics& statistics, const Checkpoint& checkpoint) {
   for (const auto& [module, inputs] : statistics.modules()) {
     if (std::ranges::all_of(inputs.sum_squares, [](double v) { return std::isfinite(v); }))
@@ -50,15 +52,12 @@ Result<void> check_finite(const Statistics& statistics, const Checkpoint& checkp
   return {};
 }
 
-}  // namespace
-
-Result<Statistics> collect_statistics(Runtime& runtime, const TokenChunks& chunks, ThreadPool& pool,
-                                      Progress& progress, HeadRows head_rows) {
-  Statistics statistics;
-  Collector collector(statistics);
+Result<void> run_calibration_pass(Runtime& runtime, const TokenChunks& chunks,
+                                  std::string_view label, HeadRows head_rows,
+                                  LinearObserver& observer, ThreadPool& pool, Progress& progress) {
   const std::int64_t per_pass = std::max<std::int64_t>(1, kTokensPerPass / chunks.chunk);
   std::vector<float> logits;
-  progress.begin("calibrate", chunks.tokens.size(), "tok");
+  progress.begin(label, chunks.tokens.size(), "tok");
   for (std::int64_t first = 0; first < chunks.count(); first += per_pass) {
     QUANTLANE_TRY_VOID(check_cancel("calibrating"));
     const std::int64_t last = std::min(chunks.count(), first + per_pass);
@@ -70,10 +69,19 @@ Result<Statistics> collect_statistics(Runtime& runtime, const TokenChunks& chunk
                           .cache = &caches[static_cast<std::size_t>(i - first)],
                           .logits_from = first_head_row(head_rows, chunks.chunk)});
     }
-    QUANTLANE_TRY_VOID(runtime.forward(segments, pool, logits, &collector));
+    QUANTLANE_TRY_VOID(runtime.forward(segments, pool, logits, &observer));
     progress.update(static_cast<std::uint64_t>(last * chunks.chunk));
   }
   progress.end();
+  return {};
+}
+
+Result<Statistics> collect_statistics(Runtime& runtime, const TokenChunks& chunks, ThreadPool& pool,
+                                      Progress& progress, HeadRows head_rows) {
+  Statistics statistics;
+  Collector collector(statistics);
+  QUANTLANE_TRY_VOID(
+      run_calibration_pass(runtime, chunks, "calibrate", head_rows, collector, pool, progress));
   QUANTLANE_TRY_VOID(check_finite(statistics, runtime.checkpoint()));
   return statistics;
 }

@@ -1,6 +1,7 @@
 // The calibration pass: runs text through the reference and keeps the statistics of Linear inputs.
 #pragma once
 #include <cstdint>
+#include <string_view>
 
 #include "calibrate/dataset.h"
 #include "calibrate/statistics.h"
@@ -14,7 +15,15 @@ namespace quantlane {
 // Of which rows the inputs of the head are looked at. Its product is the widest of all: rows cost.
 enum class HeadRows : std::uint8_t { kNone, kLastQuarter, kAll };
 
-// One pass over all chunks. kCorrupt when activations are not finite (a broken checkpoint).
+// One pass over all chunks, shown to `observer`; `label` names it to `progress`.
+Result<void> run_calibration_pass(Runtime& runtime, const TokenChunks& chunks,
+                                  std::string_view label, HeadRows head_rows,
+                                  LinearObserver& observer, ThreadPool& pool, Progress& progress);
+
+// kCorrupt where second moments are not finite.
+Result<void> check_finite(const Statistics& statistics, const Checkpoint& checkpoint);
+
+// The statistics of one pass. kCorrupt when activations are not finite (a broken checkpoint).
 Result<Statistics> collect_statistics(Runtime& runtime, const TokenChunks& chunks, ThreadPool& pool,
                                       Progress& progress,
                                       HeadRows head_rows = HeadRows::kLastQuarter);

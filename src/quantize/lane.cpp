@@ -9,6 +9,7 @@
 #include "core/json.h"
 #include "quantize/algorithms/algorithm.h"
 #include "quantize/transfer.h"
+#include "quantize/transforms/transform.h"
 
 namespace quantlane {
 
@@ -70,22 +71,36 @@ Error unknown_lane(std::string_view name) {
       .expects("one of " + known);
 }
 
-// "w4a16+gptq": the lane under another algorithm than its own.
-Result<Lane> with_algorithm(Lane lane, std::string_view algorithm) {
-  const bool plain =
-      lane.dialect == nullptr && (!lane.is_gguf() || lane.recipe->base.block == nullptr);
-  if (plain || algorithm_by_name(algorithm) == nullptr) {
-    std::string known;
-    for (const Algorithm* row : algorithms())
-      known += (known.empty() ? "" : ", ") + std::string(row->name);
-    return fail(usage_error("looking for a lane")
-                    .expects(plain ? "no algorithm with a lane that does not quantize"
-                                   : "an algorithm among " + known)
-                    .got("\"" + lane.name + "+" + std::string(algorithm) + "\""));
+template <class Rows>
+std::string names_of(const Rows& rows) {
+  std::string names;
+  for (const auto* row : rows) names += (names.empty() ? "" : ", ") + std::string(row->name);
+  return names;
+}
+
+// "w4a16+awq+gptq": transforms before rounding, then another algorithm than the lane's own.
+Result<Lane> with_parts(Lane lane, std::string_view parts) {
+  const Error refused =
+      usage_error("looking for a lane").got("\"" + lane.name + "+" + std::string(parts) + "\"");
+  if (lane.dialect == nullptr && (!lane.is_gguf() || lane.recipe->base.block == nullptr)) {
+    return fail(Error(refused).expects("no algorithm with a lane that does not quantize"));
   }
-  lane.name += "+" + std::string(algorithm);
-  lane.summary += ", " + std::string(algorithm);
-  lane.algorithm = algorithm;
+  for (bool last = false; !last;) {
+    const std::size_t plus = parts.find('+');
+    const std::string part(parts.substr(0, plus));
+    last = plus == std::string_view::npos;
+    if (!last) parts.remove_prefix(plus + 1);
+    if (transform_by_name(part) != nullptr) {
+      lane.transforms.push_back(part);
+    } else if (last && algorithm_by_name(part) != nullptr) {
+      lane.algorithm = part;
+    } else {
+      return fail(Error(refused).expects("transforms among " + names_of(transforms()) +
+                                         ", then one algorithm among " + names_of(algorithms())));
+    }
+    lane.name += "+" + part;
+    lane.summary += ", " + part;
+  }
   return lane;
 }
 
@@ -99,7 +114,7 @@ std::string Lane::dialect_name() const {
 Result<Lane> find_lane(std::string_view name) {
   if (const auto plus = name.find('+'); plus != std::string_view::npos) {
     QUANTLANE_TRY(const Lane lane, find_lane(name.substr(0, plus)));
-    return with_algorithm(lane, name.substr(plus + 1));
+    return with_parts(lane, name.substr(plus + 1));
   }
   if (name.starts_with(kGgufPrefix)) {
     auto lane = find_gguf_lane(name.substr(kGgufPrefix.size()));

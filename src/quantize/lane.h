@@ -17,16 +17,18 @@ struct Lane {
   std::string name;  // "w4a16", "gguf:q4_k_m"
   std::string summary;
   std::string engines;
-  std::string algorithm;             // row of algorithms()
-  const Dialect* dialect = nullptr;  // quantized Hugging Face folder
-  LinearScheme scheme;               // with `dialect`
-  std::optional<DType> plain;        // unquantized folder of this type
-  std::optional<GgufRecipe> recipe;  // GGUF file
+  std::vector<std::string> transforms;  // rows of transforms(), in the order of their use
+  std::string algorithm;                // row of algorithms()
+  const Dialect* dialect = nullptr;     // quantized Hugging Face folder
+  LinearScheme scheme;                  // with `dialect`
+  std::optional<DType> plain;           // unquantized folder of this type
+  std::optional<GgufRecipe> recipe;     // GGUF file
   [[nodiscard]] bool is_gguf() const { return recipe.has_value(); }
   [[nodiscard]] std::string dialect_name() const;
 };
 
-// "LANE+ALGORITHM" is the lane with another row of algorithms(). kUsage lists the known lanes.
+// "LANE+TRANSFORM+ALGORITHM" is the lane with rows of transforms(), any number in any order, and
+// then another row of algorithms(); either may be left out. kUsage lists what is known.
 // "gguf:q4_k" and other aliases of llama.cpp give the lane that they stand for.
 Result<Lane> find_lane(std::string_view name);
 // What a GGUF file is called that holds the matrices of `source` as they are (QuantizeJob::

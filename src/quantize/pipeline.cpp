@@ -109,10 +109,13 @@ Result<ArtefactPlan> plan_quantize(const QuantizeJob& job) {
                         .values = 0,
                         .files = plan.files(),
                         .config = {},
-                        .notices = std::move(plan.notices)};
+                        .notices = std::move(plan.notices),
+                        .matrices = {}};
   for (const GgufPlan::Item& item : plan.items) {
     for (const Parameter* p : item.parameters) {
       artefact.values += static_cast<std::uint64_t>(p->rows * p->cols);
+      if (item.tensor.type.block != nullptr)
+        artefact.matrices[p->name] = {.block = item.tensor.type.block};
     }
   }
   return artefact;

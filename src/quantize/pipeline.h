@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,12 @@ struct QuantizeSummary {
 // do not fit the lane's types and the job does not allow new ones.
 Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, Progress& progress);
 
+// What becomes of one matrix that gets codes: either form.
+struct MatrixTarget {
+  std::optional<LinearScheme> scheme = {};
+  const BlockFormat* block = nullptr;
+};
+
 // What run_quantize would write, without reading any weight; `job.out` may be empty.
 struct ArtefactPlan {
   std::vector<PlannedTensor> tensors;  // as stored, in file order
@@ -77,6 +84,7 @@ struct ArtefactPlan {
   std::size_t files = 1;               // that hold tensors
   Json config = {};                    // config.json of a folder, null of a GGUF file
   std::vector<std::string> notices;
+  std::map<std::string, MatrixTarget> matrices;  // by parameter name; those that get codes
 };
 Result<ArtefactPlan> plan_quantize(const QuantizeJob& job);
 

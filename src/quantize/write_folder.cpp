@@ -486,6 +486,7 @@ Result<ArtefactPlan> plan_folder(const QuantizeJob& job) {
       plan.tensors.push_back(std::move(tensor));
     }
     plan.values += values_of(item);
+    if (item.quantized) plan.matrices[item.name] = {.scheme = choice.scheme};
     plan.files = std::max<std::size_t>(plan.files, item.shard + std::size_t{1});
   }
   return plan;
