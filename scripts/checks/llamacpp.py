@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,10 @@ ALL = ["bf16", "f16", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q
        "mxfp4", "nvfp4", "q3_k", "iq3_s", "iq3_xxs", "q2_k", "iq2_s", "iq2_xs", "iq2_xxs", "iq1_m",
        "iq1_s", "tq2_0", "tq1_0", "q2_0", "q1_0"]
 ENGINE, WEIGHTS, LAST_DIGIT = 0.03, 0.02, 1e-6
-TRIES = 20  # these programs can lose their last lines on a busy machine and still exit with 0
+TRIES = 5
+# On a busy machine these programs end before the thread that logs has written its last lines, with
+# exit status 0; this stands before their last call and waits for it.
+WAIT = "#include <unistd.h>\nvoid llama_backend_free(void) { usleep(1500000); }\n"
 
 
 class Failure(Exception):
@@ -43,17 +47,22 @@ def run(*command, environment=None):
 def quantlane(*arguments):
     code, output = run(QUANTLANE, *arguments)
     if code:
-        raise Failure(output)
+        raise Failure(f"quantlane {' '.join(map(str, arguments))}: exit {code}\n{output}")
     return output
 
 
 class LlamaCpp:
-    def __init__(self, folder, threads):
+    def __init__(self, folder, threads, scratch):
         self.folder = pathlib.Path(folder)
         self.threads = threads
         libraries = f"{folder}:{os.environ.get('LD_LIBRARY_PATH', '')}"
         self.environment = dict(os.environ, LD_LIBRARY_PATH=libraries, OMP_WAIT_POLICY="passive",
                                 LC_ALL="C.UTF-8")
+        source, library = scratch / "wait.c", scratch / "wait.so"
+        source.write_text(WAIT)
+        compiler = shutil.which("cc")
+        if compiler and run(compiler, "-shared", "-fPIC", "-o", library, source)[0] == 0:
+            self.environment["LD_PRELOAD"] = str(library)
 
     def run(self, program, wanted, *arguments):
         """The match of `wanted` in what the program prints."""
@@ -91,7 +100,7 @@ def lane_of(kind):
     """The arguments that make a file whose matrices are of this type or recipe."""
     if kind in ("mxfp4", "nvfp4"):  # types without a file type of their own
         return ["gguf:q8_0", "--tensor-type", f"weight={kind}", "--token-embedding-type", "q8_0"]
-    if "_k_" in kind or kind in SOME:
+    if "_k_" in kind or kind in ("f16", "bf16"):
         return [f"gguf:{kind}"]
     return [f"gguf:{kind}", "--pure", "--token-embedding-type", "q8_0"]
 
@@ -135,15 +144,15 @@ def main():
     if not binaries:
         print("skipped: LLAMACPP_BIN names no folder with llama-completion and llama-perplexity")
         return 0
-    llamacpp = LlamaCpp(binaries, options.threads)
     kinds = ALL if options.types == "all" else options.types.split(",")
-    print(f"llama.cpp {llamacpp.version()}; {options.model.name}, {options.chunks} chunks of "
-          f"{options.chunk} of {options.text.name}\n")
-    print("| type | MB | llama.cpp, the file | quantlane, its arithmetic | | llama.cpp, as float32 | "
-          "quantlane, weights alone | |\n|---|---|---|---|---|---|---|---|")
     failed = []
     with tempfile.TemporaryDirectory(prefix="quantlane-llamacpp-") as scratch:
         scratch = pathlib.Path(scratch)
+        llamacpp = LlamaCpp(binaries, options.threads, scratch)
+        print(f"llama.cpp {llamacpp.version()}; {options.model.name}, {options.chunks} chunks of "
+              f"{options.chunk} of {options.text.name}\n")
+        print("| type | MB | llama.cpp, the file | quantlane, its arithmetic | | llama.cpp, as "
+              "float32 | quantlane, weights alone | |\n|---|---|---|---|---|---|---|---|", flush=True)
         try:
             quantlane("convert", options.model, scratch / "f32.gguf", "--to", "f32", "--quiet")
             llamacpp.make_base(scratch / "f32.gguf", options.text, options.chunk, options.chunks,
