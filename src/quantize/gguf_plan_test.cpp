@@ -75,6 +75,20 @@ TEST(Plans, RequestsDecideTheTypes) {
   EXPECT_EQ(tensors.metadata().integer("general.file_type"), 15);
 }
 
+TEST(Plans, LanesOfPlainFloatsWriteBlocksThatOptionsAskFor) {
+  const ScratchFolder scratch;
+  const auto source = open_checkpoint(kCanary);
+  const auto lane = find_lane("gguf:bf16");
+  RecipeRequest request;
+  request.embedding = *writable_type("q8_0");
+  ThreadPool pool(2);
+  const fs::path out = scratch.path() / "o.gguf";
+  const auto done = run_quantize({.source = *source, .lane = *lane, .out = out, .request = request},
+                                 pool, no_progress());
+  ASSERT_TRUE(done.has_value()) << done.error().message();
+  EXPECT_EQ(open_checkpoint(out)->container().find("token_embd.weight")->type.name(), "q8_0");
+}
+
 TEST(Plans, CoarseTypesNeedStatistics) {
   const auto source = open_checkpoint(kCanary);
   const auto lane = find_lane("gguf:q2_k_s");

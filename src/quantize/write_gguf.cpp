@@ -112,8 +112,10 @@ Result<SliceEncoder> encoder_for(const QuantizeJob& job, const GgufPlan::Item& i
     transfer = Transfer::kRequantize;
   }
   const Algorithm* algorithm = algorithm_by_name(job.lane.algorithm);
+  // A lane of plain floats has none, but its options may ask for blocks.
+  if (algorithm == nullptr) algorithm = algorithm_by_name("rtn");
   InputModel inputs;
-  if (algorithm != nullptr && type.block != nullptr) {
+  if (type.block != nullptr) {
     QUANTLANE_TRY(inputs, inputs_of(job, *algorithm, p.module(), p.cols));
   }
   return typed_encoder(weight, p.name, type, algorithm, std::move(inputs), row_map(job.source, p));
