@@ -130,6 +130,25 @@ struct MachineReport {
   std::uint64_t memory_bytes = 0;
 };
 
+// How far an adapter moves the range of the inputs of one Linear: static scales that were
+// calibrated on the base clip what lies beyond the base's range.
+struct ActivationShift {
+  std::int64_t layer = 0;
+  std::string role;  // "q", "k", "v", "o", "gate", "up", "down", "head"
+  double base = 0;   // largest magnitude on the calibration text
+  double adapted = 0;
+  double ratio = 0;  // adapted / base
+};
+
+// The adapter that the reference has merged.
+struct AdapterReport {
+  std::filesystem::path path;
+  std::string format;                   // "peft", "mlx", "gguf"
+  std::int64_t tensors = 0;             // all used
+  std::int64_t parameters = 0;          // changed
+  std::vector<ActivationShift> shifts;  // every Linear, in the order of the layers
+};
+
 struct CompareReport {
   std::string tool_version;
   std::string created;  // ISO 8601, UTC
@@ -142,6 +161,7 @@ struct CompareReport {
   std::int64_t tokens_scored = 0;
   std::string calibration;  // what was calibrated on
   std::int64_t calibration_tokens = 0;
+  std::optional<AdapterReport> adapter;  // with CompareOptions::adapter
   std::vector<LaneReport> lanes;
   std::map<std::string, double> margins;  // gate -> margin in force
   Pick pick;
@@ -156,6 +176,9 @@ struct CompareOptions {
   std::optional<std::filesystem::path> calibration_text;
   // Importance matrix (.gguf or .dat) for the GGUF lanes, in place of our own calibration.
   std::optional<std::filesystem::path> imatrix;
+  // The reference is the checkpoint with this adapter merged (PEFT or MLX folder, or GGUF file).
+  // Not with `imatrix`.
+  std::optional<std::filesystem::path> adapter;
   std::string target = "this-machine";  // a name of data/hardware
   // The engine that will serve, its version and ranks: lanes that it will not load are not picked.
   // Empty: a lane counts where one of the engines that it names loads it.

@@ -67,6 +67,7 @@ Result<CompareReport> Comparison::run() {
   QUANTLANE_TRY_VOID(read_imatrix());
   QUANTLANE_TRY_VOID(store_.claim({"artifacts", "report.json", "report.html"}));
   QUANTLANE_TRY_VOID(calibrate());
+  QUANTLANE_TRY_VOID(measure_activation_shift());
   for (LaneWork& work : lanes_) QUANTLANE_TRY_VOID(quantize(work));
   QUANTLANE_TRY_VOID(evaluate());
   QUANTLANE_TRY_VOID(measure_noise_floor());
@@ -92,6 +93,7 @@ Result<void> Comparison::open() {
             .got("a quantized checkpoint")
             .advise("give the original checkpoint; quantlane eval scores single artefacts"));
   }
+  QUANTLANE_TRY_VOID(merge_adapter());
   const std::int64_t longest = reference_->graph()->config.context_length;
   context_ = options_.context > 0 ? options_.context : kDefaultContext;
   if (longest > 0 && options_.context > longest) {

@@ -66,6 +66,10 @@ class Comparison {
   Result<void> prepare_texts();
   Result<void> read_imatrix();
   Result<void> calibrate();
+  // With --adapter: the reference gets it, the base is kept.
+  Result<void> merge_adapter();
+  // Ranges of activations of the base beside those of the reference.
+  Result<void> measure_activation_shift();
   Result<void> quantize(LaneWork& work);
   // The artefact of a lane that is not there yet, from the reference under the lane's transforms.
   Result<QuantizeSummary> write_artefact(const LaneWork& work, const Importances& importances);
@@ -95,6 +99,7 @@ class Comparison {
   ThreadPool pool_;
   WorkStore store_;
   std::shared_ptr<const Checkpoint> reference_;
+  std::shared_ptr<const Checkpoint> base_;  // without --adapter: null
   std::string reference_hash_;
   TokenChunks chunks_;
   std::string text_hash_;

@@ -38,6 +38,8 @@ class Compare final : public Command {
                    "UTF-8 text to calibrate on (default: embedded prose)");
     options.option("--imatrix", options_.imatrix,
                    "importance matrix (.gguf, .dat) for the GGUF lanes instead of calibrating");
+    options.option("--adapter", options_.adapter,
+                   "LoRA merged into the reference (PEFT or MLX folder, GGUF file)");
     options.option("--hw", options_.target,
                    "hardware to pick for: this-machine, h100-sxm, rtx-4090, m3-max, …");
     options.option("--engine", options_.engine,

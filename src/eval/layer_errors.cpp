@@ -9,13 +9,13 @@
 #include "core/check.h"
 
 namespace quantlane {
-namespace {
-
-std::string_view short_role(Role role) {
+std::string_view linear_name(Role role) {
   constexpr std::array<std::string_view, 8> kNames = {"q",    "k",  "v",    "o",
                                                       "gate", "up", "down", "head"};
   return kNames[static_cast<std::size_t>(role) - static_cast<std::size_t>(Role::kQuery)];
 }
+
+namespace {
 
 // The two sums of the relative RMSE.
 struct Sums {

@@ -1,6 +1,7 @@
 // How far the weights of an artefact, read back from disk, are from the reference's, Linear by
 // Linear.
 #pragma once
+#include <string_view>
 #include <vector>
 
 #include "calibrate/statistics.h"
@@ -10,6 +11,9 @@
 #include "quantlane/result.h"
 
 namespace quantlane {
+
+// "q", "k", "v", "o", "gate", "up", "down", "head"; of Linears only.
+std::string_view linear_name(Role role);
 
 // Relative RMSE sqrt(sum h (w' - w)^2 / sum h w^2), h = mean square of the input column where
 // `statistics` has it, else 1; over at most `sample_rows` evenly spaced rows of each Linear; one

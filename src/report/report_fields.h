@@ -157,6 +157,24 @@ void fields(V& v, Like<MachineReport> auto& x) {
   v("memory_bytes", x.memory_bytes);
 }
 
+template <class V>
+void fields(V& v, Like<ActivationShift> auto& x) {
+  v("layer", x.layer);
+  v("role", x.role);
+  v("base", x.base);
+  v("adapted", x.adapted);
+  v("ratio", x.ratio);
+}
+
+template <class V>
+void fields(V& v, Like<AdapterReport> auto& x) {
+  v("path", x.path);
+  v("format", x.format);
+  v("tensors", x.tensors);
+  v("params", x.parameters);
+  v("shifts", x.shifts);
+}
+
 // Everything after "schema".
 template <class V>
 void fields(V& v, Like<CompareReport> auto& x) {
@@ -175,6 +193,7 @@ void fields(V& v, Like<CompareReport> auto& x) {
     group("text", x.calibration);
     group("tokens", x.calibration_tokens);
   });
+  v("adapter", x.adapter);
   v("lanes", x.lanes);
   v("margins", x.margins);
   v("pick", x.pick);

@@ -139,6 +139,22 @@ std::vector<TableCell> noise_row(const Divergence& floor) {
   return row;
 }
 
+// The adapter, and what it does to scales that were calibrated on the base.
+void add_adapter(Page& page, const AdapterReport& adapter) {
+  std::string text =
+      fmt::format("{} ({}, {} tensors); parameters changed: {}", adapter.path.string(),
+                  adapter.format, adapter.tensors, adapter.parameters);
+  const auto largest = std::ranges::max_element(adapter.shifts, {}, &ActivationShift::ratio);
+  if (largest != adapter.shifts.end()) {
+    text += fmt::format(
+        "; the inputs of layer {} {} reach {} times the range of the base ({:.4g} instead of "
+        "{:.4g}): static scales calibrated on the base {}",
+        largest->layer, largest->role, decimal_text(largest->ratio, 3), largest->adapted,
+        largest->base, largest->ratio > 1 ? "would clip them" : "would still hold");
+  }
+  page.paragraph("adapter     ", text, Ink::kPlain, Ink::kDim);
+}
+
 void add_head(Page& page, const CompareReport& report) {
   const ReferenceReport& reference = report.reference;
   const std::string model = reference.path.filename().empty()
@@ -160,6 +176,7 @@ void add_head(Page& page, const CompareReport& report) {
         fmt::format("{} tokens of {}", count_text(report.calibration_tokens), report.calibration),
         Ink::kPlain, Ink::kDim);
   }
+  if (report.adapter) add_adapter(page, *report.adapter);
   page.paragraph("machine     ",
                  fmt::format("{}, {} cores, {} threads, {}, {}", report.machine.cpu,
                              report.machine.cores, report.machine.threads, report.machine.isa,

@@ -52,6 +52,27 @@ std::string line_with(const std::string& text, const std::string& start) {
   return {};
 }
 
+TEST(ReportTable, NamesTheInputsThatAnAdapterShiftsMost) {
+  CompareReport report = sample();
+  EXPECT_THAT(to_table(report, 100, false), Not(HasSubstr("adapter ")));
+  report.adapter = AdapterReport{
+      .path = "lora",
+      .format = "peft",
+      .tensors = 4,
+      .parameters = 2,
+      .shifts = {{.layer = 0, .role = "q", .base = 2, .adapted = 1.9, .ratio = 0.95},
+                 {.layer = 3, .role = "down", .base = 4, .adapted = 10, .ratio = 2.5}}};
+  std::string text = to_table(report, 100, false);
+  std::ranges::replace(text, '\n', ' ');
+  text = std::regex_replace(text, std::regex(" +"), " ");
+  EXPECT_THAT(text, HasSubstr("lora (peft, 4 tensors); parameters changed: 2"));
+  EXPECT_THAT(text, HasSubstr("layer 3 down reach 2.500 times the range of the base (10 instead "
+                              "of 4)"));
+  EXPECT_THAT(text, HasSubstr("would clip them"));
+  report.adapter->shifts.pop_back();
+  EXPECT_THAT(to_table(report, 100, false), HasSubstr("still hold"));
+}
+
 TEST(ReportTable, ShowsEveryFigureOfALane) {
   const std::string line = line_with(to_table(sample(), 100, false), "fp8 ");
   for (const char* figure : {"163 MB", "9.71", "1.0265", "0.0303±0.0010", "89.6", "-6/+4", "1210",

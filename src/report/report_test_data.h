@@ -73,9 +73,17 @@ auto parts(Is<MachineReport> auto& x) {
   auto& [a, b, c, d, e] = x;
   return std::tie(a, b, c, d, e);
 }
+auto parts(Is<ActivationShift> auto& x) {
+  auto& [a, b, c, d, e] = x;
+  return std::tie(a, b, c, d, e);
+}
+auto parts(Is<AdapterReport> auto& x) {
+  auto& [a, b, c, d, e] = x;
+  return std::tie(a, b, c, d, e);
+}
 auto parts(Is<CompareReport> auto& x) {
-  auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = x;
-  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n);
+  auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o] = x;
+  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o);
 }
 auto parts(Is<EvalResult> auto& x) {
   auto& [a, b, c, d, e] = x;

@@ -74,7 +74,7 @@ def write_canary():
     save_file({f"{module}.lora_A.weight": torch.randn(1, wide) * 0.2,
                f"{module}.lora_B.weight": torch.randn(hidden, 1) * 0.2}, folder / "adapter_model.safetensors")
     (folder / "adapter_config.json").write_text(json.dumps(
-        {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["down_proj"],
+        {"peft_type": "LORA", "r": 1, "lora_alpha": 6, "target_modules": ["down_proj"],
          "layers_to_transform": [0], "base_model_name_or_path": "canary"}, indent=1) + "\n")
 
 
