@@ -45,6 +45,7 @@ struct EvalResult {
   double ppl = 0;
   double nll = 0;  // mean, nats per token
   std::int64_t tokens_scored = 0;
+  std::string kv = {};                   // scheme of the key-value cache; empty = float32
   std::optional<Divergence> divergence;  // when a reference was given
   // The same with Arithmetic::kEngine, where both were measured.
   std::optional<EngineQuality> engine;
@@ -60,7 +61,11 @@ struct EvalOptions {
   std::int64_t chunk = 512;  // tokens per chunk; each is scored on its second half
   std::int64_t chunks = 0;   // 0 = as many as the text has
   std::int64_t stride = 0;   // > 0: sliding windows of `chunk` tokens that score `stride` new ones
-  int threads = 0;           // 0 = all usable cores
+  // Key-value cache of `checkpoint`: none, fp8, fp8_head, int8 or int4 (the reference's is
+  // float32); empty = as the checkpoint says. Scales that it does not hold are calibrated on the
+  // embedded text.
+  std::string kv;
+  int threads = 0;  // 0 = all usable cores
 };
 
 Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress);

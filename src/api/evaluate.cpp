@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "api/defaults.h"
+#include "api/kv_request.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -15,6 +16,11 @@ namespace {
 Result<std::unique_ptr<Runtime>> load_runtime(const fs::path& path) {
   QUANTLANE_TRY(auto checkpoint, Checkpoint::open(path));
   return Runtime::load(std::move(checkpoint));
+}
+
+EvalResult with_kv(EvalResult result, Runtime& runtime) {
+  if (runtime.kv().any()) result.kv = runtime.kv().scheme->name;
+  return result;
 }
 
 Result<EvalResult> evaluate_sliding(const EvalOptions& options, Runtime& runtime,
@@ -34,7 +40,7 @@ Result<EvalResult> evaluate_sliding(const EvalOptions& options, Runtime& runtime
     return fail(invalid("evaluating").in(text.name).expects("at least 2 tokens"));
   QUANTLANE_TRY(const TokenScores scores,
                 score_sliding(runtime, tokens, options.chunk, options.stride, pool, progress));
-  return summarize(scores);
+  return with_kv(summarize(scores), runtime);
 }
 
 constexpr std::string_view kNpyMagic = "\x93NUMPY";
@@ -83,6 +89,7 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
   QUANTLANE_TRY(const auto runtime,
                 Runtime::load(checkpoint, options.arithmetic.value_or(Arithmetic::kFloat)));
+  QUANTLANE_TRY_VOID(set_kv_cache(*runtime, options.kv, pool, progress));
   if (options.stride > 0) return evaluate_sliding(options, *runtime, text, pool, progress);
   std::unique_ptr<Runtime> reference;
   if (options.reference) {
@@ -96,12 +103,13 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
   std::unique_ptr<Runtime> as_run;
   if (reference && !options.arithmetic && checkpoint->engine_differs()) {
     QUANTLANE_TRY(as_run, Runtime::load(checkpoint, Arithmetic::kEngine));
+    as_run->kv() = runtime->kv();
     candidates.push_back({.runtime = as_run.get(), .scores = {}, .shape = {}});
   }
   QUANTLANE_TRY_VOID(score_text(reference.get(), candidates, chunks, pool, progress, {}));
   EvalResult result = summarize(candidates[0].scores);
   if (as_run) result.engine = summarize_engine(candidates[1].scores);
-  return result;
+  return with_kv(std::move(result), *runtime);
 }
 
 Result<void> write_logits(const fs::path& checkpoint, const fs::path& ids_json, const fs::path& npy,

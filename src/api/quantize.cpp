@@ -8,6 +8,7 @@
 #include "api/coverage_json.h"
 #include "api/defaults.h"
 #include "api/importances.h"
+#include "api/kv_request.h"
 #include "api/preflight.h"
 #include "api/quantize_request.h"
 #include "calibrate/collect.h"
@@ -111,6 +112,7 @@ struct Prepared {
   RecipeRequest request;
   SplitRequest split;
   bool calibrates = false;
+  KvRounding kv;  // the scheme; scales come with the calibration
 
   [[nodiscard]] QuantizeJob job(const QuantizeOptions& options, const ImportanceOrigin& origin,
                                 const Statistics* statistics) const {
@@ -122,6 +124,7 @@ struct Prepared {
             .request = request,
             .split = split,
             .origin = origin,
+            .kv = kv.any() ? &kv : nullptr,
             .force_unweighted = options.force_unweighted,
             .allow_requantize = options.allow_requantize};
   }
@@ -153,6 +156,9 @@ Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
   prepared.calibrates = wants_statistics(prepared.lane) && !options.data_free &&
                         prepared.checkpoint->graph() != nullptr;
   prepared.request.importance = prepared.calibrates;
+  if (!options.kv.empty()) {
+    QUANTLANE_TRY(prepared.kv.scheme, find_kv_scheme(options.kv));
+  }
   return prepared;
 }
 
@@ -253,6 +259,11 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   QUANTLANE_TRY(Importances importances,
                 importances_and_transforms(options, prepared, pool, progress));
   for (const std::string& notice : importances.notices) progress.notice(notice);
+  if (prepared.kv.any()) {
+    QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
+    QUANTLANE_TRY(const auto runtime, Runtime::load(prepared.checkpoint));
+    QUANTLANE_TRY(prepared.kv, calibrated_kv(*runtime, *prepared.kv.scheme, text, pool, progress));
+  }
   const double calibration_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   QuantizeJob job = prepared.job(options, importances.origin,

@@ -19,6 +19,7 @@ class Eval final : public Command {
   [[nodiscard]] std::string_view examples() const override {
     return "  quantlane eval ./model --text wiki.test.raw --chunk 512 --chunks 40\n"
            "  quantlane eval ./model-w4a16 --text wiki.test.raw --reference ./model --json\n"
+           "  quantlane eval ./model --reference ./model --kv fp8   # what the cache alone costs\n"
            "  quantlane eval ./model --ids ids.json --logits out.npy   # float32 [tokens, vocab]\n";
   }
   void declare(Options& options) override {
@@ -33,6 +34,10 @@ class Eval final : public Command {
     options.option("--chunks", options_.chunks, "number of chunks (0 = all)");
     options.option("--stride", options_.stride,
                    "score sliding windows of --chunk tokens, this many new ones each");
+    options.option(
+        "--kv", options_.kv,
+        "round keys and values as an engine's cache does: none, fp8, fp8_head, int8, int4 "
+        "(default: as the checkpoint says)");
     options.option("--ids", ids_, "JSON array of token ids, with --logits");
     options.option("--logits", logits_, "write the logits of --ids to this .npy file");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
@@ -57,6 +62,7 @@ class Eval final : public Command {
     print_line(fmt::format("{:<16} {:.4f}", "perplexity", result->ppl));
     print_line(fmt::format("{:<16} {:.6f} nats per token", "nll", result->nll));
     print_line(fmt::format("{:<16} {}", "tokens scored", result->tokens_scored));
+    if (!result->kv.empty()) print_line(fmt::format("{:<16} {}", "kv cache", result->kv));
     if (result->divergence) print_divergence(*result->divergence);
     if (result->engine) {
       print_line("with llama.cpp's own arithmetic (inputs of products rounded as its kernels do)");

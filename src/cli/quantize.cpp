@@ -44,6 +44,7 @@ class Quantize final : public Command {
         "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --tensor-type attn_v=q8_0\n"
         "  quantlane quantize ./model gguf:iq4_xs --dry-run\n"
         "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --imatrix imatrix.gguf\n"
+        "  quantlane quantize ./model fp8 -o ./model-fp8 --kv fp8 --engine vllm --gpu h100-sxm\n"
         "  quantlane quantize ./unknown-arch w8a8 -o out --arch-agnostic\n" +
         lane_help();
     return text;
@@ -69,6 +70,8 @@ class Quantize final : public Command {
     options.flag("--arch-agnostic", options_.arch_agnostic,
                  "unknown architecture: choose matrices by name");
     declare_gguf(options);
+    options.option("--kv", options_.kv,
+                   "calibrate the key-value cache and write its scheme and scales: fp8, fp8_head");
     options.option("--engine", options_.engine,
                    "refuse what this engine will not load: vllm, sglang, tgi, tensorrt-llm, "
                    "llama.cpp");

@@ -53,6 +53,9 @@ class Checkpoint {
   Result<Weight> weight(const Parameter& parameter) const;
   // Whether Arithmetic::kEngine and kFloat differ: for GGUF files but those of float32 matrices.
   [[nodiscard]] bool engine_differs() const;
+  // How keys and values are to be rounded for the cache, with the scales that are stored; a scale
+  // that is missing counts as 1, as in engines. kUnsupported for a scheme that is not known here.
+  Result<KvRounding> kv_rounding() const;
   // Where the parameter is stored as plain values or blocks. Nowhere: a Linear of a dialect.
   [[nodiscard]] StoredRows stored(const Parameter& parameter) const;
   // The same files with edited weights, after the edits that this one has; weight() applies them,

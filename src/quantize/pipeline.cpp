@@ -57,6 +57,18 @@ Result<void> check_source(const QuantizeJob& job) {
   return {};
 }
 
+Result<void> check_kv(const QuantizeJob& job) {
+  if (job.kv == nullptr) return {};
+  const bool can = job.lane.dialect != nullptr && job.lane.dialect->writer->set_kv != nullptr;
+  if (can && job.kv->scheme->calibrated && job.source.graph() != nullptr) return {};
+  const std::string lane =
+      "a folder lane of compressed-tensors or ModelOpt and a known architecture";
+  return fail(usage_error("writing the scheme of the key-value cache")
+                  .expects(can ? "fp8 or fp8_head: checkpoints hold static scales only" : lane)
+                  .got(can ? "\"" + std::string(job.kv->scheme->name) + "\"" : job.lane.name)
+                  .advise("give --kv to quantlane eval or compare, and the flag to the engine"));
+}
+
 Result<void> check_output(const QuantizeJob& job) {
   if (job.lane.is_gguf() == (job.out.extension() == ".gguf")) return {};
   return fail(
@@ -103,6 +115,7 @@ double stored_bits_per_weight(const Checkpoint& artefact) {
 
 Result<ArtefactPlan> plan_quantize(const QuantizeJob& job) {
   QUANTLANE_TRY_VOID(check_source(job));
+  QUANTLANE_TRY_VOID(check_kv(job));
   if (!job.lane.is_gguf()) return plan_folder(job);
   QUANTLANE_TRY(GgufPlan plan, plan_gguf(job));
   ArtefactPlan artefact{.tensors = plan.tensors(),
@@ -124,6 +137,7 @@ Result<ArtefactPlan> plan_quantize(const QuantizeJob& job) {
 Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
   QUANTLANE_TRY_VOID(check_source(job));
   QUANTLANE_TRY_VOID(check_output(job));
+  QUANTLANE_TRY_VOID(check_kv(job));
   const auto start = std::chrono::steady_clock::now();
   auto written =
       job.lane.is_gguf() ? write_gguf(job, pool, progress) : write_folder(job, pool, progress);

@@ -48,6 +48,9 @@ struct QuantizeJob {
   SplitRequest split = {};             // GGUF lanes only
   ImportanceOrigin origin = {};        // of `statistics`
   FeedbackSource* feedback = nullptr;  // for algorithms that want it; nullptr = none
+  // Scheme and scales of the key-value cache to write; nullptr = none. A plan needs the scheme
+  // only.
+  const KvRounding* kv = nullptr;
   // Write types that need importances (GgufRecipe::needs_importance) without any, too.
   bool force_unweighted = false;
   bool allow_requantize = false;  // quantize what the source holds quantized a second time

@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "quantize/companion_files.h"
+#include "quantize/kv_tensors.h"
 #include "quantize/linear_scales.h"
 #include "quantize/pipeline.h"
 #include "quantize/row_stream.h"
@@ -236,7 +237,9 @@ Json quantization_config(const QuantizeJob& job, const std::vector<Item>& items,
   }
   // Tied models have no head tensor, but engines still ask whether "lm_head" is quantized.
   if (std::ranges::find(ignore, "lm_head") == ignore.end()) ignore.emplace_back("lm_head");
-  return job.lane.dialect->writer->write_config(scheme, ignore);
+  Json config = job.lane.dialect->writer->write_config(scheme, ignore);
+  if (job.kv != nullptr) job.lane.dialect->writer->set_kv(config, *job.kv->scheme);
+  return config;
 }
 
 // What config.json will say, as far as engines decide by it.
@@ -299,6 +302,8 @@ class FolderWriter {
 
   [[nodiscard]] const DialectWriter& dialect_writer() const { return *job_.lane.dialect->writer; }
 
+  [[nodiscard]] std::uint32_t last_shard() const { return static_cast<std::uint32_t>(shards_ - 1); }
+
   // One file for each shard of the source, all open at once: error feedback goes by layers, which
   // lie across shards in any order.
   Result<void> write_shards(const fs::path& folder) {
@@ -313,6 +318,13 @@ class FolderWriter {
         plan.push_back(std::move(tensor));
       }
     }
+    // Scales of the key-value cache follow everything else.
+    const std::size_t first_kv = plans.back().size();
+    for (PlannedTensor& tensor : planned_kv_tensors(job_)) {
+      written_ += tensor.size_bytes();
+      if (shards_ > 1) weight_map_.set(tensor.name, output_name(last_shard(), shards_));
+      plans.back().push_back(std::move(tensor));
+    }
     std::vector<std::unique_ptr<ContainerWriter>> writers;
     for (std::uint32_t shard = 0; shard < shards_; ++shard) {
       QUANTLANE_TRY(auto writer,
@@ -323,6 +335,9 @@ class FolderWriter {
       QUANTLANE_TRY_VOID(write_item(*writers[items_[i].shard], first[i], items_[i]));
       done_ += source_bytes(items_[i]);
       progress_.update(done_);
+    }
+    for (std::size_t i = first_kv; i < plans.back().size(); ++i) {
+      QUANTLANE_TRY_VOID(writers.back()->write(i, kv_tensor_bytes(job_, i - first_kv)));
     }
     for (const auto& writer : writers) QUANTLANE_TRY_VOID(writer->commit());
     return {};
@@ -489,6 +504,7 @@ Result<ArtefactPlan> plan_folder(const QuantizeJob& job) {
     if (item.quantized) plan.matrices[item.name] = {.scheme = choice.scheme};
     plan.files = std::max<std::size_t>(plan.files, item.shard + std::size_t{1});
   }
+  for (PlannedTensor& tensor : planned_kv_tensors(job)) plan.tensors.push_back(std::move(tensor));
   return plan;
 }
 

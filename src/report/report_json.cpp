@@ -27,6 +27,10 @@ class Writer {
   void operator()(std::string_view key, const T& field) {
     out_.emplace_back(std::string(key), value(field));
   }
+  template <class T>
+  void added(std::string_view key, const T& field) {
+    (*this)(key, field);
+  }
   template <class F>
   void group(std::string_view key, F describe) {
     Writer inner;
@@ -103,6 +107,10 @@ class Reader {
       return;
     }
     value(*found, where, field);
+  }
+  template <class T>
+  void added(std::string_view key, T& field) {
+    if (json_.contains(key)) (*this)(key, field);
   }
   template <class F>
   void group(std::string_view key, F describe) {
@@ -220,6 +228,7 @@ std::string to_json(const EvalResult& result) {
   writer("ppl", result.ppl);
   writer("nll", result.nll);
   writer("tokens_scored", result.tokens_scored);
+  if (!result.kv.empty()) writer("kv", result.kv);
   if (result.divergence) report_fields::fields(writer, *result.divergence);
   if (result.engine) writer("engine", *result.engine);
   return std::move(writer).take().dump(2) + "\n";

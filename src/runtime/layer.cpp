@@ -40,6 +40,16 @@ void place_heads(float* x, std::int64_t heads, const std::vector<float>& norm,
   });
 }
 
+// Keys and values as the engine's cache holds them.
+void round_for_cache(std::int64_t index, Pass& pass) {
+  const ModelConfig& config = *pass.config;
+  over_tokens(pass.tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
+    const std::int64_t at = first * config.kv_size();
+    pass.kv->round(index, false, pass.k.data() + at, count, config.head_dim);
+    pass.kv->round(index, true, pass.v.data() + at, count, config.head_dim);
+  });
+}
+
 void attend(const BoundLayer& layer, std::int64_t index, Pass& pass) {
   const ModelConfig& config = *pass.config;
   const std::int64_t kv_size = config.kv_size();
@@ -193,6 +203,7 @@ void run_heads(const BoundLayer& layer, std::int64_t index, Pass& pass) {
   const RopeTable& rope = layer.window > 0 ? *pass.rope_windowed : *pass.rope_full;
   place_heads(pass.q.data(), config.head_count, layer.query_norm, rope, pass);
   place_heads(pass.k.data(), config.kv_head_count, layer.key_norm, rope, pass);
+  if (pass.kv != nullptr) round_for_cache(index, pass);
   attend(layer, index, pass);
 }
 

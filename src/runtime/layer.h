@@ -55,6 +55,7 @@ struct Pass {
   const ModelConfig* config = nullptr;
   ThreadPool* pool = nullptr;
   LinearObserver* observer = nullptr;
+  const KvRounding* kv = nullptr;  // nullptr: keys and values stay float32
   std::vector<Piece> pieces;
   std::int64_t tokens = 0;
   RopeTable* rope_full = nullptr;

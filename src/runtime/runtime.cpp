@@ -23,6 +23,7 @@ struct Runtime::State {
   std::vector<float> final_norm;
   RopeTable rope_full;
   RopeTable rope_windowed;
+  KvRounding kv;
   Pass pass;
   std::vector<float> wanted;  // final rows [wanted, D]
 
@@ -246,6 +247,7 @@ void Runtime::embed(std::span<const std::int32_t> tokens, float* rows) const {
     rows += width;
   }
 }
+KvRounding& Runtime::kv() { return state_->kv; }
 
 Result<std::unique_ptr<Runtime>> Runtime::load(std::shared_ptr<const Checkpoint> checkpoint,
                                                Arithmetic arithmetic, std::uint64_t memory_bytes) {
@@ -258,6 +260,7 @@ Result<std::unique_ptr<Runtime>> Runtime::load(std::shared_ptr<const Checkpoint>
   auto runtime = std::unique_ptr<Runtime>(new Runtime());
   runtime->state_ = std::make_unique<State>(std::move(checkpoint));
   State& state = *runtime->state_;
+  QUANTLANE_TRY(state.kv, state.checkpoint->kv_rounding());
   const Binder binder(*state.checkpoint, arithmetic);
   QUANTLANE_TRY(state.embedding, binder.linear(Role::kEmbedding, -1));
   const bool tied = state.config->tied_embeddings;
@@ -279,6 +282,7 @@ Result<void> Runtime::forward(std::span<const Segment> segments, ThreadPool& poo
   pass.config = &config;
   pass.pool = &pool;
   pass.observer = observer;
+  pass.kv = state.kv.any() ? &state.kv : nullptr;
   pass.rope_full = &state.rope_full;
   pass.rope_windowed = &state.rope_windowed;
   const auto positions = lay_out(segments, pass);

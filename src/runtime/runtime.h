@@ -71,6 +71,8 @@ class Runtime {
   // The bound matrices of one layer, and the rows [tokens, D] with which sequences enter the first.
   [[nodiscard]] const BoundLayer& layer(std::int64_t index) const;
   void embed(std::span<const std::int32_t> tokens, float* rows) const;
+  // How keys and values are rounded on their way into caches: at first as the checkpoint says.
+  [[nodiscard]] KvRounding& kv();
   // One pass. logits: the wanted rows of all segments in order, [rows, vocab]; sized by the callee.
   // Token ids outside the vocabulary, full or foreign caches: kInvalidArgument; kCancelled between
   // layers. Advances the caches; after an error they are as before.

@@ -153,6 +153,20 @@ Result<std::optional<ActivationScheme>> read_input_scheme(const Json& args, std:
   return scheme;
 }
 
+void read_kv(const Json& args, QuantizationMap& map) {
+  if (!args.is_object()) return;
+  const std::string_view strategy = args["strategy"].string("tensor");
+  const bool fp8 = args["type"].string("int") == "float" && args["num_bits"].integer(8) == 8 &&
+                   args["symmetric"].boolean(true) && !args["dynamic"].boolean();
+  if (fp8 && strategy == "tensor") {
+    map.kv_scheme = "fp8";
+  } else if (fp8 && strategy == "attn_head") {
+    map.kv_scheme = "fp8_head";
+  } else {
+    map.kv_unknown = args.dump();
+  }
+}
+
 class Map final : public QuantizationMap {
  public:
   struct Group {
@@ -232,6 +246,7 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
   auto map = std::make_unique<Map>();
   const Json& config = source.config;
   QUANTLANE_TRY(map->ignore, ModulePatterns::read(config["ignore"], PatternStyle::kTargets));
+  read_kv(config["kv_cache_scheme"], *map);
   if (config["config_groups"].members().empty()) {
     return fail(corrupt("reading quantization_config")
                     .in(source.origin)
@@ -271,6 +286,15 @@ Json write_config(const LinearScheme& scheme, std::span<const std::string> ignor
   config.set("kv_cache_scheme", Json());
   config.set("config_groups", Json::object({{"group_0", std::move(group)}}));
   return config;
+}
+
+void set_kv(Json& config, const KvScheme& scheme) {
+  config.set("kv_cache_scheme",
+             Json::object({{"num_bits", scheme.bits},
+                           {"type", "float"},
+                           {"symmetric", true},
+                           {"strategy", scheme.per_head ? "attn_head" : "tensor"},
+                           {"dynamic", false}}));
 }
 
 }  // namespace quantlane::compressed_tensors

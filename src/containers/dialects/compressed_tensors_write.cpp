@@ -153,6 +153,9 @@ constinit const DialectWriter kWriter = {
     .plan = plan,
     .pack = pack,
     .write_config = write_config,
+    .set_kv = set_kv,
+    .key_scale = "k_scale",
+    .value_scale = "v_scale",
 };
 
 }  // namespace quantlane::compressed_tensors

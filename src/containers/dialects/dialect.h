@@ -11,6 +11,7 @@
 
 #include "containers/container.h"
 #include "core/json.h"
+#include "formats/kv_scheme.h"
 #include "formats/quant_tensor.h"
 
 namespace quantlane {
@@ -35,6 +36,10 @@ class QuantizationMap {
   virtual ~QuantizationMap() = default;
   // The scheme of the module ("model.layers.0.self_attn.q_proj"), nullopt when it is kept plain.
   [[nodiscard]] virtual std::optional<LinearScheme> scheme_of(std::string_view module) const = 0;
+  // How the key-value cache is to be rounded: a name of kv_schemes(), empty = not at all. What the
+  // configuration says and no row is, is in kv_unknown.
+  std::string kv_scheme;
+  std::string kv_unknown;
 };
 
 // What a map is read from.
@@ -81,6 +86,12 @@ struct DialectWriter {
   // tensor is not there if it follows the rows (kRows): it is streamed, and parts[0] is empty.
   void (*finish)(const LinearScheme& scheme, std::int64_t rows, std::int64_t cols,
                  std::vector<std::vector<std::byte>>& parts) = nullptr;
+  // Adds the scheme of a calibrated key-value cache to quantization_config; nullptr: the dialect
+  // has none. Names of the scales of keys and values (F32 [1], or [heads, 1, 1]) below the
+  // attention.
+  void (*set_kv)(Json& quantization_config, const KvScheme& scheme) = nullptr;
+  std::string_view key_scale = {};
+  std::string_view value_scale = {};
 };
 
 struct Dialect {

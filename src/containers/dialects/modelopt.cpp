@@ -41,6 +41,20 @@ Result<LinearScheme> scheme_of_algorithm(std::string_view name, const std::strin
   return row->scheme();
 }
 
+// "FP8" in the side file; an object like that of compressed-tensors in config.json.
+void read_kv(const Json& config, QuantizationMap& map) {
+  const Json& scheme = config["kv_cache_scheme"];
+  const Json& name = config["kv_cache_quant_algo"];
+  const bool fp8 = scheme["type"].string() == "float" && scheme["num_bits"].integer() == 8;
+  if (name.string() == "FP8" || fp8) {
+    map.kv_scheme = "fp8";
+  } else if (scheme.is_object()) {
+    map.kv_unknown = scheme.dump();
+  } else if (!name.string().empty() && name.string() != "NONE") {
+    map.kv_unknown = name.string();
+  }
+}
+
 class Map final : public QuantizationMap {
  public:
   ModulePatterns ignore;
@@ -60,6 +74,7 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
   const Json config = wrapped.is_object() ? from_side_file(source.config) : source.config;
   auto map = std::make_unique<Map>();
   QUANTLANE_TRY(map->ignore, ModulePatterns::read(config["ignore"], PatternStyle::kGlobs));
+  read_kv(config, *map);
   if (config["quant_algo"].is_null()) return map;  // a quantized cache at most
   const std::string_view algorithm = config["quant_algo"].string();
   if (algorithm != "MIXED_PRECISION") {

@@ -137,8 +137,14 @@ Json to_side_file(const Json& config) {
       Json::object({{"quant_algo", config["quant_algo"]}, {"kv_cache_quant_algo", Json()}});
   const Json& group = config["config_groups"]["group_0"]["weights"]["group_size"];
   if (!group.is_null()) quantization.set("group_size", group);
+  if (config["kv_cache_scheme"].is_object()) quantization.set("kv_cache_quant_algo", "FP8");
   quantization.set("exclude_modules", config["ignore"]);
   return Json::object({{"producer", producer()}, {"quantization", std::move(quantization)}});
+}
+
+void set_kv(Json& config, const KvScheme&) {
+  config.set("kv_cache_scheme",
+             Json::object({{"dynamic", false}, {"num_bits", 8}, {"type", "float"}}));
 }
 
 }  // namespace
@@ -163,6 +169,9 @@ constinit const DialectWriter kWriter = {.complete = complete,
                                          .plan = plan,
                                          .pack = pack,
                                          .write_config = write_config,
-                                         .to_side_file = to_side_file};
+                                         .to_side_file = to_side_file,
+                                         .set_kv = set_kv,
+                                         .key_scale = "k_proj.k_scale",
+                                         .value_scale = "v_proj.v_scale"};
 
 }  // namespace quantlane::modelopt

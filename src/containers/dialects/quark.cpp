@@ -122,6 +122,12 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
     const Json& linear = config["layer_type_quant_config"];
     return fail(bad_spec(source.origin, "layer_type_quant_config", linear).expects("none"));
   }
+  for (const auto& [pattern, settings] : config["kv_cache_quant_config"].members()) {
+    const Json& spec = settings.contains("output_tensors") ? settings["output_tensors"] : settings;
+    const bool fp8 = spec["dtype"].string("fp8_e4m3") == "fp8_e4m3";
+    if (fp8) map->kv_scheme = "fp8";
+    if (!fp8) map->kv_unknown = spec.dump();
+  }
   QUANTLANE_TRY(map->global, read_scheme(config["global_quant_config"], source.origin));
   return map;
 }
