@@ -149,6 +149,16 @@ struct AdapterReport {
   std::vector<ActivationShift> shifts;  // every Linear, in the order of the layers
 };
 
+// The reference with a rounded key-value cache, against itself with a float one.
+struct KvReport {
+  std::string name;  // "fp8"
+  std::string what;  // "FP8 E4M3, one scale per layer"
+  int bits = 0;      // of a value, scales aside
+  double ppl = 0;
+  Divergence divergence;
+  AxisVerdict axis;  // the gate "kv", on the mean divergence
+};
+
 struct CompareReport {
   std::string tool_version;
   std::string created;  // ISO 8601, UTC
@@ -163,13 +173,17 @@ struct CompareReport {
   std::int64_t calibration_tokens = 0;
   std::optional<AdapterReport> adapter;  // with CompareOptions::adapter
   std::vector<LaneReport> lanes;
+  std::vector<KvReport> kv;               // empty where none was asked for
   std::map<std::string, double> margins;  // gate -> margin in force
   Pick pick;
 };
 
 struct CompareOptions {
   std::filesystem::path checkpoint;  // empty = the embedded canary model
-  std::vector<std::string> lanes;    // empty = the default six
+  // Names, or paths of artefacts that exist already (folder or GGUF); empty = the default six.
+  std::vector<std::string> lanes;
+  std::vector<std::string>
+      kv;  // schemes of the key-value cache to measure: fp8, fp8_head, int8, int4
   std::optional<std::filesystem::path>
       workload;                               // JSONL: {"prompt","answer"} items; file or folder
   std::optional<std::filesystem::path> text;  // evaluation text; default: the embedded prose

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <utility>
 
+#include "api/existing_lane.h"
 #include "api/lane_facts_of.h"
 #include "calibrate/collect.h"
 #include "core/check.h"
@@ -71,6 +72,7 @@ Result<CompareReport> Comparison::run() {
   for (LaneWork& work : lanes_) QUANTLANE_TRY_VOID(quantize(work));
   QUANTLANE_TRY_VOID(evaluate());
   QUANTLANE_TRY_VOID(measure_noise_floor());
+  QUANTLANE_TRY_VOID(measure_kv());
   QUANTLANE_TRY_VOID(run_task_sets());
   QUANTLANE_TRY_VOID(measure_errors());
   QUANTLANE_TRY_VOID(measure_speed());
@@ -105,16 +107,10 @@ Result<void> Comparison::open() {
   if (longest > 0) context_ = std::min(context_, longest);
   const auto names = options_.lanes.empty() ? default_lanes() : options_.lanes;
   for (const std::string& name : names) {
-    LaneWork work;
-    QUANTLANE_TRY(work.lane, find_lane(name));
+    QUANTLANE_TRY(LaneWork work, lane_named(name));
     if (std::ranges::count(names, name) > 1) {
       return fail(usage_error("choosing lanes").expects("every lane once").got(name + " twice"));
     }
-    work.report.name = name;
-    work.report.algorithm = work.lane.algorithm;
-    work.report.dialect = work.lane.dialect_name();
-    work.report.engines = work.lane.engines;
-    work.report.artifact = artefact_path(options_.out, work.lane);
     lanes_.push_back(std::move(work));
   }
   // Before the hash, which reads every byte: a model that does not fit is refused at once.
@@ -134,6 +130,25 @@ Result<void> Comparison::open() {
   report_.reference.size_bytes = reference_->size_bytes();
   report_.reference.bits_per_weight = stored_bits_per_weight(*reference_);
   return {};
+}
+
+Result<LaneWork> Comparison::lane_named(const std::string& name) const {
+  LaneWork work;
+  if (names_artefact(name)) {
+    QUANTLANE_TRY(ExistingLane found, existing_lane(name, *reference_));
+    work.lane = std::move(found.lane);
+    work.existing = std::move(found.checkpoint);
+    work.report.format = std::move(found.format);
+    work.report.artifact = work.existing->path();
+  } else {
+    QUANTLANE_TRY(work.lane, find_lane(name));
+    work.report.artifact = artefact_path(options_.out, work.lane);
+  }
+  work.report.name = name;
+  work.report.algorithm = work.lane.algorithm;
+  work.report.dialect = work.lane.dialect_name();
+  work.report.engines = work.lane.engines;
+  return work;
 }
 
 Result<void> Comparison::prepare_texts() {
@@ -229,7 +244,23 @@ Result<QuantizeSummary> Comparison::write_artefact(const LaneWork& work,
   return run_quantize(job, pool_, progress_);
 }
 
+Result<void> Comparison::adopt(LaneWork& work) {
+  work.checkpoint = work.existing;
+  QUANTLANE_TRY(work.artefact_hash, work.checkpoint->content_hash());
+  describe_artefact(work);
+  work.existing.reset();
+  return {};
+}
+
+void Comparison::describe_artefact(LaneWork& work) const {
+  work.report.size_bytes = work.checkpoint->size_bytes();
+  work.report.bits_per_weight = stored_bits_per_weight(*work.checkpoint);
+  work.facts = lane_facts_of(work.lane, *work.checkpoint);
+  work.facts.loads = work.loads;
+}
+
 Result<void> Comparison::quantize(LaneWork& work) {
+  if (work.existing != nullptr) return adopt(work);
   const Importances& importances = importances_of(work.lane);
   const bool from_file = !importances.origin.file.empty();
   work.key = make_key({reference_hash_, work.lane.name, work.lane.summary,
@@ -260,10 +291,7 @@ Result<void> Comparison::quantize(LaneWork& work) {
     for (const std::string& notice : importances.notices) work.report.notices.push_back(notice);
   }
   work.artefact_hash = (*record)["hash"].string();
-  work.report.size_bytes = work.checkpoint->size_bytes();
-  work.report.bits_per_weight = stored_bits_per_weight(*work.checkpoint);
-  work.facts = lane_facts_of(work.lane, *work.checkpoint);
-  work.facts.loads = work.loads;
+  describe_artefact(work);
   return {};
 }
 

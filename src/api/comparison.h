@@ -26,7 +26,9 @@ struct LaneWork {
   std::string key;            // content that the artefact depends on
   std::string artefact_hash;  // of the bytes on disk
   LaneReport report;
-  LaneFacts facts;                               // of the artefact, for projection and rules
+  LaneFacts facts;  // of the artefact, for projection and rules
+  // An artefact that was there before, opened; it is measured as it is.
+  std::shared_ptr<const Checkpoint> existing;
   bool loads = true;                             // in the engine asked for, or in one of its own
   std::shared_ptr<const Checkpoint> checkpoint;  // the artefact, read back
   TokenScores scores;
@@ -73,8 +75,14 @@ class Comparison {
   Result<void> quantize(LaneWork& work);
   // The artefact of a lane that is not there yet, from the reference under the lane's transforms.
   Result<QuantizeSummary> write_artefact(const LaneWork& work, const Importances& importances);
+  Result<LaneWork> lane_named(const std::string& name) const;
+  // The same for an artefact that exists.
+  Result<void> adopt(LaneWork& work);
+  void describe_artefact(LaneWork& work) const;
   Result<void> evaluate();
   Result<void> measure_noise_floor();
+  // The reference under each scheme of --kv.
+  Result<void> measure_kv();
   Result<void> run_task_sets();
   Result<void> measure_speed();
   Result<void> measure_errors();

@@ -34,6 +34,9 @@ Result<void> Comparison::check_request() const {
   if (options_.out.empty()) {
     return fail(usage_error("choosing the output folder").expects("a path").got("an empty one"));
   }
+  for (const std::string& name : options_.kv) {
+    if (const auto scheme = find_kv_scheme(name); !scheme) return std::unexpected(scheme.error());
+  }
   QUANTLANE_TRY_VOID(check_writable(options_.out / "report.json"));
   if (const auto margins = margins_in_force(options_.margins); !margins)
     return std::unexpected(margins.error());
@@ -69,6 +72,9 @@ Result<void> Comparison::judge() {
   if (!inputs.measured_here) {
     report_.reference.projection =
         project(situation.model, situation.reference, situation.device, situation.workload);
+  }
+  for (KvReport& kv : report_.kv) {
+    kv.axis = judge_kv(kv.divergence, report_.tokens_scored, margins);
   }
   report_.pick = pick(report_, inputs);
   return {};

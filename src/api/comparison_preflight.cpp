@@ -21,18 +21,23 @@ Result<std::vector<EngineTarget>> targets_of(const CompareOptions& options, cons
   return targets;
 }
 
+Result<ArtefactFacts> facts_of(const LaneWork& work, const Checkpoint& reference) {
+  if (work.existing != nullptr) return read_artefact_facts(work.existing->path(), true);
+  QUANTLANE_TRY(const ArtefactPlan plan, plan_quantize({.source = reference, .lane = work.lane}));
+  return planned_facts(plan);
+}
+
 }  // namespace
 
 Result<void> Comparison::ask_engines() {
   bool any_loads = lanes_.empty();
   Error worst;
   for (LaneWork& work : lanes_) {
-    QUANTLANE_TRY(const ArtefactPlan plan,
-                  plan_quantize({.source = *reference_, .lane = work.lane}));
+    QUANTLANE_TRY(const ArtefactFacts facts, facts_of(work, *reference_));
     QUANTLANE_TRY(const auto targets, targets_of(options_, work.lane));
     bool refused = !targets.empty();
     for (const EngineTarget& target : targets) {
-      QUANTLANE_TRY(const PreflightAnswer answer, preflight_plan(plan, target));
+      const PreflightAnswer answer = preflight(facts, target);
       refused = refused && !answer.usable();
       if (!answer.usable()) worst = preflight_error("comparing lanes", answer);
       for (std::string& notice : preflight_notices(answer, PreflightEffect::kSlow)) {

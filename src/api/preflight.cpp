@@ -55,13 +55,15 @@ Result<std::vector<EngineTarget>> targets_of_lane(const Lane& lane, const std::s
   return targets;
 }
 
-Result<PreflightAnswer> preflight_plan(const ArtefactPlan& plan, const EngineTarget& target) {
-  if (!plan.config.is_null()) {
-    QUANTLANE_TRY(const ArtefactFacts facts, planned_artefact_facts(plan.config, plan.tensors));
-    return preflight(facts, target);
-  }
+Result<ArtefactFacts> planned_facts(const ArtefactPlan& plan) {
+  if (!plan.config.is_null()) return planned_artefact_facts(plan.config, plan.tensors);
   ArtefactFacts facts;
   facts.container = "gguf";
+  return facts;
+}
+
+Result<PreflightAnswer> preflight_plan(const ArtefactPlan& plan, const EngineTarget& target) {
+  QUANTLANE_TRY(const ArtefactFacts facts, planned_facts(plan));
   return preflight(facts, target);
 }
 

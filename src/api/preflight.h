@@ -17,6 +17,8 @@ Result<EngineTarget> engine_target(const std::string& engine, const std::string&
 Result<std::vector<EngineTarget>> targets_of_lane(const Lane& lane, const std::string& gpu,
                                                   std::int64_t tensor_parallel);
 
+// Facts of a plan; of a GGUF plan only that it is one.
+Result<ArtefactFacts> planned_facts(const ArtefactPlan& plan);
 // The planned artefact against one engine. GGUF plans have no configuration to ask: an empty
 // answer ("loads") where the engine reads GGUF.
 Result<PreflightAnswer> preflight_plan(const ArtefactPlan& plan, const EngineTarget& target);

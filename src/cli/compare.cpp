@@ -24,13 +24,18 @@ class Compare final : public Command {
   [[nodiscard]] std::string_view examples() const override {
     return "  quantlane compare                                  # the embedded model, six lanes\n"
            "  quantlane compare ./Qwen3-0.6B --hw rtx-4090 --out report\n"
-           "  quantlane compare ./model --lanes fp8,gguf:q4_k_m --workload my_prompts.jsonl\n";
+           "  quantlane compare ./model --lanes fp8,gguf:q4_k_m --workload my_prompts.jsonl\n"
+           "  quantlane compare ./model --lanes ./model-gptq,w4a16 --kv fp8,int4\n";
   }
   void declare(Options& options) override {
     options.positional("checkpoint", options_.checkpoint,
                        "Hugging Face folder or GGUF file (default: the embedded model)", false);
     options.option("--lanes", options_.lanes,
-                   "lanes to make (default: fp8,w8a8,w4a16,gguf:q8_0,gguf:q6_k,gguf:q4_k_m)");
+                   "lanes to make, or paths of artefacts that exist (default: "
+                   "fp8,w8a8,w4a16,gguf:q8_0,gguf:q6_k,gguf:q4_k_m)");
+    options.option("--kv", options_.kv,
+                   "key-value caches to measure with the reference's weights: "
+                   "fp8,fp8_head,int8,int4");
     options.option("--workload", options_.workload,
                    "JSONL of {\"prompt\",\"answer\"}, or a folder of them (default: CKPT/tasks)");
     options.option("--text", options_.text, "UTF-8 text to evaluate on (default: embedded prose)");

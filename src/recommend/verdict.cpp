@@ -171,7 +171,7 @@ Result<Margins> margins_in_force(const Margins& overrides) {
                       .got("\"" + gate + "\"")
                       .expects("one of " + known + "task:NAME"));
     }
-    const bool is_points = gate != "ppl" && gate != "kld";
+    const bool is_points = gate != "ppl" && gate != "kld" && gate != "kv";
     const double least = gate == "ppl" ? 1 : 0;
     const double most = is_points ? kPoints : std::numeric_limits<double>::max();
     // Written so that a margin that is not a number fails too.
@@ -200,6 +200,11 @@ Judgement judge(const Quality& quality, std::int64_t tokens_scored, const Margin
     more = std::max(more, axis.more_samples);
   }
   return judgement;
+}
+
+AxisVerdict judge_kv(const Divergence& divergence, std::int64_t tokens_scored,
+                     const Margins& margins) {
+  return test_axis("kv", divergence.kld_mean, margin_of(margins, "kv"), "nats", tokens_scored);
 }
 
 double ships_above(const AxisVerdict& axis) {

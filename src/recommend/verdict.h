@@ -11,8 +11,9 @@
 
 namespace quantlane {
 
-// Gate -> margin: "ppl" (ratio), "kld" (nats), "top1", "tasks" (all sets pooled), "task" (each
-// single set) and "task_floor" in percentage points; "task:NAME" overrides "task" for one set.
+// Gate -> margin: "ppl" (ratio), "kld" and "kv" (nats), "top1", "tasks" (all sets pooled), "task"
+// (each single set) and "task_floor" in percentage points; "task:NAME" overrides "task" for one
+// set.
 using Margins = std::map<std::string, double>;
 
 // The default margins with `overrides` applied. kInvalidArgument for an unknown gate (the known
@@ -34,6 +35,10 @@ struct Judgement {
 // reference is not clearly above `task_floor` are reported with gates = false and left out of the
 // pool. `margins` holds every gate of margins_in_force().
 Judgement judge(const Quality& quality, std::int64_t tokens_scored, const Margins& margins);
+
+// The gate "kv" of a rounded key-value cache under the weights of the reference.
+AxisVerdict judge_kv(const Divergence& divergence, std::int64_t tokens_scored,
+                     const Margins& margins);
 
 // The largest margin at which this axis would not ship, in its unit: it ships with any larger one.
 // Infinite when it never ships.

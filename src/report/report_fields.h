@@ -18,7 +18,8 @@ namespace report_fields {
 template <class Candidate, class T>
 concept Like = std::same_as<std::remove_const_t<Candidate>, T>;
 
-// A visitor is called as v(key, field) for each field and v.group(key, f) where several fields of
+// A visitor is called as v(key, field) for each field, v.added(key, field) for one that older files
+// of the same version do not have, and v.group(key, f) where several fields of
 // one struct share an object in the file; f gets the visitor of that object.
 template <class V>
 void fields(V& v, Like<Interval> auto& x) {
@@ -135,6 +136,16 @@ void fields(V& v, Like<ReferenceReport> auto& x) {
 }
 
 template <class V>
+void fields(V& v, Like<KvReport> auto& x) {
+  v("name", x.name);
+  v("what", x.what);
+  v("bits", x.bits);
+  v("ppl", x.ppl);
+  fields(v, x.divergence);
+  v("gate", x.axis);
+}
+
+template <class V>
 void fields(V& v, Like<Reason> auto& x) {
   v("code", x.code);
   v("text", x.text);
@@ -195,6 +206,7 @@ void fields(V& v, Like<CompareReport> auto& x) {
   });
   v("adapter", x.adapter);
   v("lanes", x.lanes);
+  v.added("kv_caches", x.kv);
   v("margins", x.margins);
   v("pick", x.pick);
 }

@@ -290,6 +290,29 @@ std::vector<TableCell> projection_row(const std::string& name, const Projection&
           {printable(projection.bound)}};
 }
 
+// Losses of the cache alone, under the weights of the reference.
+void add_kv_caches(Page& page, const CompareReport& report) {
+  if (report.kv.empty()) return;
+  TextTable table;
+  table.columns = {{.header = "kv cache", .align_right = false, .least_width = kLaneLeastWidth},
+                   {.header = "bits"},
+                   {.header = "ppl\nratio"},
+                   {.header = "KLD mean\n±95 %"},
+                   {.header = "top-1\n%", .optional = 1},
+                   {.header = "verdict", .align_right = false}};
+  for (const KvReport& kv : report.kv) {
+    table.rows.push_back({{printable(kv.name)},
+                          {std::to_string(kv.bits)},
+                          {decimal_text(kv.divergence.ppl_ratio.value, 4)},
+                          {interval_text(kv.divergence.kld_mean)},
+                          {percent_text(kv.divergence.top1_agreement.value)},
+                          {marked(kv.axis.verdict), ink_of(kv.axis.verdict)}});
+  }
+  page.blank();
+  page.paragraph("", "Key-value caches, with the weights of the reference", Ink::kBold);
+  page.table(table);
+}
+
 void add_projections(Page& page, const CompareReport& report) {
   TextTable table;
   table.columns = {{.header = "lane", .align_right = false, .least_width = kLaneLeastWidth},
@@ -321,6 +344,7 @@ std::string to_table(const CompareReport& report, int width, bool color) {
   add_head(page, report);
   page.blank();
   add_lanes(page, report);
+  add_kv_caches(page, report);
   add_projections(page, report);
   add_obstacles(page, report);
   page.blank();

@@ -81,13 +81,17 @@ auto parts(Is<AdapterReport> auto& x) {
   auto& [a, b, c, d, e] = x;
   return std::tie(a, b, c, d, e);
 }
+auto parts(Is<KvReport> auto& x) {
+  auto& [a, b, c, d, e, f] = x;
+  return std::tie(a, b, c, d, e, f);
+}
 auto parts(Is<CompareReport> auto& x) {
-  auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o] = x;
-  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o);
+  auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = x;
+  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p);
 }
 auto parts(Is<EvalResult> auto& x) {
-  auto& [a, b, c, d, e] = x;
-  return std::tie(a, b, c, d, e);
+  auto& [a, b, c, d, e, f] = x;
+  return std::tie(a, b, c, d, e, f);
 }
 
 // Gives every field, at every depth, a value that no other field has (booleans and verdicts as far
