@@ -33,8 +33,9 @@ class FeedbackSource {
   FeedbackSource& operator=(const FeedbackSource&) = delete;
 
   // Null where `module` has none (head, embedding, down of an expert, not of the model). Gate and
-  // up of experts: the rows of all tokens, whoever they are routed to, so none lacks any. Ask layer by layer: what lies
-  // behind costs a new pass, in which nothing is settled. kCorrupt when activations are not finite.
+  // up of experts: the rows of all tokens, whoever they are routed to, so none lacks any. Ask layer
+  // by layer: what lies behind costs a new pass, in which nothing is settled. kCorrupt when
+  // activations are not finite.
   Result<std::shared_ptr<const ErrorFeedback>> of(std::string_view module,
                                                   const FeedbackRequest& request);
   // `module` has been quantized to `weight`: what comes after it sees its outputs. Only between
