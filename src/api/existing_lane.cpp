@@ -119,7 +119,7 @@ void detect_recipe(const Checkpoint& artefact, ExistingLane& found) {
     const auto scheme = artefact.quantization() != nullptr
                             ? artefact.quantization()->scheme_of(p.module())
                             : std::nullopt;
-    const TensorInfo* stored = artefact.stored(p);
+    const TensorInfo* stored = artefact.stored(p).tensor;
     const std::string type = scheme              ? scheme->weight.spelling()
                              : stored != nullptr ? std::string(stored->type.name())
                                                  : "unknown";

@@ -242,7 +242,8 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
     importances.statistics = std::move(model.statistics);
     return importances;
   }
-  return importances_from_pass(std::move(model.statistics), text.name, chunks.count());
+  return importances_from_pass(std::move(model.statistics), *prepared.checkpoint, text.name,
+                               chunks.count());
 }
 
 }  // namespace

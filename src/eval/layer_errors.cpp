@@ -61,7 +61,7 @@ std::vector<LayerError> rows_of(const std::vector<Pair>& pairs, const std::vecto
     const auto [at, is_new] = index.try_emplace({p.layer, p.role}, rows.size());
     if (is_new) {
       rows.push_back({.layer = p.layer,
-                      .role = std::string(short_role(p.role)),
+                      .role = std::string(linear_name(p.role)),
                       .format = pairs[i].artefact.encoding(),
                       .relative_rmse = 0});
       totals.emplace_back();

@@ -161,7 +161,7 @@ Result<void> ScaleProblem::read_norm() {
   weight.decode_rows(0, 1, norm_.data());
   norm_offset_ = request_->source->graph()->config.norm_plus_one ? 1.0F : 0.0F;
   for (float& value : norm_) value += norm_offset_;
-  const TensorInfo* stored = request_->source->stored(source);
+  const TensorInfo* stored = request_->source->stored(source).tensor;
   const bool short_float = stored != nullptr && stored->type.block == nullptr &&
                            dtype_row(stored->type.plain).size_bytes == 2;
   norm_type_ = short_float ? stored->type.plain : DType::kF32;
