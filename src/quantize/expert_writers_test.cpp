@@ -89,7 +89,7 @@ std::shared_ptr<const Checkpoint> as_gguf(const Checkpoint& source, const fs::pa
   return open_checkpoint(path);
 }
 
-TEST_P(ExpertWriters, GgufIsTheSameAndGoesBackToOneTensorPerExpert) {
+TEST_P(ExpertWriters, GgufIsTheSameAndGivesBackEveryExpert) {
   const auto gguf = as_gguf(*apart_, scratch_.path() / "a.gguf");
   const auto other = as_gguf(*fused_, scratch_.path() / "b.gguf");
   ASSERT_TRUE(gguf != nullptr && other != nullptr);
@@ -102,9 +102,16 @@ TEST_P(ExpertWriters, GgufIsTheSameAndGoesBackToOneTensorPerExpert) {
   EXPECT_EQ(half->find("blk.0.ffn_down_exps.weight")->shape.size(), 3U);
   const auto again = open_checkpoint(scratch_.path() / "half.gguf");
   ASSERT_NE(again, nullptr);
-  const auto back = written(*again, "bf16", scratch_.path() / "back");
-  ASSERT_NE(back, nullptr);
-  expect_same(apart_->container(), *back);
+  for (const Parameter& p : apart_->graph()->parameters) {
+    const auto want = apart_->weight(p);
+    const auto back = again->weight(p);
+    ASSERT_TRUE(want.has_value() && back.has_value()) << p.name;
+    std::vector<float> a(static_cast<std::size_t>(p.rows * p.cols));
+    std::vector<float> b(a.size());
+    want->decode_rows(0, p.rows, a.data());
+    back->decode_rows(0, p.rows, b.data());
+    EXPECT_EQ(a, b) << p.name;
+  }
 }
 
 TEST(ExpertPlans, RoutersStayAndExpertsAreOneTensor) {

@@ -39,7 +39,7 @@ const AxisVerdict& axis(const Judgement& judgement, std::string_view name) {
 
 TEST(Gates, EmbeddedDefaultsHaveEveryFieldOfTheSchema) {
   const Json json = embedded_recommend_json("data/gates/default.json").value();
-  ASSERT_EQ(json["margins"].items().size(), 6u);
+  ASSERT_EQ(json["margins"].items().size(), 7u);
   for (const Json& row : json["margins"].items()) {
     EXPECT_EQ(row.members().size(), 4u);
     EXPECT_FALSE(row["gate"].string().empty());
@@ -49,7 +49,7 @@ TEST(Gates, EmbeddedDefaultsHaveEveryFieldOfTheSchema) {
                 ::testing::Contains(row["unit"].string()));
   }
   EXPECT_GT(json["task_floor"].number(), 0);
-  EXPECT_EQ(defaults().size(), 6u);
+  EXPECT_EQ(defaults().size(), 7u);
 }
 
 TEST(Gates, OverridesReplaceDefaultsAndMayNameOneSet) {
