@@ -39,7 +39,7 @@ const AxisVerdict& axis(const Judgement& judgement, std::string_view name) {
 
 TEST(Gates, EmbeddedDefaultsHaveEveryFieldOfTheSchema) {
   const Json json = embedded_recommend_json("data/gates/default.json").value();
-  ASSERT_EQ(json["margins"].items().size(), 7u);
+  ASSERT_EQ(json["margins"].items().size(), 6u);
   for (const Json& row : json["margins"].items()) {
     EXPECT_EQ(row.members().size(), 4u);
     EXPECT_FALSE(row["gate"].string().empty());
