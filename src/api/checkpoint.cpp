@@ -198,7 +198,7 @@ std::string to_json(const InspectResult& result) {
 
 Result<std::vector<std::int32_t>> tokenize_file(const fs::path& checkpoint, const fs::path& file,
                                                 bool parse_special) {
-  QUANTLANE_TRY(const auto opened, Checkpoint::open_any(checkpoint));
+  QUANTLANE_TRY(const auto opened, Checkpoint::open_vocabulary(checkpoint));
   QUANTLANE_TRY(const auto tokenizer, opened->tokenizer());
   QUANTLANE_TRY(const std::string text, read_text(file));
   QUANTLANE_TRY_VOID(check_utf8(text, file.string()));
@@ -206,7 +206,7 @@ Result<std::vector<std::int32_t>> tokenize_file(const fs::path& checkpoint, cons
 }
 
 Result<std::string> detokenize_file(const fs::path& checkpoint, const fs::path& file) {
-  QUANTLANE_TRY(const auto opened, Checkpoint::open_any(checkpoint));
+  QUANTLANE_TRY(const auto opened, Checkpoint::open_vocabulary(checkpoint));
   QUANTLANE_TRY(const auto tokenizer, opened->tokenizer());
   QUANTLANE_TRY(const std::string text, read_text(file));
   std::vector<std::int32_t> ids;

@@ -34,6 +34,13 @@ Result<void> Comparison::check_request() const {
   if (options_.out.empty()) {
     return fail(usage_error("choosing the output folder").expects("a path").got("an empty one"));
   }
+  std::error_code code;
+  if (!options_.checkpoint.empty() && fs::equivalent(options_.out, options_.checkpoint, code)) {
+    return fail(usage_error("choosing the output folder")
+                    .in(options_.out.string())
+                    .expects("a place apart from the checkpoint")
+                    .got("the checkpoint itself"));
+  }
   for (const std::string& name : options_.kv) {
     if (const auto scheme = find_kv_scheme(name); !scheme) return std::unexpected(scheme.error());
   }

@@ -23,6 +23,15 @@ EvalResult with_kv(EvalResult result, Runtime& runtime) {
   return result;
 }
 
+Result<void> check_context(const Checkpoint& checkpoint, std::int64_t chunk) {
+  const std::int64_t context = checkpoint.graph()->config.context_length;
+  if (context <= 0 || chunk <= context) return {};
+  return fail(usage_error("evaluating")
+                  .expects("--chunk within " + std::to_string(context) +
+                           " tokens, the context of the model")
+                  .got(std::to_string(chunk)));
+}
+
 Result<EvalResult> evaluate_sliding(const EvalOptions& options, Runtime& runtime,
                                     const NamedText& text, ThreadPool& pool, Progress& progress) {
   if (options.reference) {
@@ -87,6 +96,7 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
   QUANTLANE_TRY(const NamedText text,
                 evaluation_text(options.text.empty() ? std::nullopt : std::optional(options.text)));
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
+  QUANTLANE_TRY_VOID(check_context(*checkpoint, options.chunk));
   QUANTLANE_TRY(const auto runtime,
                 Runtime::load(checkpoint, options.arithmetic.value_or(Arithmetic::kFloat)));
   QUANTLANE_TRY_VOID(set_kv_cache(*runtime, options.kv, pool, progress));

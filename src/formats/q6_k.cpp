@@ -1,5 +1,6 @@
 #include "formats/q6_k.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/half.h"
@@ -42,7 +43,7 @@ void take_apart(const std::byte* bytes, BlockParts& parts) {
   BlockQ6K block;
   std::memcpy(&block, bytes, sizeof block);
   parts.d = f16_to_f32(block.d);
-  for (int j = 0; j < 16; ++j) parts.scales[j] = block.scales[j];
+  std::ranges::copy(block.scales, parts.scales);
   unpack_six_bits(block.ql, block.qh, parts.codes);
 }
 

@@ -36,6 +36,33 @@ void find_tensor_prefix(const Container& container, ModelConfig& config) {
   }
 }
 
+// A head is stored although the configuration says that the embedding serves: transformers unties
+// the two, other engines drop the head. Evenly spaced rows tell whether they differ.
+Result<void> check_tied_head(const Container& container, const ModelConfig& config) {
+  constexpr std::int64_t kSampledRows = 64;
+  if (!config.tied_embeddings) return {};
+  const TensorInfo* head = container.find("lm_head.weight");
+  const TensorInfo* embedding = container.find(config.tensor_prefix + "embed_tokens.weight");
+  if (head == nullptr || embedding == nullptr || head->shape.size() != 2) return {};
+  bool same = head->shape == embedding->shape && head->type == embedding->type;
+  const std::int64_t rows = head->shape[0];
+  const auto row_bytes = static_cast<std::size_t>(head->type.bytes_of(head->shape[1]));
+  for (std::int64_t i = 0; same && i < std::min(kSampledRows, rows); ++i) {
+    const std::size_t row = static_cast<std::size_t>(i * rows / std::min(kSampledRows, rows));
+    same = std::ranges::equal(container.bytes(*head).subspan(row * row_bytes, row_bytes),
+                              container.bytes(*embedding).subspan(row * row_bytes, row_bytes));
+  }
+  if (same) return {};
+  return fail(corrupt("matching the tensors with the configuration")
+                  .in(container.files()[head->shard])
+                  .of(head->name)
+                  .at(head->offset)
+                  .expects("the values of the embedding, as tie_word_embeddings is true")
+                  .got("others, which engines disagree about")
+                  .advise("set tie_word_embeddings to false in config.json to keep the head, or "
+                          "remove the tensor"));
+}
+
 bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
 
 }  // namespace
@@ -76,6 +103,15 @@ Result<std::shared_ptr<const Checkpoint>> Checkpoint::open_any(const std::filesy
   return checkpoint;
 }
 
+Result<std::shared_ptr<const Checkpoint>> Checkpoint::open_vocabulary(
+    const std::filesystem::path& path) {
+  auto checkpoint = std::shared_ptr<Checkpoint>(new Checkpoint());
+  checkpoint->path_ = path;
+  QUANTLANE_TRY(checkpoint->container_, open_container(path));
+  if (checkpoint->container_->kind() != kGguf) return open_any(path);
+  return checkpoint;
+}
+
 std::filesystem::path Checkpoint::folder() const {
   return std::filesystem::is_directory(path_) ? path_ : path_.parent_path();
 }
@@ -95,7 +131,8 @@ Result<void> Checkpoint::read_hugging_face() {
   QUANTLANE_TRY(ModelConfig config, architecture_->from_hugging_face(config_json_, origin));
   find_tensor_prefix(*container_, config);
   graph_ = build_graph(config);
-  return verify_parameters(*container_, *graph_, false, dialect_, quantization_.get());
+  QUANTLANE_TRY_VOID(verify_parameters(*container_, *graph_, false, dialect_, quantization_.get()));
+  return check_tied_head(*container_, graph_->config);
 }
 
 // From config.json, or from the file beside it that the tools of some dialects write instead.

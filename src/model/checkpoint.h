@@ -33,6 +33,10 @@ class Checkpoint {
   static Result<std::shared_ptr<const Checkpoint>> open(const std::filesystem::path& path);
   // Like open, but an unknown architecture is no error: graph() is null then (data-free lanes).
   static Result<std::shared_ptr<const Checkpoint>> open_any(const std::filesystem::path& path);
+  // For its tokenizer alone: a GGUF file may lack the tensors of its architecture; graph() is null
+  // for GGUF files.
+  static Result<std::shared_ptr<const Checkpoint>> open_vocabulary(
+      const std::filesystem::path& path);
   ~Checkpoint();
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }

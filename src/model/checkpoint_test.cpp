@@ -124,6 +124,19 @@ TEST(CheckpointOpen, TiedModelsMayStoreTheHeadToo) {
   EXPECT_EQ(checkpoint->graph()->find(Role::kHead, -1), nullptr);
 }
 
+TEST(CheckpointOpen, AVocabularyNeedsNoTensors) {
+  const fixtures::ScratchFolder scratch;
+  const fs::path path = scratch.path() / "vocabulary.gguf";
+  Metadata metadata;
+  metadata.set("general.architecture", "llama");
+  auto writer = create_gguf(path, {}, metadata);
+  ASSERT_TRUE(writer.has_value() && (*writer)->commit().has_value());
+  EXPECT_FALSE(Checkpoint::open_any(path).has_value());
+  const auto checkpoint = Checkpoint::open_vocabulary(path);
+  ASSERT_TRUE(checkpoint.has_value()) << checkpoint.error().message();
+  EXPECT_EQ((*checkpoint)->graph(), nullptr);
+}
+
 // ---- refusals --------------------------------------------------------------------------------
 
 class DamagedCheckpoint : public ::testing::Test {
@@ -139,6 +152,16 @@ class DamagedCheckpoint : public ::testing::Test {
     return checkpoint.has_value() ? Error{} : checkpoint.error();
   }
 };
+
+// Engines disagree about which of the two such a model means.
+TEST_F(DamagedCheckpoint, AHeadThatDiffersFromTheEmbeddingItIsTiedToIsNamed) {
+  edit_.config.set("tie_word_embeddings", true);
+  ASSERT_EQ(edit_.tensor("lm_head.weight").bytes.size(),
+            edit_.tensor("model.embed_tokens.weight").bytes.size());
+  const Error differing = error();
+  EXPECT_THAT(differing.message(), HasSubstr("lm_head.weight"));
+  EXPECT_THAT(differing.message(), HasSubstr("tie_word_embeddings"));
+}
 
 TEST_F(DamagedCheckpoint, MissingTensorIsNamed) {
   edit_.erase("model.layers.1.mlp.up_proj.weight");

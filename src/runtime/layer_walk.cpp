@@ -56,7 +56,6 @@ std::int64_t stage_width(const ModelConfig& config, LayerStage stage) {
 LayerWalk::LayerWalk(const Runtime& runtime, std::span<const std::int32_t> tokens,
                      std::int64_t chunk, ThreadPool& pool)
     : runtime_(runtime),
-      pool_(pool),
       chunk_(chunk),
       tokens_(static_cast<std::int64_t>(tokens.size())),
       own_(runtime.layer(0)),

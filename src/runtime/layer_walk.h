@@ -55,7 +55,6 @@ class LayerWalk {
   void part_ways();
 
   const Runtime& runtime_;
-  ThreadPool& pool_;
   std::int64_t chunk_;
   std::int64_t tokens_;
   std::int64_t batch_ = 0;  // first token of the batch in pass_

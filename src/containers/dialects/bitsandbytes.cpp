@@ -36,7 +36,7 @@ class Map final : public QuantizationMap {
 
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
   const Json& config = source.config;
-  const auto refuse = [&](std::string key, std::string wanted) {
+  const auto refuse = [&](const std::string& key, std::string wanted) {
     Error error = unsupported("reading the bitsandbytes configuration").in(source.origin);
     return fail(std::move(error).of(key).expects(std::move(wanted)).got(config[key].dump()));
   };

@@ -35,7 +35,7 @@ struct PeftConfig {
 
   // kUnsupported for other methods and for initialisations that change the base (PiSSA, OLoRA, …),
   // kCorrupt for values of a wrong type or range; with the key.
-  static Result<PeftConfig> parse(const Json& config, const std::string& origin);
+  static Result<PeftConfig> parse(const Json& json, const std::string& origin);
 
   [[nodiscard]] std::int64_t rank_of(std::string_view module) const;
   [[nodiscard]] double scale_of(std::string_view module) const;

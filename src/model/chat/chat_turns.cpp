@@ -12,7 +12,7 @@ namespace {
 
 // Marks that no template writes and that trimming, splitting and escaping leave alone.
 constexpr std::string_view kSystem = "qSYSq", kUser = "qUSRq", kUser2 = "qUZRq",
-                           kAssistant = "qASTq", kAssistant2 = "qAZTq";
+                           kAssistant = "qASTq";
 
 std::string common_prefix(std::string_view a, std::string_view b) {
   return {a.begin(), std::ranges::mismatch(a, b).in1};

@@ -44,7 +44,8 @@ class Value {
   }
   Value(List list);
   Value(Map map);
-  Value(std::shared_ptr<Namespace> space) : data_(std::move(space)) {}  // NOLINTEND
+  Value(std::shared_ptr<Namespace> space)
+      : data_(std::move(space)) {}  // NOLINTEND(google-explicit-constructor)
 
   [[nodiscard]] const Data& data() const { return data_; }
   [[nodiscard]] bool is_undefined() const { return std::holds_alternative<Undefined>(data_); }
