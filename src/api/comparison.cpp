@@ -238,7 +238,7 @@ Result<QuantizeSummary> Comparison::write_artefact(const LaneWork& work,
   QuantizeJob job = job_of(*model.checkpoint, model.statistics);
   std::optional<FeedbackSource> feedback;
   if (wants_feedback(work.lane)) {
-    feedback.emplace(model.checkpoint, std::move(chunks), pool_, progress_);
+    feedback.emplace(model.checkpoint, std::move(chunks), pool_);
     job.feedback = &*feedback;
   }
   return run_quantize(job, pool_, progress_);

@@ -272,7 +272,7 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   std::optional<FeedbackSource> feedback;
   if (wants_feedback(prepared.lane) && prepared.checkpoint->graph() != nullptr) {
     QUANTLANE_TRY(TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint));
-    feedback.emplace(prepared.checkpoint, std::move(chunks), pool, progress);
+    feedback.emplace(prepared.checkpoint, std::move(chunks), pool);
     job.feedback = &*feedback;
   }
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));

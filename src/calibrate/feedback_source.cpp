@@ -30,11 +30,8 @@ Result<void> check_finite(const Hessian& hessian, const Checkpoint& checkpoint,
 }  // namespace
 
 FeedbackSource::FeedbackSource(std::shared_ptr<const Checkpoint> checkpoint, TokenChunks chunks,
-                               ThreadPool& pool, Progress& progress)
-    : checkpoint_(std::move(checkpoint)),
-      chunks_(std::move(chunks)),
-      pool_(pool),
-      progress_(progress) {}
+                               ThreadPool& pool)
+    : checkpoint_(std::move(checkpoint)), chunks_(std::move(chunks)), pool_(pool) {}
 
 FeedbackSource::~FeedbackSource() = default;
 

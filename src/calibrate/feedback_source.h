@@ -12,7 +12,6 @@
 #include "calibrate/dataset.h"
 #include "calibrate/error_feedback.h"
 #include "formats/scheme.h"
-#include "quantlane/progress.h"
 #include "runtime/layer_walk.h"
 
 namespace quantlane {
@@ -24,10 +23,10 @@ struct FeedbackRequest {
 
 class FeedbackSource {
  public:
-  // `pool` and `progress` must outlive this object. Memory: that of a LayerWalk, four matrices of
+  // `pool` must outlive this object. Memory: that of a LayerWalk, four matrices of
   // one layer, one factor of them.
-  FeedbackSource(std::shared_ptr<const Checkpoint> checkpoint, TokenChunks chunks, ThreadPool& pool,
-                 Progress& progress);
+  FeedbackSource(std::shared_ptr<const Checkpoint> checkpoint, TokenChunks chunks,
+                 ThreadPool& pool);
   ~FeedbackSource();
   FeedbackSource(const FeedbackSource&) = delete;
   FeedbackSource& operator=(const FeedbackSource&) = delete;
@@ -56,7 +55,6 @@ class FeedbackSource {
   std::shared_ptr<const Checkpoint> checkpoint_;
   TokenChunks chunks_;
   ThreadPool& pool_;
-  Progress& progress_;
   std::unique_ptr<Runtime> runtime_;  // on first use
   std::unique_ptr<LayerWalk> walk_;
   std::array<Found, 4> stages_;  // of the layer of the walk

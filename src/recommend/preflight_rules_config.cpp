@@ -6,7 +6,7 @@
 namespace quantlane {
 namespace {
 
-using namespace preflight_parts;
+using namespace preflight_parts;  // NOLINT(google-build-using-namespace): the words of the rules
 
 Found unknown_method(const Facts& f, const Target& t) {
   if (!f.quantized() || t.is(Engine::kLlamaCpp)) return std::nullopt;

@@ -6,7 +6,7 @@
 namespace quantlane {
 namespace {
 
-using namespace preflight_parts;
+using namespace preflight_parts;  // NOLINT(google-build-using-namespace): the words of the rules
 
 bool is_ct(const Facts& f) { return f.dialect == "compressed-tensors"; }
 bool is_gptq(const Facts& f) { return f.dialect == "gptq" || f.dialect == "gptq_v2"; }

@@ -8,7 +8,7 @@
 namespace quantlane {
 namespace {
 
-using namespace preflight_parts;
+using namespace preflight_parts;  // NOLINT(google-build-using-namespace): the words of the rules
 
 std::string capability(const Target& t) {
   return fmt::format("compute capability {}.{}", t.capability() / 10, t.capability() % 10);

@@ -23,7 +23,7 @@ std::int64_t cols_of_rank(const LinearFacts& linear, Split split, std::int64_t r
 
 namespace {
 
-using namespace preflight_parts;
+using namespace preflight_parts;  // NOLINT(google-build-using-namespace): the words of the rules
 
 constexpr std::int64_t kMarlinRows = 64;
 constexpr std::int64_t kMarlinCols = 128;

@@ -12,7 +12,7 @@
 namespace quantlane {
 namespace {
 
-using namespace test_facts;
+using namespace test_facts;  // NOLINT(google-build-using-namespace): the shared test inputs
 
 struct Case {
   ArtefactFacts facts;

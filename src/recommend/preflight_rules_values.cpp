@@ -8,7 +8,7 @@
 namespace quantlane {
 namespace {
 
-using namespace preflight_parts;
+using namespace preflight_parts;  // NOLINT(google-build-using-namespace): the words of the rules
 
 Found bad_scales(const Facts& f, const Target&) {
   return first_linear(f, [](const LinearFacts& linear) {
