@@ -63,6 +63,22 @@ Result<void> check_tied_head(const Container& container, const ModelConfig& conf
                           "remove the tensor"));
 }
 
+// llama.cpp multiplies a matrix with the ".scale" tensor beside it (NVFP4 files have them): without
+// it the weights would silently be others.
+Result<void> refuse_factors(const Container& container) {
+  for (const TensorInfo& tensor : container.tensors()) {
+    if (!tensor.name.ends_with(".scale")) continue;
+    return fail(unsupported("reading a GGUF file")
+                    .in(container.files()[tensor.shard])
+                    .of(tensor.name)
+                    .at(tensor.offset)
+                    .expects("matrices without factors of their own")
+                    .got("a factor")
+                    .advise("quantize the original checkpoint instead"));
+  }
+  return {};
+}
+
 bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
 
 }  // namespace
@@ -174,7 +190,8 @@ Result<void> Checkpoint::read_gguf() {
                 architecture_->from_gguf(container_->metadata(), path_.string()));
   QUANTLANE_TRY_VOID(complete_gguf_config(*container_, config));
   graph_ = build_graph(config);
-  return verify_parameters(*container_, *graph_, true, nullptr, nullptr);
+  QUANTLANE_TRY_VOID(verify_parameters(*container_, *graph_, true, nullptr, nullptr));
+  return refuse_factors(*container_);
 }
 
 StoredRows Checkpoint::stored(const Parameter& parameter) const {

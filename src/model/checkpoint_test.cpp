@@ -137,6 +137,31 @@ TEST(CheckpointOpen, AVocabularyNeedsNoTensors) {
   EXPECT_EQ((*checkpoint)->graph(), nullptr);
 }
 
+TEST(CheckpointOpen, AFactorBesideAMatrixOfGgufIsRefused) {
+  const auto folder = fixtures::open_checkpoint(fixtures::model_data("llama"));
+  ASSERT_NE(folder, nullptr);
+  const fixtures::ScratchFolder scratch;
+  fixtures::write_gguf(*folder, scratch.path() / "plain.gguf");
+  const auto plain = open_container(scratch.path() / "plain.gguf");
+  ASSERT_TRUE(plain.has_value());
+  std::vector<PlannedTensor> plan;
+  for (const TensorInfo& tensor : (*plain)->tensors())
+    plan.push_back({tensor.name, tensor.type, tensor.shape});
+  plan.push_back({"blk.0.attn_q.scale", {.plain = DType::kF32}, {1}});
+  const fs::path path = scratch.path() / "factor.gguf";
+  auto writer = create_gguf(path, plan, (*plain)->metadata());
+  ASSERT_TRUE(writer.has_value());
+  for (std::size_t i = 0; i + 1 < plan.size(); ++i) {
+    ASSERT_TRUE((*writer)->write(i, (*plain)->bytes((*plain)->tensors()[i])).has_value());
+  }
+  const float factor = 2;
+  ASSERT_TRUE((*writer)->write(plan.size() - 1, std::as_bytes(std::span(&factor, 1))).has_value());
+  ASSERT_TRUE((*writer)->commit().has_value());
+  const auto refused = Checkpoint::open(path);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_THAT(refused.error().message(), HasSubstr("blk.0.attn_q.scale"));
+}
+
 // ---- refusals --------------------------------------------------------------------------------
 
 class DamagedCheckpoint : public ::testing::Test {
