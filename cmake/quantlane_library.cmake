@@ -1,29 +1,3 @@
-# Standard headers that most files include, parsed once for all libraries and once, with GoogleTest, for
-# all tests. Only where no compiler cache does better, and only in optimised builds: the others keep
-# every file honest about its includes.
-set(quantlane_shared_headers <algorithm> <array> <cmath> <cstdint> <expected> <filesystem> <functional>
-  <map> <memory> <optional> <set> <span> <string> <string_view> <utility> <vector>)
-if(NOT CCACHE AND CMAKE_BUILD_TYPE STREQUAL "Release")
-  set(quantlane_shares_headers ON)
-endif()
-# quantlane_share_headers(target owner [header...]): `target` uses what `owner` has parsed.
-function(quantlane_share_headers target owner)
-  if(NOT quantlane_shares_headers)
-    return()
-  endif()
-  if(target STREQUAL owner)
-    target_precompile_headers(${target} PRIVATE ${quantlane_shared_headers} ${ARGN})
-  else()
-    target_precompile_headers(${target} REUSE_FROM ${owner})
-  endif()
-endfunction()
-if(quantlane_shares_headers)
-  file(WRITE ${CMAKE_BINARY_DIR}/shared_headers.cpp "")
-  add_library(quantlane_shared_headers OBJECT ${CMAKE_BINARY_DIR}/shared_headers.cpp)
-  target_link_libraries(quantlane_shared_headers PRIVATE quantlane_warnings)
-  quantlane_share_headers(quantlane_shared_headers quantlane_shared_headers)
-endif()
-
 # quantlane_library(name [DEPS lib...] [PRIVATE_DEPS lib...]): one static library of every .cpp of this
 # folder (and below), one test program of every *_test.cpp, one benchmark program of every *_bench.cpp.
 # Files are found by pattern, so a test cannot be forgotten. Tests run in the project's root.
@@ -44,7 +18,6 @@ function(quantlane_library name)
   add_library(quantlane_${name} STATIC ${sources})
   target_include_directories(quantlane_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
   target_link_libraries(quantlane_${name} PUBLIC ${ARG_DEPS} PRIVATE quantlane_warnings ${ARG_PRIVATE_DEPS})
-  quantlane_share_headers(quantlane_${name} quantlane_shared_headers)
   if(QUANTLANE_TESTS AND tests)
     add_executable(quantlane_${name}_tests ${tests})
     # Relative, so that compiler caches serve any checkout.
@@ -53,7 +26,6 @@ function(quantlane_library name)
     target_compile_options(quantlane_${name}_tests PRIVATE $<$<CONFIG:Release>:-O1>)
     target_link_libraries(quantlane_${name}_tests PRIVATE quantlane_${name} quantlane_warnings
       ${ARG_TEST_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
-    quantlane_share_headers(quantlane_${name}_tests quantlane_core_tests <gtest/gtest.h> <gmock/gmock.h>)
     add_test(NAME ${name} COMMAND quantlane_${name}_tests WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   endif()
   if(QUANTLANE_BENCHMARKS AND benches)

@@ -51,9 +51,7 @@ def check(path, build):
     done = subprocess.run(
         [TIDY, "-p", str(build), "--quiet", "--extra-arg=-Wno-unknown-warning-option",
          # std::stable_sort of libstdc++ 12 calls a function that it also deprecates.
-         "--extra-arg=-Wno-deprecated-declarations", "--extra-arg=-Wno-string-conversion",
-         "--extra-arg=-Wno-ignored-gch",  # gcc's parsed headers: clang reads the text instead
-         str(path)],
+         "--extra-arg=-Wno-deprecated-declarations", "--extra-arg=-Wno-string-conversion", str(path)],
         capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr, time.monotonic() - start
 
