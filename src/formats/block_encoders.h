@@ -50,14 +50,11 @@ struct BlockEncoders {
                              float high_code, float lowest, int refinements, float* centred);
   void (*e4m3_errors)(const float* x, const float* w, int count, const Lanes& scale, Lanes& error);
   void (*e2m1_errors)(const float* x, const float* w, int count, const Lanes& scale, Lanes& error);
-  // For blocks under error feedback: feedback_search.h, subtract_products.h.
+  // For blocks under error feedback: feedback_search.h.
   void (*feedback_costs)(const FeedbackColumns& columns, const Lanes& scale, const Lanes& minimum,
                          Lanes& cost);
   float (*feedback_codes)(const FeedbackColumns& columns, AffineFit fit, unsigned char* stored,
                           float* errors);
-  void (*subtract_products)(const float* errors, int64_t errors_stride, int64_t rows, int64_t width,
-                            const float* matrix, int64_t matrix_stride, int64_t cols, float* values,
-                            int64_t values_stride);
 };
 
 extern const BlockEncoders kBlockEncodersRef;

@@ -9,7 +9,6 @@
 #include "formats/legacy_encoders.h"
 #include "formats/low_bit_encoders.h"
 #include "formats/other_encoders.h"
-#include "formats/subtract_products.h"
 
 namespace quantlane {
 
@@ -46,7 +45,6 @@ const BlockEncoders kBlockEncodersAvx512 = {
     .e2m1_errors = e2m1_errors,
     .feedback_costs = feedback_costs,
     .feedback_codes = feedback_codes,
-    .subtract_products = subtract_products,
 };
 
 }  // namespace quantlane

@@ -7,6 +7,7 @@
 
 #include "core/half.h"
 #include "formats/block_encoders.h"
+#include "kernels/feedback.h"
 
 namespace quantlane {
 namespace {
@@ -128,7 +129,7 @@ void BlockSettler::descend(std::span<const float> values, std::int64_t begin,
                parts.dmin * static_cast<float>(parts.minimums[sub]));
   }
   float push[kMostBlockValues] = {};  // - rest * metric
-  block_encoders().subtract_products(rest, n, 1, n, metric_.data(), n, n, push, n);
+  kernels::feedback_spread(rest, 1, n, metric_.data(), n, push, n, n);
   bool changed = true;
   for (int sweep = 0; sweep < kSweeps && changed; ++sweep) {
     changed = false;
@@ -144,7 +145,7 @@ void BlockSettler::descend(std::span<const float> values, std::int64_t begin,
       if (!(change * (change * row[i] - 2.0F * push[i]) < 0)) continue;
       parts.codes[i] = static_cast<std::uint8_t>(code);
       rest[i] += change;
-      block_encoders().subtract_products(&change, 1, 1, 1, row, n, n, push, n);
+      kernels::feedback_spread(&change, 1, 1, row, n, push, n, n);
       changed = true;
     }
   }
@@ -189,8 +190,8 @@ void BlockSettler::settle_under_factors(std::span<const float> values, std::int6
     block.cost += static_cast<double>(
         block_encoders().feedback_codes(columns, fit, parts.codes + first, errors));
     const int rest = n - first - count;
-    block_encoders().subtract_products(errors, count, 1, count, upper + count, feedback_.cols, rest,
-                                       x + first + count, rest);
+    kernels::feedback_spread(errors, 1, count, upper + count, feedback_.cols, x + first + count,
+                             rest, rest);
   }
 }
 

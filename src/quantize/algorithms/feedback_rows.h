@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "calibrate/error_feedback.h"
-#include "formats/block_encoders.h"
+#include "kernels/feedback.h"
 
 namespace quantlane {
 
@@ -41,15 +41,7 @@ class FeedbackRows {
     spread(begin, end);
   }
 
-  // One column of one row has become `settled`: the columns up to `end` make up for it.
-  void settle_one(std::int64_t row, std::int64_t column, std::int64_t end, float settled,
-                  float* error) {
-    float* values = values_.data() + row * cols_;
-    *error = (values[column] - settled) / upper_[column * cols_ + column];
-    subtract(values, *error, column, column + 1, end);
-  }
-
-  // Errors [rows, end - begin] of settle_one() reach the columns from `end` on.
+  // `errors` [rows, end - begin] of columns settled elsewhere reach the columns from `end` on.
   void spread(std::int64_t begin, std::int64_t end, std::vector<float> errors) {
     errors_ = std::move(errors);
     spread(begin, end);
@@ -68,9 +60,8 @@ class FeedbackRows {
     const std::int64_t width = end - begin;
     for (std::int64_t from = end; from < cols_; from += kTile) {
       const std::int64_t to = std::min(cols_, from + kTile);
-      block_encoders().subtract_products(errors_.data(), width, rows_, width,
-                                         upper_ + begin * cols_ + from, cols_, to - from,
-                                         values_.data() + from, cols_);
+      kernels::feedback_spread(errors_.data(), rows_, width, upper_ + begin * cols_ + from, cols_,
+                               values_.data() + from, cols_, to - from);
     }
   }
 
