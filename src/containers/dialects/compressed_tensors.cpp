@@ -156,12 +156,8 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
                             const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
   const LinearTensors tensors(container, module, kName);
   QUANTLANE_TRY(const Found found, find(tensors, scheme, rows, cols));
-  StoredLinear linear;
-  linear.input = scheme.input;
+  StoredLinear linear = empty_linear(scheme, rows, cols);
   QuantTensor& tensor = linear.weight;
-  tensor.scheme = scheme.weight;
-  tensor.rows = rows;
-  tensor.cols = cols;
   QUANTLANE_TRY_VOID(read_scales(tensors, found, tensor));
   read_codes(tensors, found, tensor);
   if (found.zero != nullptr) read_zeros(tensors, found, tensor);

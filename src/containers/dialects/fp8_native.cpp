@@ -116,12 +116,8 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
                             const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
   const LinearTensors tensors(container, module, kName);
   QUANTLANE_TRY(const Found found, find(tensors, scheme, rows, cols));
-  StoredLinear linear;
-  linear.input = scheme.input;
-  linear.weight.scheme = scheme.weight;
+  StoredLinear linear = empty_linear(scheme, rows, cols);
   linear.weight.scheme.scale_dtype = found.scale->type.plain;
-  linear.weight.rows = rows;
-  linear.weight.cols = cols;
   QUANTLANE_TRY(linear.weight.scales, tensors.finite_values(*found.scale));
   linear.weight.codes = byte_codes(tensors.bytes(*found.codes));
   if (found.input != nullptr) {

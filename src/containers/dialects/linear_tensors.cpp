@@ -18,6 +18,15 @@ std::vector<std::int64_t> without_ones(const std::vector<std::int64_t>& shape) {
 
 }  // namespace
 
+StoredLinear empty_linear(const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
+  StoredLinear linear;
+  linear.input = scheme.input;
+  linear.weight.scheme = scheme.weight;
+  linear.weight.rows = rows;
+  linear.weight.cols = cols;
+  return linear;
+}
+
 std::vector<std::int8_t> byte_codes(std::span<const std::byte> bytes) {
   std::vector<std::int8_t> codes(bytes.size());
   if (!bytes.empty()) std::memcpy(codes.data(), bytes.data(), bytes.size());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "containers/container.h"
+#include "containers/dialects/dialect.h"
 #include "formats/quant_tensor.h"
 
 namespace quantlane {
@@ -49,6 +50,8 @@ class LinearTensors {
   std::string_view dialect_;
 };
 
+// What unpack() fills: `scheme` and the shape, no codes yet.
+StoredLinear empty_linear(const LinearScheme& scheme, std::int64_t rows, std::int64_t cols);
 // One byte per code.
 std::vector<std::int8_t> byte_codes(std::span<const std::byte> bytes);
 // Two codes of 4 bits per byte, the first in the low nibble.

@@ -174,12 +174,8 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
                             const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
   const LinearTensors tensors(container, module, kName);
   QUANTLANE_TRY(const Found found, find(tensors, scheme, rows, cols));
-  StoredLinear linear;
-  linear.input = scheme.input;
+  StoredLinear linear = empty_linear(scheme, rows, cols);
   QuantTensor& tensor = linear.weight;
-  tensor.scheme = scheme.weight;
-  tensor.rows = rows;
-  tensor.cols = cols;
   QUANTLANE_TRY(tensor.scales, tensors.scales(*found.scale, scheme.weight.scale_dtype));
   if (scheme.weight.scale_dtype == DType::kF32) {
     tensor.scheme.scale_dtype = found.scale->type.plain;
