@@ -1,8 +1,17 @@
-# quantlane_library(name [DEPS lib...] [PRIVATE_DEPS lib...]): one static library of every .cpp of this
-# folder (and below), one test program of every *_test.cpp, one benchmark program of every *_bench.cpp.
-# Files are found by pattern, so a test cannot be forgotten. Tests run in the project's root.
+# quantlane_library(name [DEPS lib...] [PRIVATE_DEPS lib...] [ROWS regex...] [HOT]): one static library of
+# every .cpp of this folder (and below), one test program of every *_test.cpp, one benchmark program of
+# every *_bench.cpp. Files are found by pattern, so a test cannot be forgotten. Tests run in the project's
+# root. HOT: Release optimizes with -O3.
+#
+# Sources are compiled several together: parsing headers is half of a build. ROWS are the files that call
+# their private functions alike (rows of one table): each is compiled alone.
+option(QUANTLANE_UNITY "compile sources together" ON)
+function(quantlane_together target count)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${QUANTLANE_UNITY} UNITY_BUILD_BATCH_SIZE ${count})
+endfunction()
+
 function(quantlane_library name)
-  cmake_parse_arguments(ARG "" "" "DEPS;PRIVATE_DEPS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "HOT" "" "DEPS;PRIVATE_DEPS;TEST_DEPS;ROWS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
@@ -15,11 +24,21 @@ function(quantlane_library name)
     return()
   endif()
   quantlane_isa_flags(${sources})
+  foreach(pattern IN LISTS ARG_ROWS)
+    set(rows ${sources})
+    list(FILTER rows INCLUDE REGEX "${pattern}")
+    set_source_files_properties(${rows} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  endforeach()
   add_library(quantlane_${name} STATIC ${sources})
   target_include_directories(quantlane_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
   target_link_libraries(quantlane_${name} PUBLIC ${ARG_DEPS} PRIVATE quantlane_warnings ${ARG_PRIVATE_DEPS})
+  quantlane_together(quantlane_${name} 6)
+  if(ARG_HOT)
+    target_compile_options(quantlane_${name} PRIVATE $<$<CONFIG:Release>:-O3>)
+  endif()
   if(QUANTLANE_TESTS AND tests)
     add_executable(quantlane_${name}_tests ${tests})
+    quantlane_together(quantlane_${name}_tests 12)
     # Relative, so that compiler caches serve any checkout.
     target_compile_definitions(quantlane_${name}_tests PRIVATE QUANTLANE_SOURCE_DIR=".")
     # Optimizing tests costs more time than it saves.

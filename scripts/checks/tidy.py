@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs clang-tidy 19 on the project's sources; `tidy.py [FILE…]` on those only.
 
-Reads build/release/compile_commands.json (`cmake --preset release`). A file that passed is skipped
+Reads the commands of the preset "tidy", which compiles each file alone (docs/decisions/0010). A file that passed is skipped
 until it, a header it includes, its flags or .clang-tidy change (build/tidy-cache).
 """
 import concurrent.futures
@@ -57,10 +57,9 @@ def check(path, build):
 
 
 def main():
-    build = pathlib.Path(os.environ.get("TIDY_BUILD", ROOT / "build" / "release"))
+    build = pathlib.Path(os.environ.get("TIDY_BUILD", ROOT / "build" / "tidy"))
     database = build / "compile_commands.json"
-    if not database.is_file():
-        subprocess.run(["cmake", "--preset", "release"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--preset", "tidy"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     wanted = {pathlib.Path(name).resolve() for name in sys.argv[1:]}
     version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
     common = version + (ROOT / ".clang-tidy").read_bytes()

@@ -22,8 +22,6 @@ namespace {
 
 constexpr std::int64_t kDefaultChunks = 40;
 constexpr std::int64_t kDefaultContext = 4096;
-constexpr std::int64_t kCalibrationChunk = 512;
-constexpr std::int64_t kCalibrationChunks = 32;
 
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);

@@ -9,9 +9,6 @@
 namespace quantlane {
 namespace {
 
-constexpr std::int64_t kCalibrationChunk = 512;
-constexpr std::int64_t kCalibrationChunks = 32;
-
 double largest_of(const Statistics& statistics, std::string_view module) {
   const auto found = statistics.modules().find(module);
   if (found == statistics.modules().end()) return 0;

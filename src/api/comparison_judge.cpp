@@ -14,8 +14,6 @@
 namespace quantlane {
 namespace {
 
-constexpr std::string_view kThisMachine = "this-machine";
-
 Result<Device> target_device(const std::string& name, ThreadPool& pool) {
   if (name != kThisMachine) return find_device(name);
   const MachineRates rates = measure_machine(pool);

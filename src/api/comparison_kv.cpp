@@ -15,7 +15,7 @@ Result<void> Comparison::measure_kv() {
   if (options_.kv.empty()) return {};
   QUANTLANE_TRY(const auto reference, Runtime::load(reference_));
   std::vector<std::unique_ptr<Runtime>> runtimes;
-  std::vector<Candidate> candidates;
+  std::vector<ScoredRun> candidates;
   for (const std::string& name : options_.kv) {
     KvReport kv;
     QUANTLANE_TRY(const KvScheme* scheme, find_kv_scheme(name));

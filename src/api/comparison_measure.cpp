@@ -151,7 +151,7 @@ Result<void> Comparison::evaluate() {
 
 Result<void> Comparison::evaluate_group(std::span<LaneScoring> group, Runtime& reference) {
   std::vector<std::unique_ptr<Runtime>> runtimes;
-  std::vector<Candidate> candidates;
+  std::vector<ScoredRun> candidates;
   for (const LaneScoring& scoring : group) {
     QUANTLANE_TRY(auto runtime, Runtime::load(scoring.work->checkpoint, scoring.arithmetic));
     candidates.push_back(
@@ -179,7 +179,7 @@ Result<void> Comparison::evaluate_group(std::span<LaneScoring> group, Runtime& r
 Result<void> Comparison::measure_noise_floor() {
   QUANTLANE_TRY(const auto first, Runtime::load(reference_));
   QUANTLANE_TRY(const auto second, Runtime::load(reference_));
-  Candidate candidate{.runtime = second.get(), .scores = {}, .shape = {.piece = kNoisePiece}};
+  ScoredRun candidate{.runtime = second.get(), .scores = {}, .shape = {.piece = kNoisePiece}};
   const TokenChunks chunks = first_chunks(chunks_, kNoiseChunks);
   LabelledProgress progress(progress_, "noise floor");
   QUANTLANE_TRY_VOID(

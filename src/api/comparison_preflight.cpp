@@ -9,8 +9,6 @@
 namespace quantlane {
 namespace {
 
-constexpr std::string_view kThisMachine = "this-machine";
-
 Result<std::vector<EngineTarget>> targets_of(const CompareOptions& options, const Lane& lane) {
   const std::string gpu = options.target == kThisMachine ? "" : options.target;
   if (options.engine.empty()) return targets_of_lane(lane, gpu, options.tensor_parallel);

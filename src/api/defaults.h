@@ -1,5 +1,6 @@
 // What is used when a user names nothing: the embedded canary model and its texts.
 #pragma once
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -11,6 +12,10 @@ namespace quantlane {
 
 // Unpacks the embedded model once into the user's cache folder and returns that folder.
 Result<std::filesystem::path> canary_folder();
+
+// Tokens of a calibration sample, and samples of a comparison.
+inline constexpr std::int64_t kCalibrationChunk = 512;
+inline constexpr std::int64_t kCalibrationChunks = 32;
 
 // A text with the name that errors and reports show.
 struct NamedText {

@@ -109,7 +109,7 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
   const Checkpoint& source = reference ? reference->checkpoint() : runtime->checkpoint();
   QUANTLANE_TRY(const TokenChunks chunks,
                 make_chunks(source, text.text, text.name, options.chunk, options.chunks));
-  std::vector<Candidate> candidates = {{.runtime = runtime.get(), .scores = {}, .shape = {}}};
+  std::vector<ScoredRun> candidates = {{.runtime = runtime.get(), .scores = {}, .shape = {}}};
   std::unique_ptr<Runtime> as_run;
   if (reference && !options.arithmetic && checkpoint->engine_differs()) {
     QUANTLANE_TRY(as_run, Runtime::load(checkpoint, Arithmetic::kEngine));

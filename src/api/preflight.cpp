@@ -10,8 +10,6 @@
 namespace quantlane {
 namespace {
 
-constexpr std::string_view kThisMachine = "this-machine";
-
 Result<Device> device_named(const std::string& name) {
   if (name != kThisMachine) return find_device(name);
   return this_machine(cpu_info(), {});

@@ -22,8 +22,6 @@
 namespace quantlane {
 namespace {
 
-constexpr std::int64_t kCalibrationChunk = 512;
-
 Result<void> check_sources(const QuantizeOptions& options, const Lane& lane) {
   const int given = static_cast<int>(options.statistics.has_value()) +
                     static_cast<int>(options.imatrix.has_value()) +

@@ -7,7 +7,7 @@
 namespace quantlane {
 namespace {
 
-const fs::path kCanary = QUANTLANE_SOURCE_DIR "/models/canary";
+using fixtures::kCanary;
 
 class Chunks : public testing::Test {
  protected:

@@ -20,11 +20,11 @@ struct LayerCounts {
 
 // "blk.3.ffn_down_exps.weight" -> 3.
 std::optional<std::int64_t> layer_of(std::string_view name) {
-  constexpr std::string_view kBlock = "blk.";
+  constexpr std::string_view kPrefix = "blk.";
   std::int64_t layer = 0;
-  if (!name.starts_with(kBlock)) return std::nullopt;
+  if (!name.starts_with(kPrefix)) return std::nullopt;
   const char* end = name.data() + name.size();
-  const auto read = std::from_chars(name.data() + kBlock.size(), end, layer);
+  const auto read = std::from_chars(name.data() + kPrefix.size(), end, layer);
   return read.ec == std::errc() ? std::optional(layer) : std::nullopt;
 }
 

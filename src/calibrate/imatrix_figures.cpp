@@ -9,18 +9,19 @@ namespace quantlane {
 namespace {
 
 constexpr double kActive = 1e-5;  // llama.cpp's threshold
-constexpr std::string_view kBlock = "blk.";
+constexpr std::string_view kLayerPrefix = "blk.";
 constexpr std::string_view kWeight = ".weight";
 
 // "blk.3.attn_q.weight" -> layer 3, "attn_q".
 void read_name(const std::string& name, ImatrixTensor& row) {
   row.name = name;
   std::string_view rest = name;
-  if (rest.starts_with(kBlock)) {
-    const std::string_view number = rest.substr(kBlock.size(), rest.find('.', kBlock.size()));
+  if (rest.starts_with(kLayerPrefix)) {
+    const std::string_view number =
+        rest.substr(kLayerPrefix.size(), rest.find('.', kLayerPrefix.size()));
     std::int64_t layer = 0;
     const auto read = std::from_chars(number.data(), number.data() + number.size(), layer);
-    const auto used = kBlock.size() + static_cast<std::size_t>(read.ptr - number.data());
+    const auto used = kLayerPrefix.size() + static_cast<std::size_t>(read.ptr - number.data());
     if (read.ec == std::errc() && layer >= 0 && used < rest.size() && rest[used] == '.') {
       row.layer = layer;
       rest.remove_prefix(used + 1);
@@ -87,8 +88,9 @@ std::vector<ImatrixTensor> imatrix_figures(const Imatrix& imatrix) {
     row.tokens = entry.max_count();
     fill(means_of(entry), row);
     if (row.layer > 0) {
-      const std::string_view rest = std::string_view(name).substr(name.find('.', kBlock.size()));
-      const auto previous = imatrix.entries.find(std::string(kBlock) +
+      const std::string_view rest =
+          std::string_view(name).substr(name.find('.', kLayerPrefix.size()));
+      const auto previous = imatrix.entries.find(std::string(kLayerPrefix) +
                                                  std::to_string(row.layer - 1) + std::string(rest));
       if (previous != imatrix.entries.end() && previous->second.sums.size() == entry.sums.size()) {
         row.cosine = cosine(entry.sums, previous->second.sums);

@@ -17,7 +17,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-const fs::path kCanary = QUANTLANE_SOURCE_DIR "/models/canary";
+using fixtures::kCanary;
 
 // One pass over `text`; the statistics, not finished where something failed.
 Statistics pass(const std::shared_ptr<const Checkpoint>& model, const std::string& text,

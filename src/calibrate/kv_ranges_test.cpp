@@ -13,7 +13,7 @@ namespace {
 using fixtures::load_model;
 using fixtures::model_data;
 
-TokenChunks some_chunks() {
+TokenChunks three_chunks() {
   TokenChunks chunks{.chunk = 16, .tokens = {}};
   for (std::int32_t i = 0; i < 48; ++i) chunks.tokens.push_back((i * 37 + 11) % 96);
   return chunks;
@@ -21,7 +21,7 @@ TokenChunks some_chunks() {
 
 Result<KvRounding> calibrate(Runtime& runtime, std::string_view name) {
   ThreadPool pool(2);
-  return calibrate_kv(runtime, some_chunks(), **find_kv_scheme(name), pool, no_progress());
+  return calibrate_kv(runtime, three_chunks(), **find_kv_scheme(name), pool, no_progress());
 }
 
 TEST(KvRanges, TheLargestValueOfTheTextIsTheLargestOfTheScheme) {
@@ -38,7 +38,7 @@ TEST(KvRanges, TheLargestValueOfTheTextIsTheLargestOfTheScheme) {
   ThreadPool pool(1);
   std::vector<float> largest(heads->key_scales.size());
   std::vector<float> logits;
-  const TokenChunks chunks = some_chunks();
+  const TokenChunks chunks = three_chunks();
   for (std::int64_t c = 0; c < chunks.count(); ++c) {
     KvCache cache(config, 16);
     const Segment segment = {.tokens = chunks[c], .cache = &cache, .logits_from = 16};

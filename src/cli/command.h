@@ -101,4 +101,7 @@ int run_command_line(int argc, char** argv);
 // Prints a line to stdout.
 void print_line(std::string_view text);
 
+// "[rows, cols]".
+std::string shape_text(const std::vector<std::int64_t>& shape);
+
 }  // namespace quantlane::cli

@@ -13,10 +13,6 @@ void print_pairs(const std::vector<std::pair<std::string, std::string>>& pairs) 
   for (const auto& [key, value] : pairs) print_line(fmt::format("  {:<34} {}", key, value));
 }
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
 class Inspect final : public Command {
   [[nodiscard]] std::string_view name() const override { return "inspect"; }
   [[nodiscard]] std::string_view summary() const override {

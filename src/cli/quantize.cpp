@@ -9,10 +9,6 @@ namespace quantlane::cli {
 
 namespace {
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
 void print_plan(const QuantizePlan& plan) {
   for (const TensorSummary& tensor : plan.tensors) {
     print_line(fmt::format("{:<52} {:<16} {:<8} {:>12.2f} MB", tensor.name,

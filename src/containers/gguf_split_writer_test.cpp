@@ -11,7 +11,7 @@ namespace {
 using test::FolderTest;
 using testing::ElementsAre;
 
-constexpr ElementType kF32{.plain = DType::kF32};
+constexpr ElementType kFloats{.plain = DType::kF32};
 
 class GgufSplitWriter : public FolderTest {
  protected:
@@ -26,7 +26,7 @@ class GgufSplitWriter : public FolderTest {
   [[nodiscard]] static std::vector<PlannedTensor> plan_of(const std::vector<std::int64_t>& sizes) {
     std::vector<PlannedTensor> plan;
     for (std::size_t i = 0; i < sizes.size(); ++i) {
-      plan.push_back({std::string(1, static_cast<char>('a' + i)), kF32, {sizes[i]}});
+      plan.push_back({std::string(1, static_cast<char>('a' + i)), kFloats, {sizes[i]}});
     }
     return plan;
   }
@@ -141,7 +141,7 @@ TEST_F(GgufSplitWriter, RefusesMoreFilesThanTheirNumberHolds) {
   std::vector<PlannedTensor> plan;
   std::vector<std::uint32_t> shard_of;
   for (std::uint32_t i = 0; i <= kGgufMaxShards; ++i) {
-    plan.push_back({std::to_string(i), kF32, {1}});
+    plan.push_back({std::to_string(i), kFloats, {1}});
     shard_of.push_back(i);
   }
   const auto writer = create_split_gguf(folder_ / "m.gguf", plan, shard_of, {});

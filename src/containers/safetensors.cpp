@@ -19,7 +19,6 @@ static_assert(std::endian::native == std::endian::little, "headers and data are 
 
 constexpr std::uint64_t kLengthBytes = 8;
 // The limit of the reference implementation (MAX_HEADER_SIZE).
-constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr std::string_view kAttempt = "reading a safetensors header";
 
 struct Header {
@@ -42,9 +41,9 @@ Result<Header> read_header(std::span<const std::byte> file, const std::string& o
   std::uint64_t length = 0;
   std::memcpy(&length, file.data(), sizeof(length));
   const std::uint64_t available = file.size() - kLengthBytes;
-  if (length > kMaxHeaderBytes || length > available) {
+  if (length > kMaxSafetensorsHeader || length > available) {
     return refuse(
-        0, fmt::format("a header length of at most {}", std::min(kMaxHeaderBytes, available)),
+        0, fmt::format("a header length of at most {}", std::min(kMaxSafetensorsHeader, available)),
         std::to_string(length));
   }
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);

@@ -16,6 +16,9 @@
 
 namespace quantlane {
 
+// Bytes of header that readers accept.
+inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
+
 // What the header of one file says, verified against the file's size.
 struct SafetensorsFile {
   std::vector<TensorInfo> tensors;  // in the order of their data, shard = 0

@@ -14,7 +14,7 @@ using test::raw;
 using test::safetensors_bytes;
 using testing::HasSubstr;
 
-constexpr const char* kOrigin = "damaged.safetensors";
+constexpr const char* kSafetensorsOrigin = "damaged.safetensors";
 
 std::string small_file() {
   return safetensors_bytes(R"({"__metadata__":{"format":"pt"},)"
@@ -24,13 +24,13 @@ std::string small_file() {
 }
 
 // An exact heap copy, so that the address sanitizer sees each byte read beyond the end.
-Result<SafetensorsFile> parse(const std::string& bytes) {
+Result<SafetensorsFile> parse_damaged(const std::string& bytes) {
   const std::vector<char> copy(bytes.begin(), bytes.end());
-  return parse_safetensors(test::bytes_of(copy), kOrigin);
+  return parse_safetensors(test::bytes_of(copy), kSafetensorsOrigin);
 }
 
-void expect_located(const Error& error) {
-  EXPECT_EQ(error.file, kOrigin);
+void expect_place(const Error& error) {
+  EXPECT_EQ(error.file, kSafetensorsOrigin);
   EXPECT_FALSE(error.attempted.empty());
   EXPECT_TRUE(error.offset.has_value()) << error.message();
   EXPECT_TRUE(error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kUnsupported);
@@ -48,7 +48,7 @@ void expect_sound(const SafetensorsFile& file, std::size_t size) {
   ASSERT_EQ(previous == 8 ? size : previous, size);
 }
 
-struct Damage {
+struct HeaderDamage {
   const char* name;
   std::string header;
   std::size_t data_bytes;
@@ -59,7 +59,7 @@ struct Damage {
 
 std::string one(const std::string& entry) { return R"({"a":)" + entry + "}"; }
 
-std::vector<Damage> damages() {
+std::vector<HeaderDamage> damages() {
   const std::string second = R"(,"b":{"dtype":"U8","shape":[4],"data_offsets":)";
   const std::string first = R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]})";
   return {
@@ -117,11 +117,11 @@ std::vector<Damage> damages() {
 }
 
 TEST(SafetensorsMalformed, EachDamageIsNamed) {
-  for (const Damage& damage : damages()) {
+  for (const HeaderDamage& damage : damages()) {
     const auto parsed =
-        parse(safetensors_bytes(damage.header, std::string(damage.data_bytes, 'x')));
+        parse_damaged(safetensors_bytes(damage.header, std::string(damage.data_bytes, 'x')));
     ASSERT_FALSE(parsed.has_value()) << damage.name;
-    expect_located(parsed.error());
+    expect_place(parsed.error());
     EXPECT_EQ(parsed.error().code, damage.code) << damage.name;
     EXPECT_EQ(parsed.error().tensor, damage.tensor) << damage.name;
     EXPECT_THAT(parsed.error().message(), HasSubstr(damage.text)) << damage.name;
@@ -137,19 +137,19 @@ TEST(SafetensorsMalformed, HeaderLengthIsBounded) {
         std::uint64_t{1} << 63, ~std::uint64_t{0}, ~std::uint64_t{0} - 7}) {
     std::string bytes = good;
     bytes.replace(0, 8, raw(value));
-    const auto parsed = parse(bytes);
+    const auto parsed = parse_damaged(bytes);
     ASSERT_FALSE(parsed.has_value()) << value;
-    expect_located(parsed.error());
+    expect_place(parsed.error());
   }
 }
 
 TEST(SafetensorsMalformed, EveryTruncationIsRefused) {
   const std::string good = small_file();
-  ASSERT_TRUE(parse(good).has_value());
+  ASSERT_TRUE(parse_damaged(good).has_value());
   for (std::size_t size = 0; size < good.size(); ++size) {
-    const auto parsed = parse(good.substr(0, size));
+    const auto parsed = parse_damaged(good.substr(0, size));
     ASSERT_FALSE(parsed.has_value()) << size;
-    expect_located(parsed.error());
+    expect_place(parsed.error());
   }
 }
 
@@ -164,12 +164,12 @@ TEST(SafetensorsMalformed, RandomDamageNeverGivesAnUnsoundFile) {
     for (std::uint64_t flips = 1 + random() % 4; flips > 0; --flips) {
       bytes[random() % bytes.size()] = static_cast<char>(random());
     }
-    const auto parsed = parse(bytes);
+    const auto parsed = parse_damaged(bytes);
     if (parsed) {
       ASSERT_NO_FATAL_FAILURE(expect_sound(*parsed, bytes.size())) << "round " << round;
     } else {
       ++refused;
-      expect_located(parsed.error());
+      expect_place(parsed.error());
     }
   }
   EXPECT_GT(refused, 10000);

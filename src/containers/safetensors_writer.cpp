@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "containers/container.h"
+#include "containers/safetensors.h"
 #include "containers/tensor_stream.h"
 #include "core/check.h"
 #include "core/file.h"
@@ -17,10 +18,8 @@ namespace quantlane {
 namespace {
 
 constexpr std::size_t kHeaderAlignment = 8;
-// What readers accept; safetensors.cpp.
-constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 
-Error refuse(const std::filesystem::path& path) {
+Error refuse_plan(const std::filesystem::path& path) {
   return invalid("planning a safetensors file").in(path.string());
 }
 
@@ -29,7 +28,7 @@ Result<Json> metadata_json(const std::filesystem::path& path, const Metadata& me
   for (const auto& [key, value] : metadata.entries()) {
     const auto* text = std::get_if<std::string>(&value);
     if (text == nullptr) {
-      return fail(refuse(path).of(key).expects("a string: __metadata__ holds nothing else"));
+      return fail(refuse_plan(path).of(key).expects("a string: __metadata__ holds nothing else"));
     }
     json.set(key, Json(*text));
   }
@@ -45,13 +44,13 @@ Result<std::vector<std::uint64_t>> checked_sizes(const std::filesystem::path& pa
   std::vector<std::uint64_t> sizes;
   for (const PlannedTensor& tensor : plan) {
     if (tensor.name.empty() || tensor.name == "__metadata__" || !names.insert(tensor.name).second) {
-      return fail(refuse(path)
+      return fail(refuse_plan(path)
                       .of(tensor.name)
                       .expects("a name of its own")
                       .got(tensor.name.empty() ? "an empty name" : "one that is taken"));
     }
     if (tensor.type.block != nullptr) {
-      return fail(refuse(path)
+      return fail(refuse_plan(path)
                       .of(tensor.name)
                       .expects("a plain element type")
                       .got(std::string(tensor.type.name()))
@@ -108,9 +107,9 @@ Result<std::unique_ptr<ContainerWriter>> create_safetensors(const std::filesyste
   text.resize((text.size() + kHeaderAlignment - 1) / kHeaderAlignment * kHeaderAlignment, ' ');
   const std::uint64_t length = text.size();
   QUANTLANE_TRY_VOID(check_utf8(text, path.string()));
-  if (length > kMaxHeaderBytes) {
-    return fail(refuse(path)
-                    .expects(fmt::format("a header of at most {} bytes", kMaxHeaderBytes))
+  if (length > kMaxSafetensorsHeader) {
+    return fail(refuse_plan(path)
+                    .expects(fmt::format("a header of at most {} bytes", kMaxSafetensorsHeader))
                     .got(fmt::format("{} bytes for {} tensors", length, plan.size()))
                     .advise("split the tensors over several files"));
   }

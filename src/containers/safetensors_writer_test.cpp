@@ -12,7 +12,7 @@ using test::FolderTest;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr ElementType kF32{.plain = DType::kF32};
+constexpr ElementType kPlainF32{.plain = DType::kF32};
 constexpr ElementType kU8{.plain = DType::kU8};
 
 class SafetensorsWriter : public FolderTest {
@@ -22,7 +22,7 @@ class SafetensorsWriter : public FolderTest {
 
 TEST_F(SafetensorsWriter, WritesTheExpectedBytes) {
   const std::vector<float> values = {1.0F, -2.0F};
-  auto writer = create_safetensors(path_, {{"a", kF32, {2, 1}}}, {});
+  auto writer = create_safetensors(path_, {{"a", kPlainF32, {2, 1}}}, {});
   ASSERT_TRUE(writer.has_value());
   ASSERT_TRUE((*writer)->write(0, bytes_of(values)).has_value());
   EXPECT_FALSE(fs::exists(path_));
@@ -39,9 +39,12 @@ TEST_F(SafetensorsWriter, ReadsBackWhatItWroteInPieces) {
   metadata.set("note", std::string("\"quoted\"\nü"));
   const std::vector<float> first = {1, 2, 3, 4, 5, 6};
   const std::vector<std::uint8_t> last = {7, 8, 9};
-  auto writer = create_safetensors(
-      path_, {{"one", kF32, {2, 3}}, {"none", kF32, {0, 4}}, {"scalar", kF32, {}}, {"x", kU8, {3}}},
-      metadata);
+  auto writer = create_safetensors(path_,
+                                   {{"one", kPlainF32, {2, 3}},
+                                    {"none", kPlainF32, {0, 4}},
+                                    {"scalar", kPlainF32, {}},
+                                    {"x", kU8, {3}}},
+                                   metadata);
   ASSERT_TRUE(writer.has_value());
   for (std::size_t i = 0; i < 24; i += 5) {
     const auto rest = bytes_of(first).subspan(i);
@@ -70,7 +73,7 @@ TEST_F(SafetensorsWriter, ReadsBackWhatItWroteInPieces) {
 TEST_F(SafetensorsWriter, PutsWiderTypesFirstWhereATensorWouldBeMisaligned) {
   const std::vector<std::uint8_t> bytes = {1, 2, 3};
   const std::vector<float> values = {4.0F};
-  auto writer = create_safetensors(path_, {{"bytes", kU8, {3}}, {"values", kF32, {1}}}, {});
+  auto writer = create_safetensors(path_, {{"bytes", kU8, {3}}, {"values", kPlainF32, {1}}}, {});
   ASSERT_TRUE(writer.has_value());
   ASSERT_TRUE((*writer)->write(0, bytes_of(bytes)).has_value());
   ASSERT_TRUE((*writer)->write(1, bytes_of(values)).has_value());
@@ -84,7 +87,7 @@ TEST_F(SafetensorsWriter, PutsWiderTypesFirstWhereATensorWouldBeMisaligned) {
 
 TEST_F(SafetensorsWriter, HoldsTheCallerToThePlan) {
   const std::vector<float> values(3);
-  const auto plan = std::vector<PlannedTensor>{{"a", kF32, {2}}, {"b", kF32, {1}}};
+  const auto plan = std::vector<PlannedTensor>{{"a", kPlainF32, {2}}, {"b", kPlainF32, {1}}};
   auto writer = create_safetensors(path_, plan, {});
   ASSERT_TRUE(writer.has_value());
   EXPECT_EQ((*writer)->write(1, bytes_of(values)).error().code, ErrorCode::kInternal);
@@ -128,7 +131,7 @@ TEST_F(SafetensorsWriter, RefusesPlansThatTheFormatCannotHold) {
                {"reserved name", {{"__metadata__", kU8, {1}}}, {}},
                {"block format", {{"a", {.block = &blocks}, {32}}}, {}},
                {"negative extent", {{"a", kU8, {-1}}}, {}},
-               {"overflow", {{"a", kF32, {1 << 30, 1 << 30, 1 << 30}}}, {}},
+               {"overflow", {{"a", kPlainF32, {1 << 30, 1 << 30, 1 << 30}}}, {}},
                {"metadata number", {}, number}};
   for (const auto& [what, plan, metadata] : cases) {
     const auto writer = create_safetensors(path_, plan, metadata);

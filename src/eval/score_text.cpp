@@ -143,18 +143,18 @@ Result<void> check_logits(const std::vector<Row>& rows, const Runtime& runtime) 
 
 }  // namespace
 
-Result<void> score_text(Runtime* reference, std::span<Candidate> candidates,
+Result<void> score_text(Runtime* reference, std::span<ScoredRun> candidates,
                         const TokenChunks& chunks, ThreadPool& pool, Progress& progress,
                         const std::function<Result<void>()>& after_pass) {
   const ModelConfig& config =
       reference != nullptr ? reference->config() : candidates[0].runtime->config();
   const std::int64_t vocab = config.vocab_size;
   const std::int64_t per_chunk = chunks.chunk - chunks.chunk / 2;
-  for (const Candidate& candidate : candidates) {
+  for (const ScoredRun& candidate : candidates) {
     if (reference != nullptr)
       QUANTLANE_TRY_VOID(check_vocabularies(*reference, *candidate.runtime));
   }
-  const auto wanted = [&](const Candidate& candidate, std::int64_t last) {
+  const auto wanted = [&](const ScoredRun& candidate, std::int64_t last) {
     return candidate.scores.count() < last * per_chunk;
   };
   progress.begin("evaluate", static_cast<std::uint64_t>(chunks.count() * chunks.chunk), "tok");
@@ -163,14 +163,14 @@ Result<void> score_text(Runtime* reference, std::span<Candidate> candidates,
   std::vector<float> logits;
   for (std::int64_t first = 0; first < chunks.count(); first += step) {
     const std::int64_t last = std::min(chunks.count(), first + step);
-    if (std::ranges::any_of(candidates, [&](const Candidate& c) { return wanted(c, last); })) {
+    if (std::ranges::any_of(candidates, [&](const ScoredRun& c) { return wanted(c, last); })) {
       const std::vector<std::int32_t> target = targets(chunks, first, last);
       if (reference != nullptr) {
         QUANTLANE_TRY_VOID(half_logits(*reference, chunks, first, last, {}, pool, base.logits));
         base.rows = score_rows(base.logits, target, vocab, pool);
         QUANTLANE_TRY_VOID(check_logits(base.rows, *reference));
       }
-      for (Candidate& candidate : candidates) {
+      for (ScoredRun& candidate : candidates) {
         QUANTLANE_TRY_VOID(check_cancel("evaluating"));
         if (!wanted(candidate, last)) continue;
         QUANTLANE_TRY_VOID(

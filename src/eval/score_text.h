@@ -22,7 +22,8 @@ struct PassShape {
   std::int64_t piece = 0;
 };
 
-struct Candidate {
+// One model whose scores are wanted.
+struct ScoredRun {
   Runtime* runtime = nullptr;
   TokenScores scores;  // grows; chunks already present (from a resumed run) are skipped
   PassShape shape;
@@ -30,7 +31,7 @@ struct Candidate {
 
 // First scored token of a chunk of `chunk` tokens is chunk / 2.
 // `after_pass` is called when all candidates have the scores of the chunks so far (to save them).
-Result<void> score_text(Runtime* reference, std::span<Candidate> candidates,
+Result<void> score_text(Runtime* reference, std::span<ScoredRun> candidates,
                         const TokenChunks& chunks, ThreadPool& pool, Progress& progress,
                         const std::function<Result<void>()>& after_pass);
 

@@ -46,7 +46,7 @@ class ScoreText : public testing::Test {
   [[nodiscard]] std::int64_t vocab() const { return model_->config().vocab_size; }
   TokenScores score(Runtime* reference, Runtime& runtime, const TokenChunks& chunks,
                     TokenScores partial = {}, PassShape shape = {}) {
-    Candidate candidate{.runtime = &runtime, .scores = std::move(partial), .shape = shape};
+    ScoredRun candidate{.runtime = &runtime, .scores = std::move(partial), .shape = shape};
     const auto done =
         score_text(reference, std::span(&candidate, 1), chunks, pool_, no_progress(), {});
     EXPECT_TRUE(done.has_value()) << done.error().message();
@@ -131,7 +131,7 @@ TEST_F(ScoreText, ResumesWhereItStopped) {
 TEST_F(ScoreText, OtherVocabulariesAreRefused) {
   const auto stories = fixtures::load_model(fixtures::model_data("stories260K"));
   ASSERT_NE(stories, nullptr);
-  Candidate candidate{.runtime = stories.get(), .scores = {}, .shape = {}};
+  ScoredRun candidate{.runtime = stories.get(), .scores = {}, .shape = {}};
   const auto done = score_text(model_.get(), std::span(&candidate, 1), random_chunks(8, 1, vocab()),
                                pool_, no_progress(), {});
   ASSERT_FALSE(done.has_value());

@@ -14,7 +14,7 @@
 namespace quantlane {
 namespace {
 
-constexpr std::int64_t kTokensPerPass = 2048;
+constexpr std::int64_t kPromptTokensPerPass = 2048;
 
 Result<TaskSet> read_task_set(const fs::path& path, std::int64_t limit) {
   QUANTLANE_TRY(const std::string text, read_text(path));
@@ -123,7 +123,8 @@ class TaskRunner {
   [[nodiscard]] std::size_t batch_end(std::size_t first) const {
     std::int64_t tokens = 0;
     std::size_t last = first;
-    while (last < attempts_.size() && (last == first || tokens + length(last) <= kTokensPerPass)) {
+    while (last < attempts_.size() &&
+           (last == first || tokens + length(last) <= kPromptTokensPerPass)) {
       tokens += length(last++);
     }
     return last;

@@ -8,7 +8,7 @@
 namespace quantlane {
 namespace {
 
-const fs::path kCanary = QUANTLANE_SOURCE_DIR "/models/canary";
+using fixtures::kCanary;
 
 // Token by token, until the text has the length of the answer.
 bool greedy_answers(Runtime& runtime, const Tokenizer& tokenizer, const TaskItem& item,

@@ -18,8 +18,8 @@ struct IsaRow {
   Isa isa;
   const BlockEncoders* encoders;
 };
-constexpr IsaRow kRows[] = {{Isa::kAvx2, &kBlockEncodersAvx2},
-                            {Isa::kAvx512, &kBlockEncodersAvx512}};
+constexpr IsaRow kEncoderRows[] = {{Isa::kAvx2, &kBlockEncodersAvx2},
+                                   {Isa::kAvx512, &kBlockEncodersAvx512}};
 
 constexpr EncodeBlocks BlockEncoders::* kFormats[] = {
     &BlockEncoders::q4_0,    &BlockEncoders::q4_1,   &BlockEncoders::q5_0,
@@ -45,7 +45,7 @@ std::vector<float> values_of(std::size_t count, int kind, std::uint64_t seed) {
 }
 
 TEST(BlockEncoders, EveryInstructionSetGivesTheSameBytes) {
-  for (const IsaRow& row : kRows) {
+  for (const IsaRow& row : kEncoderRows) {
     if (cpu_info().best < row.isa) {
       GTEST_LOG_(INFO) << "not on this processor: " << isa_name(row.isa);
       continue;
@@ -92,7 +92,7 @@ TEST(BlockEncoders, ValuesThatAreNotFiniteSpoilTheirBlockOnly) {
 }
 
 TEST(BlockEncoders, EveryInstructionSetSumsAlike) {
-  for (const IsaRow& row : kRows) {
+  for (const IsaRow& row : kEncoderRows) {
     if (cpu_info().best < row.isa) continue;
     for (const int count : {1, 15, 16, 17, 31, 128}) {
       const std::vector<float> x = values_of(static_cast<std::size_t>(count), 0, 23);

@@ -12,22 +12,10 @@
 
 #include "core/rng.h"
 #include "formats/block_grid.h"
+#include "formats/random_values_for_test.h"
 
 namespace quantlane {
 namespace {
-
-std::vector<float> normal_values(std::size_t count, double sigma, std::uint64_t seed) {
-  Rng rng(seed);
-  std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(rng.normal() * sigma);
-  return values;
-}
-
-std::vector<float> lognormal(std::size_t count, std::uint64_t seed) {
-  std::vector<float> values = normal_values(count, 1, seed);
-  for (float& value : values) value = std::exp(value);
-  return values;
-}
 
 std::vector<std::byte> encoded(const BlockFormat& format, const std::vector<float>& values,
                                const std::vector<float>& importance = {}) {

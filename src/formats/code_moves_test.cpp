@@ -10,22 +10,22 @@
 namespace quantlane {
 namespace {
 
-constexpr std::int64_t kRows = 3;
+constexpr std::int64_t kTensorRows = 3;
 constexpr std::int64_t kCols = 256;
 
 // All codes of the scheme occur; scales as bf16 stores them.
 QuantTensor random_tensor(const Scheme& scheme, Rng& rng) {
   QuantTensor tensor;
   tensor.scheme = scheme;
-  tensor.rows = kRows;
+  tensor.rows = kTensorRows;
   tensor.cols = kCols;
   const int count = 1 << scheme.bits;
-  for (std::int64_t i = 0; i < kRows * kCols; ++i) {
+  for (std::int64_t i = 0; i < kTensorRows * kCols; ++i) {
     const int code = static_cast<int>(rng.next() % static_cast<std::uint64_t>(count));
     tensor.codes.push_back(static_cast<std::int8_t>(scheme.symmetric ? code - count / 2 : code));
   }
   const std::int64_t scales =
-      scheme.granularity == Granularity::kTensor ? 1 : kRows * scheme.groups_per_row(kCols);
+      scheme.granularity == Granularity::kTensor ? 1 : kTensorRows * scheme.groups_per_row(kCols);
   for (std::int64_t i = 0; i < scales; ++i) {
     const float scale = 0.001F + 0.01F * static_cast<float>(rng.next() % 1000) / 1000.0F;
     tensor.scales.push_back(bf16_to_f32(f32_to_bf16(scale)));

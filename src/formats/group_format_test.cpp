@@ -10,6 +10,7 @@
 
 #include "core/half.h"
 #include "core/rng.h"
+#include "formats/random_values_for_test.h"
 
 namespace quantlane {
 namespace {
@@ -18,19 +19,6 @@ Scheme scheme_of(const char* spelling, DType scale_dtype = DType::kBF16) {
   Scheme scheme = Scheme::parse(spelling).value();
   scheme.scale_dtype = scale_dtype;
   return scheme;
-}
-
-std::vector<float> normal_values(std::size_t count, double sigma, std::uint64_t seed) {
-  Rng rng(seed);
-  std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(rng.normal() * sigma);
-  return values;
-}
-
-std::vector<float> lognormal(std::size_t count, std::uint64_t seed) {
-  std::vector<float> values = normal_values(count, 1, seed);
-  for (float& value : values) value = std::exp(value);
-  return values;
 }
 
 std::vector<float> round_trip(const Scheme& scheme, const std::vector<float>& values,

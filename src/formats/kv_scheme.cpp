@@ -12,7 +12,7 @@
 namespace quantlane {
 namespace {
 
-constexpr float kLargestE4M3 = 448;
+constexpr float kLargestKvCode = 448;
 
 void round_fp8(float* values, std::int64_t count, float scale) {
   for (std::int64_t i = 0; i < count; ++i) {
@@ -68,6 +68,6 @@ void KvRounding::round(std::int64_t layer, bool values, float* rows, std::int64_
   }
 }
 
-float kv_scale_for(float largest) { return largest > 0 ? largest / kLargestE4M3 : 1; }
+float kv_scale_for(float largest) { return largest > 0 ? largest / kLargestKvCode : 1; }
 
 }  // namespace quantlane

@@ -24,6 +24,8 @@ inline constexpr const char* kFamilies[] = {"llama",   "llama-bias", "mistral",
 // Those with all experts of a layer in one tensor too, in the folder NAME-fused.
 inline constexpr const char* kFusedFamilies[] = {"mixtral", "qwen3-moe"};
 
+inline const fs::path kCanary = QUANTLANE_SOURCE_DIR "/models/canary";
+
 inline fs::path model_data(const std::string& name) {
   return fs::path(QUANTLANE_SOURCE_DIR "/tests/data/models") / name;
 }

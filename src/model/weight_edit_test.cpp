@@ -16,7 +16,7 @@ std::vector<float> random_values(std::int64_t count, Rng& rng) {
   return values;
 }
 
-std::vector<float> values_of(const Checkpoint& checkpoint, const Parameter& p) {
+std::vector<float> halves_of(const Checkpoint& checkpoint, const Parameter& p) {
   const auto weight = checkpoint.weight(p);
   EXPECT_TRUE(weight.has_value()) << weight.error().message();
   std::vector<float> values(static_cast<std::size_t>(p.rows * p.cols));
@@ -65,9 +65,9 @@ TEST(WeightEdit, GivesFactorsTimesTheSumOfMatrixAndDeltaInOrderOfTheEdits) {
       ASSERT_TRUE(once.has_value()) << once.error().message();
       const auto twice = (*once)->with_edits({{p.name, second}});
       ASSERT_TRUE(twice.has_value());
-      const auto plain = values_of(*source, p);
-      const auto got_once = values_of(**once, p);
-      const auto got_twice = values_of(**twice, p);
+      const auto plain = halves_of(*source, p);
+      const auto got_once = halves_of(**once, p);
+      const auto got_twice = halves_of(**twice, p);
       for (std::size_t i = 0; i < plain.size(); ++i) {
         const double want = expected(first, p, i, plain[i]);
         ASSERT_NEAR(got_once[i], want, 1e-5) << family << " " << i;
@@ -85,8 +85,8 @@ TEST(WeightEdit, ScalesNormsAsTheyAreApplied) {
     WeightEdit edit;
     edit.column_factors.assign(static_cast<std::size_t>(p.cols), 4.0F);
     const auto edited = source->with_edits({{p.name, edit}}).value();
-    const auto plain = values_of(*source, p);
-    const auto got = values_of(*edited, p);
+    const auto plain = halves_of(*source, p);
+    const auto got = halves_of(*edited, p);
     for (std::size_t i = 0; i < plain.size(); ++i)
       EXPECT_NEAR(got[i], 4 * (plain[i] + offset) - offset, 1e-5) << family;
   }
@@ -100,7 +100,7 @@ TEST(WeightEdit, ReplacesValues) {
       std::make_shared<const std::vector<float>>(random_values(p.rows * p.cols, rng));
   WeightEdit edit;
   edit.values = values;
-  EXPECT_EQ(values_of(*source->with_edits({{p.name, edit}}).value(), p), *values);
+  EXPECT_EQ(halves_of(*source->with_edits({{p.name, edit}}).value(), p), *values);
 }
 
 TEST(WeightEdit, ClosesTheDirectWaysToWhatIsStored) {

@@ -10,7 +10,7 @@
 namespace quantlane {
 namespace {
 
-const fs::path kCanary = QUANTLANE_SOURCE_DIR "/models/canary";
+using fixtures::kCanary;
 
 // Every parameter scaled by rows and columns, vectors too.
 std::shared_ptr<const Checkpoint> with_random_factors(const Checkpoint& source) {

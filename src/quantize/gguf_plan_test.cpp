@@ -11,10 +11,10 @@ namespace {
 using fixtures::open_checkpoint;
 using fixtures::ScratchFolder;
 
-const fs::path kCanary = QUANTLANE_SOURCE_DIR "/models/canary";
+using fixtures::kCanary;
 
-Result<QuantizeSummary> quantize(const Checkpoint& source, const std::string& lane_name,
-                                 const fs::path& out) {
+Result<QuantizeSummary> quantize_lane(const Checkpoint& source, const std::string& lane_name,
+                                      const fs::path& out) {
   const auto lane = find_lane(lane_name);
   ThreadPool pool(2);
   return run_quantize({.source = source, .lane = *lane, .out = out}, pool, no_progress());
@@ -39,7 +39,7 @@ TEST(Plans, ListWhatIsWritten) {
     const auto plan = plan_quantize({.source = *source, .lane = *lane});
     ASSERT_TRUE(plan.has_value()) << plan.error().message();
     const fs::path out = scratch.path() / (lane->is_gguf() ? lane_name + ".gguf" : lane_name);
-    const auto summary = quantize(*source, lane_name, out);
+    const auto summary = quantize_lane(*source, lane_name, out);
     ASSERT_TRUE(summary.has_value()) << summary.error().message();
     const auto artefact = open_checkpoint(out);
     ASSERT_NE(artefact, nullptr);
@@ -108,7 +108,7 @@ TEST(Splits, HoldTheTensorsOfTheWholeFile) {
   ThreadPool pool(2);
   const fs::path whole = scratch.path() / "whole.gguf";
   const fs::path part = scratch.path() / "part.gguf";
-  ASSERT_TRUE(quantize(*source, "gguf:q8_0", whole).has_value());
+  ASSERT_TRUE(quantize_lane(*source, "gguf:q8_0", whole).has_value());
   constexpr std::uint64_t kLimit = 2000000;
   const auto done =
       run_quantize({.source = *source, .lane = *lane, .out = part, .split = {.max_bytes = kLimit}},

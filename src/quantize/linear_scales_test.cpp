@@ -10,24 +10,25 @@
 namespace quantlane {
 namespace {
 
-constexpr std::int64_t kRows = 32;
-constexpr std::int64_t kCols = 64;
+constexpr std::int64_t kLinearRows = 32;
+constexpr std::int64_t kLinearCols = 64;
 
 Weight random_weight(std::uint64_t seed, double spread) {
   Rng rng(seed);
-  auto values = std::make_shared<std::vector<float>>(static_cast<std::size_t>(kRows * kCols));
+  auto values =
+      std::make_shared<std::vector<float>>(static_cast<std::size_t>(kLinearRows * kLinearCols));
   for (float& value : *values) value = static_cast<float>(rng.normal() * spread);
-  return {values, kRows, kCols};
+  return {values, kLinearRows, kLinearCols};
 }
 
 double error_under(const Scheme& scheme, float scale, const Weight& weight) {
-  std::vector<float> values(static_cast<std::size_t>(kRows * kCols));
-  weight.decode_rows(0, kRows, values.data());
-  const std::vector<float> ones(static_cast<std::size_t>(kCols), 1.0F);
-  const auto tensor = quantize_rows(scheme, values.data(), kRows, kCols, ones, scale);
+  std::vector<float> values(static_cast<std::size_t>(kLinearRows * kLinearCols));
+  weight.decode_rows(0, kLinearRows, values.data());
+  const std::vector<float> ones(static_cast<std::size_t>(kLinearCols), 1.0F);
+  const auto tensor = quantize_rows(scheme, values.data(), kLinearRows, kLinearCols, ones, scale);
   EXPECT_TRUE(tensor.has_value());
   std::vector<float> decoded(values.size());
-  tensor->decode_rows(0, kRows, decoded.data());
+  tensor->decode_rows(0, kLinearRows, decoded.data());
   double error = 0;
   for (std::size_t i = 0; i < values.size(); ++i)
     error += std::pow(static_cast<double>(decoded[i]) - static_cast<double>(values[i]), 2);
@@ -85,10 +86,10 @@ TEST(WeightScales, SchemesWithoutOneGetNone) {
 InputStatistics inputs_with(float outlier) {
   Statistics statistics;
   Rng rng(5);
-  std::vector<float> x(static_cast<std::size_t>(kSampledToken * 200 * kCols));
+  std::vector<float> x(static_cast<std::size_t>(kSampledToken * 200 * kLinearCols));
   for (std::size_t i = 0; i < x.size(); ++i)
     x[i] = i % 997 == 0 ? outlier : static_cast<float>(rng.normal());
-  statistics.add("m", x.data(), kSampledToken * 200, kCols);
+  statistics.add("m", x.data(), kSampledToken * 200, kLinearCols);
   return statistics.modules().at("m");
 }
 

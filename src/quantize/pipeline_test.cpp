@@ -17,7 +17,7 @@ using fixtures::EditableCheckpoint;
 using fixtures::open_checkpoint;
 using fixtures::ScratchFolder;
 
-const fs::path kCanary = QUANTLANE_SOURCE_DIR "/models/canary";
+using fixtures::kCanary;
 
 std::vector<std::byte> random_bf16(std::int64_t count, Rng& rng) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(count) * 2);

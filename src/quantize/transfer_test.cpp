@@ -15,7 +15,7 @@ using fixtures::open_checkpoint;
 using fixtures::ScratchFolder;
 using testing::HasSubstr;
 
-const fs::path kCanary = QUANTLANE_SOURCE_DIR "/models/canary";
+using fixtures::kCanary;
 
 class Transfers : public testing::Test {
  protected:

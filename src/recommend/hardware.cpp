@@ -180,12 +180,12 @@ Result<Device> find_device(std::string_view name) {
   }
   return fail(usage_error("looking for a device in the hardware database")
                   .got(fmt::format("\"{}\"", name))
-                  .expects(near.empty() ? "this-machine" + names : near));
+                  .expects(near.empty() ? std::string(kThisMachine) + names : near));
 }
 
 Device this_machine(const CpuInfo& cpu, const MeasuredPeaks& measured) {
   Device device;
-  device.name = "this-machine";
+  device.name = kThisMachine;
   device.vendor = "local";
   device.kind = DeviceKind::kCpu;
   device.arch = isa_name(cpu.best);

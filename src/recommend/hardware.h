@@ -61,7 +61,8 @@ struct MeasuredPeaks {
   double flops = 0;      // per second, the 16-bit or float path that inference uses here
   double int8_ops = 0;   // per second; 0 = no INT8 path
 };
-// Device "this-machine" from the processor's facts and those figures. FP8 is memory-only here.
+inline constexpr std::string_view kThisMachine = "this-machine";
+// Device kThisMachine from the processor's facts and those figures. FP8 is memory-only here.
 Device this_machine(const CpuInfo& cpu, const MeasuredPeaks& measured);
 
 }  // namespace quantlane

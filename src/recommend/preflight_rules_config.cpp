@@ -159,7 +159,7 @@ Found packed_zero_points(const Facts& f, const Target&) {
 
 constexpr std::string_view kReading = "vLLM model_executor/layers/quantization";
 
-constexpr std::array kRules = {
+constexpr std::array kConfigRules = {
     PreflightRule{"unknown-method", "*", PreflightEffect::kRefuse,
                   "the engine does not know this quant_method",
                   "convert it to another dialect, or serve it with another engine",
@@ -219,6 +219,6 @@ constexpr std::array kRules = {
 
 }  // namespace
 
-std::span<const PreflightRule> preflight_config_rules() { return kRules; }
+std::span<const PreflightRule> preflight_config_rules() { return kConfigRules; }
 
 }  // namespace quantlane

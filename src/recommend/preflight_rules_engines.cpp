@@ -182,7 +182,7 @@ Found trt_latent(const Facts& f, const Target&) {
 
 constexpr std::string_view kTensorRt = "TensorRT-LLM 1.x _torch/model_config.py";
 
-constexpr std::array kRules = {
+constexpr std::array kEngineRules = {
     PreflightRule{
         "gptq-asymmetric", "vllm", PreflightEffect::kRefuse,
         "GPTQ is loaded with symmetric weights only",
@@ -281,6 +281,6 @@ constexpr std::array kRules = {
 
 }  // namespace
 
-std::span<const PreflightRule> preflight_engine_rules() { return kRules; }
+std::span<const PreflightRule> preflight_engine_rules() { return kEngineRules; }
 
 }  // namespace quantlane

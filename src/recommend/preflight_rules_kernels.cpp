@@ -108,7 +108,7 @@ Found no_kernel(const Facts& f, const Target& t) {
 constexpr std::string_view kHardware = "vLLM docs/features/quantization: supported hardware";
 constexpr std::string_view kMeasured = "measured with vLLM 0.32.0 on an AVX-512 CPU";
 
-constexpr std::array kRules = {
+constexpr std::array kKernelRules = {
     PreflightRule{"fp8-needs-turing", "vllm", PreflightEffect::kRefuse,
                   "FP8 needs compute capability 7.5", "take an FP16 or GGUF lane",
                   "vLLM docs/features/quantization/llm_compressor/fp8.md (0.32.0)", fp8_old},
@@ -197,6 +197,6 @@ constexpr std::array kRules = {
 
 }  // namespace
 
-std::span<const PreflightRule> preflight_kernel_rules() { return kRules; }
+std::span<const PreflightRule> preflight_kernel_rules() { return kKernelRules; }
 
 }  // namespace quantlane

@@ -218,7 +218,7 @@ Found bitsandbytes_ranks(const Facts& f, const Target& t) {
 constexpr std::string_view kMarlin =
     "vLLM quantization/utils/marlin_utils.py (GPTQ_MARLIN_MIN_THREAD_N, _K, group sizes)";
 
-constexpr std::array kRules = {
+constexpr std::array kShapeRules = {
     PreflightRule{"heads-over-ranks", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
                   "attention heads must divide evenly over the ranks", "use another --tp",
                   "vLLM: \"Total number of attention heads must be divisible by tensor parallel\"",
@@ -281,6 +281,6 @@ constexpr std::array kRules = {
 
 }  // namespace
 
-std::span<const PreflightRule> preflight_shape_rules() { return kRules; }
+std::span<const PreflightRule> preflight_shape_rules() { return kShapeRules; }
 
 }  // namespace quantlane

@@ -87,7 +87,7 @@ ArtefactFacts act_order(bool ordered) {
   }
   return facts;
 }
-ArtefactFacts gguf() {
+ArtefactFacts gguf_facts() {
   ArtefactFacts facts;
   facts.container = "gguf";
   return facts;
@@ -104,7 +104,7 @@ const ArtefactFacts& w4() {
   static const ArtefactFacts facts = compressed("int4_g128_sym");
   return facts;
 }
-const ArtefactFacts& fp8() {
+const ArtefactFacts& fp8_facts() {
   static const ArtefactFacts facts = compressed("fp8_e4m3_channel", "fp8_e4m3_token");
   return facts;
 }
@@ -191,7 +191,7 @@ std::vector<RuleTest> shape_tests() {
        {resized(fp8_block(), "o_proj", 576, 512), vllm}},
       {"fp8-block-columns",
        {resized(fp8_block(), "down_proj", 512, 576), vllm},
-       {resized(fp8(), "down_proj", 512, 576), vllm}},
+       {resized(fp8_facts(), "down_proj", 512, 576), vllm}},
       {"packed-words",
        {resized(compressed("int4_channel_sym"), "down_proj", 512, 1020), vllm},
        {resized(compressed("int8_channel_sym"), "down_proj", 512, 1020), vllm}},
@@ -235,7 +235,7 @@ std::vector<RuleTest> value_tests() {
         version(vllm, "0.11.2")},
        {kv(R"({"num_bits": 8, "type": "float", "strategy": "attn_head"})"),
         version(vllm, "0.32.0")}},
-      {"kv-flag", {kv(kFp8Cache), vllm}, {fp8(), vllm}},
+      {"kv-flag", {kv(kFp8Cache), vllm}, {fp8_facts(), vllm}},
       {"kv-without-scales", {kv(kFp8Cache, false), vllm}, {kv(kFp8Cache), vllm}},
   };
 }
@@ -246,8 +246,8 @@ std::vector<RuleTest> kernel_tests() {
   const ArtefactFacts mxfp4 = compressed("mxfp4", "mxfp4");
   const ArtefactFacts w8 = compressed("int8_g128_sym");
   return {
-      {"fp8-needs-turing", {fp8(), vllm("v100")}, {fp8(), vllm("t4")}},
-      {"fp8-weight-only", {fp8(), vllm("a100")}, {fp8(), vllm("l4")}},
+      {"fp8-needs-turing", {fp8_facts(), vllm("v100")}, {fp8_facts(), vllm("t4")}},
+      {"fp8-weight-only", {fp8_facts(), vllm("a100")}, {fp8_facts(), vllm("l4")}},
       {"int8-needs-turing", {int8(), vllm("v100")}, {int8(), vllm("t4")}},
       {"int8-blackwell", {int8(), vllm("b200")}, {int8(), vllm("h100")}},
       {"int4-needs-turing", {w4(), vllm("v100")}, {w4(), vllm("t4")}},
@@ -267,14 +267,14 @@ std::vector<RuleTest> kernel_tests() {
       {"amd-no-nvfp4", {nvfp4, vllm("mi355x")}, {mxfp4, vllm("mi355x")}},
       {"amd-mxfp4", {mxfp4, vllm("mi300x")}, {mxfp4, vllm("mi355x")}},
       {"amd-no-bitsandbytes", {bitsandbytes(), vllm("mi300x")}, {bitsandbytes(), vllm("h100")}},
-      {"amd-fnuz", {fp8(), vllm("mi300x")}, {fp8(), vllm("mi355x")}},
-      {"cpu-no-fp4", {nvfp4, vllm("epyc-turin")}, {fp8(), vllm("epyc-turin")}},
+      {"amd-fnuz", {fp8_facts(), vllm("mi300x")}, {fp8_facts(), vllm("mi355x")}},
+      {"cpu-no-fp4", {nvfp4, vllm("epyc-turin")}, {fp8_facts(), vllm("epyc-turin")}},
       {"cpu-no-bitsandbytes", {bitsandbytes(), vllm("epyc-turin")}, {bitsandbytes(), vllm("l4")}},
       {"cpu-no-w8a16", {w8, vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
-      {"cpu-fp8-slow", {fp8(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
+      {"cpu-fp8-slow", {fp8_facts(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
       {"cpu-int4-slow", {w4(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
       {"cpu-amx-int8", {w4(), vllm("xeon-spr")}, {w4(), vllm("epyc-turin")}},
-      {"no-kernel", {fp8(), vllm("m3-max")}, {plain(), vllm("m3-max")}},
+      {"no-kernel", {fp8_facts(), vllm("m3-max")}, {plain(), vllm("m3-max")}},
   };
 }
 
@@ -304,8 +304,8 @@ std::vector<RuleTest> engine_tests() {
       {"engine-too-old",
        {compressed("nvfp4", "nvfp4"), version(vllm, "0.9.0")},
        {compressed("nvfp4"), version(vllm, "0.9.0")}},
-      {"gguf-elsewhere", {gguf(), vllm}, {gguf(), target("llama.cpp")}},
-      {"folder-elsewhere", {plain(), target("llama.cpp")}, {gguf(), target("llama.cpp")}},
+      {"gguf-elsewhere", {gguf_facts(), vllm}, {gguf_facts(), target("llama.cpp")}},
+      {"folder-elsewhere", {plain(), target("llama.cpp")}, {gguf_facts(), target("llama.cpp")}},
       {"online-nothing",
        {plain(), online(vllm, "int8_per_channel_weight_only")},
        {with(plain(), [](auto& f) { f.tensors.emplace_back("m.experts.0.w1.weight"); }),
@@ -324,16 +324,18 @@ std::vector<RuleTest> engine_tests() {
       {"sglang-mixed",
        {mixed("int8_g128_sym"), target("sglang")},
        {mixed("int4_g128_sym"), target("sglang")}},
-      {"tgi-fp4", {compressed("nvfp4"), target("tgi")}, {fp8(), target("tgi")}},
+      {"tgi-fp4", {compressed("nvfp4"), target("tgi")}, {fp8_facts(), target("tgi")}},
       {"tgi-gptq-asymmetric",
        {gptq("int4_g128_asym"), target("tgi")},
        {gptq("int4_g128_sym"), target("tgi")}},
       {"tgi-width", {compressed("int2_g128_sym"), target("tgi")}, {w4(), target("tgi")}},
       {"tgi-needs-ampere", {w4(), target("tgi", "t4")}, {w4(), target("tgi", "a100")}},
-      {"tgi-fp8-block", {fp8_block(), target("tgi")}, {fp8(), target("tgi")}},
-      {"trt-int8-as-fp8", {int8(), trt}, {fp8(), trt}},
-      {"trt-fp8-tensor", {compressed("fp8_e4m3_tensor", "fp8_e4m3_tensor"), trt}, {fp8(), trt}},
-      {"trt-integers", {w4(), trt}, {fp8(), trt}},
+      {"tgi-fp8-block", {fp8_block(), target("tgi")}, {fp8_facts(), target("tgi")}},
+      {"trt-int8-as-fp8", {int8(), trt}, {fp8_facts(), trt}},
+      {"trt-fp8-tensor",
+       {compressed("fp8_e4m3_tensor", "fp8_e4m3_tensor"), trt},
+       {fp8_facts(), trt}},
+      {"trt-integers", {w4(), trt}, {fp8_facts(), trt}},
       {"trt-fp8-blocks",
        {block("fp8", scheme("fp8_e4m3_tensor")), trt},
        {block("fp8", scheme("fp8_e4m3_b128x128")), trt}},
@@ -342,11 +344,11 @@ std::vector<RuleTest> engine_tests() {
        {modelopt_fp4, target("tensorrt-llm", "h100")},
        {modelopt_fp4, target("tensorrt-llm", "b200")}},
       {"trt-cuda",
-       {fp8(), target("tensorrt-llm", "mi300x")},
-       {fp8(), target("tensorrt-llm", "l4")}},
+       {fp8_facts(), target("tensorrt-llm", "mi300x")},
+       {fp8_facts(), target("tensorrt-llm", "l4")}},
       {"trt-latent-kv",
-       {with_module(fp8(), "model.layers.0.self_attn.kv_b_proj", true), trt},
-       {with_module(fp8(), "model.layers.0.self_attn.kv_b_proj", false), trt}},
+       {with_module(fp8_facts(), "model.layers.0.self_attn.kv_b_proj", true), trt},
+       {with_module(fp8_facts(), "model.layers.0.self_attn.kv_b_proj", false), trt}},
   };
 }
 
@@ -406,17 +408,17 @@ TEST(PreflightRules, EachNamesItsSourceAndEnginesThatExist) {
 
 TEST(Preflight, ASoundArtefactLoadsEverywhereItsMethodIsKnown) {
   for (const char* engine : {"vllm", "sglang", "tgi", "tensorrt-llm"}) {
-    const PreflightAnswer answer = preflight(fp8(), target(engine, "h100-sxm", 2));
+    const PreflightAnswer answer = preflight(fp8_facts(), target(engine, "h100-sxm", 2));
     EXPECT_EQ(answer.worst, PreflightEffect::kNote) << engine;
     EXPECT_TRUE(answer.findings.empty()) << engine << ": " << answer.findings[0].rule;
   }
 }
 
 TEST(Preflight, TheAnswerIsTheWorstFinding) {
-  const PreflightAnswer slow = preflight(fp8(), target("vllm", "a100"));
+  const PreflightAnswer slow = preflight(fp8_facts(), target("vllm", "a100"));
   EXPECT_EQ(preflight_answer_name(slow.worst), "loads with a slower kernel");
   EXPECT_TRUE(slow.usable());
-  ArtefactFacts facts = fp8();
+  ArtefactFacts facts = fp8_facts();
   linear(facts, "v_proj").scheme.reset();
   const PreflightAnswer refused = preflight(facts, target("vllm", "a100"));
   EXPECT_EQ(preflight_answer_name(refused.worst), "will not load");

@@ -99,7 +99,7 @@ Found kv_head_version(const Facts& f, const Target& t) {
               "version " + t.version + ", scales per head");
 }
 
-constexpr std::array kRules = {
+constexpr std::array kValueRules = {
     PreflightRule{"bad-scale", "*", PreflightEffect::kWrong,
                   "a scale that is not positive and finite makes NaN or silence of its weights",
                   "quantize again", "quantlane inspect", bad_scales},
@@ -144,6 +144,6 @@ constexpr std::array kRules = {
 
 }  // namespace
 
-std::span<const PreflightRule> preflight_value_rules() { return kRules; }
+std::span<const PreflightRule> preflight_value_rules() { return kValueRules; }
 
 }  // namespace quantlane

@@ -22,8 +22,8 @@ constexpr double kPoints = 100;
 constexpr std::string_view kTaskPrefix = "task:";
 
 Result<Margins> read_default_margins() {
-  constexpr std::string_view kFile = "data/gates/default.json";
-  QUANTLANE_TRY(const Json json, embedded_recommend_json(kFile));
+  constexpr std::string_view kGates = "data/gates/default.json";
+  QUANTLANE_TRY(const Json json, embedded_recommend_json(kGates));
   Margins margins;
   for (const Json& row : json["margins"].items()) {
     margins[std::string(row["gate"].string())] = row["margin"].number();

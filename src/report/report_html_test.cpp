@@ -13,16 +13,11 @@
 namespace quantlane {
 namespace {
 
+using report_test::sample;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr std::size_t kMostBytes = 300'000;
-
-CompareReport sample() {
-  auto report = read_report(QUANTLANE_SOURCE_DIR "/tests/data/report/sample.json");
-  EXPECT_TRUE(report) << report.error().message();
-  return report ? *report : CompareReport{};
-}
 
 // The text between the first `open` and the `close` after it.
 std::string between(std::string_view text, std::string_view open, std::string_view close) {

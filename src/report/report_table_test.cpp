@@ -15,14 +15,9 @@
 namespace quantlane {
 namespace {
 
+using report_test::sample;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-CompareReport sample() {
-  auto report = read_report(QUANTLANE_SOURCE_DIR "/tests/data/report/sample.json");
-  EXPECT_TRUE(report) << report.error().message();
-  return report ? *report : CompareReport{};
-}
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;

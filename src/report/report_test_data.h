@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "quantlane/compare.h"
 
 namespace quantlane::report_test {
@@ -165,6 +167,13 @@ inline CompareReport distinct_report() {
   CompareReport report;
   Fill{}(report);
   return report;
+}
+
+// The report of tests/data.
+inline CompareReport sample() {
+  auto report = read_report(QUANTLANE_SOURCE_DIR "/tests/data/report/sample.json");
+  EXPECT_TRUE(report) << report.error().message();
+  return report ? *report : CompareReport{};
 }
 
 }  // namespace quantlane::report_test

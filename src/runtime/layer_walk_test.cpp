@@ -11,11 +11,11 @@ using fixtures::load_model;
 using fixtures::model_data;
 
 constexpr std::int64_t kChunk = 16;
-constexpr std::size_t kTokens = 3 * 16;
+constexpr std::size_t kWalkTokens = 3 * 16;
 
 std::vector<std::int32_t> some_ids() {
   std::vector<std::int32_t> ids;
-  for (std::size_t i = 0; i < kTokens; ++i)
+  for (std::size_t i = 0; i < kWalkTokens; ++i)
     ids.push_back(static_cast<std::int32_t>((i * 37 + 11) % 96));
   return ids;
 }
@@ -32,7 +32,8 @@ class Recorder final : public LinearObserver {
 Recorder forward(Runtime& runtime, const std::vector<std::int32_t>& ids, ThreadPool& pool) {
   Recorder recorder;
   std::vector<KvCache> caches;
-  for (std::size_t i = 0; i < kTokens / kChunk; ++i) caches.emplace_back(runtime.config(), kChunk);
+  for (std::size_t i = 0; i < kWalkTokens / kChunk; ++i)
+    caches.emplace_back(runtime.config(), kChunk);
   std::vector<Segment> segments;
   for (std::size_t i = 0; i < caches.size(); ++i) {
     segments.push_back({.tokens = std::span(ids).subspan(i * kChunk, kChunk),

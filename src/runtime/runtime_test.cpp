@@ -74,7 +74,7 @@ TEST(RuntimePass, PiecesAndRepeatsGiveTheSameLogits) {
   }
 }
 
-class Recorder final : public LinearObserver {
+class NameRecorder final : public LinearObserver {
  public:
   void observe(const Parameter& linear, const float* x, std::int64_t tokens) override {
     auto& [count, sum] = seen[linear.name];
@@ -94,7 +94,7 @@ TEST(RuntimePass, ObserverSeesTheInputOfEveryLinear) {
   KvCache cache(runtime->config(), 12);
   const Segment segment = {.tokens = ids, .cache = &cache, .logits_from = 7};
   std::vector<float> logits;
-  Recorder recorder;
+  NameRecorder recorder;
   ASSERT_TRUE(runtime->forward({&segment, 1}, pool, logits, &recorder).has_value());
   std::size_t linears = 0;
   for (const Parameter& parameter : runtime->checkpoint().graph()->parameters) {

@@ -16,12 +16,12 @@ Result<std::unique_ptr<QuantizationMap>> map_from(const Json& config) {
                              .origin = "config.json",
                              .model_dtype = DType::kBF16});
 }
-Result<std::unique_ptr<QuantizationMap>> map_of(const std::string& settings) {
+Result<std::unique_ptr<QuantizationMap>> modelopt_map(const std::string& settings) {
   return map_from(Json::parse(R"({"quant_method": "modelopt", )" + settings + "}", "test").value());
 }
 
 LinearScheme scheme_of(const std::string& algorithm) {
-  return *(*map_of(R"("quant_algo": ")" + algorithm + "\""))->scheme_of("m");
+  return *(*modelopt_map(R"("quant_algo": ")" + algorithm + "\""))->scheme_of("m");
 }
 
 class ModelOpt : public test::FolderTest {
@@ -95,7 +95,7 @@ TEST_F(ModelOpt, ScaledInputsAreRefused) {
 }
 
 TEST_F(ModelOpt, ListsAreShellPatterns) {
-  const auto map = map_of(R"("quant_algo": "FP8", "ignore": ["lm_head", "model.layers.0*"])");
+  const auto map = modelopt_map(R"("quant_algo": "FP8", "ignore": ["lm_head", "model.layers.0*"])");
   ASSERT_TRUE(map.has_value());
   EXPECT_FALSE((*map)->scheme_of("lm_head").has_value());
   EXPECT_FALSE((*map)->scheme_of("model.layers.0.mlp.up_proj").has_value());
@@ -103,18 +103,18 @@ TEST_F(ModelOpt, ListsAreShellPatterns) {
 }
 
 TEST_F(ModelOpt, MixedPrecisionNamesItsLayers) {
-  const auto map = map_of(R"("quant_algo": "MIXED_PRECISION", "quantized_layers": {
+  const auto map = modelopt_map(R"("quant_algo": "MIXED_PRECISION", "quantized_layers": {
       "a": {"quant_algo": "NVFP4", "group_size": 16}, "b": {"quant_algo": "FP8"}})");
   ASSERT_TRUE(map.has_value()) << map.error().message();
   EXPECT_EQ((*map)->scheme_of("a")->weight.spelling(), "nvfp4");
   EXPECT_EQ((*map)->scheme_of("b")->weight.spelling(), "fp8_e4m3_tensor");
   EXPECT_FALSE((*map)->scheme_of("c").has_value());
-  EXPECT_FALSE((*map_of(R"("quant_algo": null)"))->scheme_of("a").has_value());
+  EXPECT_FALSE((*modelopt_map(R"("quant_algo": null)"))->scheme_of("a").has_value());
 }
 
 TEST_F(ModelOpt, UnknownAlgorithmsAreNamed) {
   for (const char* algorithm : {"W4A8_AWQ", "NVFP4_AWQ", "", "fp8"}) {
-    const auto map = map_of(R"("quant_algo": ")" + std::string(algorithm) + "\"");
+    const auto map = modelopt_map(R"("quant_algo": ")" + std::string(algorithm) + "\"");
     ASSERT_FALSE(map.has_value());
     EXPECT_EQ(map.error().code, ErrorCode::kUnsupported);
     EXPECT_EQ(map.error().tensor, "quant_algo");

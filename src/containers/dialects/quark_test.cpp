@@ -8,7 +8,7 @@
 namespace quantlane {
 namespace {
 
-Result<std::unique_ptr<QuantizationMap>> map_of(const std::string& settings) {
+Result<std::unique_ptr<QuantizationMap>> quark_map(const std::string& settings) {
   static const test::NoTensors kEmpty;
   const Json config =
       Json::parse(R"({"quant_method": "quark", "export": {}, )" + settings + "}", "test").value();
@@ -33,29 +33,29 @@ std::string global(const std::string& weight, const std::string& inputs = "null"
   return R"("global_quant_config": {"weight": )" + weight + R"(, "input_tensors": )" + inputs + "}";
 }
 
-LinearScheme scheme_of(const std::string& settings) {
-  const auto map = map_of(settings);
+LinearScheme quark_scheme(const std::string& settings) {
+  const auto map = quark_map(settings);
   EXPECT_TRUE(map.has_value()) << map.error().message();
   return *(*map)->scheme_of("m");
 }
 
 TEST(Quark, SchemesAreThoseOfTheSpecifications) {
-  const LinearScheme fixed = scheme_of(global(kFp8, kFp8));
+  const LinearScheme fixed = quark_scheme(global(kFp8, kFp8));
   EXPECT_EQ(fixed.weight.spelling(), "fp8_e4m3_tensor");
   EXPECT_FALSE(fixed.input->dynamic);
-  const LinearScheme tokens = scheme_of(global(kFp8Rows, kDynamic));
+  const LinearScheme tokens = quark_scheme(global(kFp8Rows, kDynamic));
   EXPECT_EQ(tokens.weight.spelling(), "fp8_e4m3_channel");
   EXPECT_EQ(tokens.input->granularity, Granularity::kToken);
-  EXPECT_EQ(scheme_of(global(kInt8)).weight.spelling(), "int8_channel_sym");
-  const LinearScheme fp4 = scheme_of(global(kFp4, kFp4Inputs));
+  EXPECT_EQ(quark_scheme(global(kInt8)).weight.spelling(), "int8_channel_sym");
+  const LinearScheme fp4 = quark_scheme(global(kFp4, kFp4Inputs));
   EXPECT_EQ(fp4.weight.spelling(), "mxfp4");
   EXPECT_EQ(fp4.input->group_size, 32);
 }
 
 TEST(Quark, ExcludedModulesAndLayersComeBeforeTheRest) {
-  const auto map = map_of(global(kFp8) + R"(, "exclude": ["lm_head", "re:.*gate$"],
+  const auto map = quark_map(global(kFp8) + R"(, "exclude": ["lm_head", "re:.*gate$"],
       "layer_quant_config": {"*down_proj": {"weight": )" +
-                          kFp4 + "}}");
+                             kFp4 + "}}");
   ASSERT_TRUE(map.has_value()) << map.error().message();
   EXPECT_FALSE((*map)->scheme_of("lm_head").has_value());
   EXPECT_FALSE((*map)->scheme_of("model.layers.0.mlp.gate").has_value());
@@ -65,30 +65,30 @@ TEST(Quark, ExcludedModulesAndLayersComeBeforeTheRest) {
 
 TEST(Quark, WhatItCannotReadIsNamed) {
   const std::string int4 = R"({"dtype": "int4", "qscheme": "per_group", "group_size": 128})";
-  EXPECT_EQ(map_of(global(int4)).error().tensor, "weight");
-  EXPECT_EQ(map_of(global("[" + kFp8 + "]")).error().tensor, "weight");
-  EXPECT_EQ(map_of(global(kFp8, int4)).error().tensor, "input_tensors");
-  EXPECT_EQ(map_of(global(kFp8) + R"(, "layer_type_quant_config": {"x": 1})").error().tensor,
+  EXPECT_EQ(quark_map(global(int4)).error().tensor, "weight");
+  EXPECT_EQ(quark_map(global("[" + kFp8 + "]")).error().tensor, "weight");
+  EXPECT_EQ(quark_map(global(kFp8, int4)).error().tensor, "input_tensors");
+  EXPECT_EQ(quark_map(global(kFp8) + R"(, "layer_type_quant_config": {"x": 1})").error().tensor,
             "layer_type_quant_config");
 }
 
 class QuarkFiles : public test::FolderTest {};
 
 TEST_F(QuarkFiles, EveryTensorIsChecked) {
-  test::expect_every_tensor_checked(kQuark, scheme_of(global(kFp8, kFp8)),
+  test::expect_every_tensor_checked(kQuark, quark_scheme(global(kFp8, kFp8)),
                                     {{"m.weight", DType::kF8E4M3, {2, 4}, std::string(8, '\x38')},
                                      {"m.weight_scale", DType::kF32, {}, test::raw(0.5F)},
                                      {"m.input_scale", DType::kF32, {1}, test::raw(0.5F)}},
                                     2, 4, folder_);
   test::expect_every_tensor_checked(
-      kQuark, scheme_of(global(kFp4)),
+      kQuark, quark_scheme(global(kFp4)),
       {{"m.weight", DType::kU8, {2, 16}, std::string(32, '\x21')},
        {"m.weight_scale", DType::kU8, {2, 1}, std::string(2, '\x7F')}},
       2, 32, folder_);
 }
 
 TEST_F(QuarkFiles, ValuesAreCodesTimesScales) {
-  const LinearScheme fp4 = scheme_of(global(kFp4));
+  const LinearScheme fp4 = quark_scheme(global(kFp4));
   const auto container =
       test::container_of({{"m.weight", DType::kU8, {1, 16}, std::string(16, '\x21')},
                           {"m.weight_scale", DType::kU8, {1, 1}, std::string(1, '\x80')}},  // 2^1

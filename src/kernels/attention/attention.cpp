@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "kernels/attention/attention_kernels.h"
 #include "kernels/attention/attention_table.h"
@@ -17,15 +18,13 @@ namespace {
 // Lower than every score, and its exponential against any score is 0 without being NaN.
 constexpr float kNoScore = -1e30F;
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-struct WorkerScratch {
+struct AttentionScratch {
   Scratch<float> memory;
 };
 
 // Kept per calling thread.
-std::vector<WorkerScratch>& worker_scratch(int workers) {
-  thread_local std::vector<WorkerScratch> scratch;
+std::vector<AttentionScratch>& attention_scratch(int workers) {
+  thread_local std::vector<AttentionScratch> scratch;
   if (scratch.size() < static_cast<std::size_t>(workers)) {
     scratch.resize(static_cast<std::size_t>(workers));
   }
@@ -212,7 +211,7 @@ void tiled(const AttentionShape& shape, const Tensors& tensors, const GemmKernel
            const AttentionKernels& kernels, ThreadPool& pool) {
   const std::int64_t rows = shape.tokens * (shape.heads / shape.kv_heads);
   const std::int64_t panels = ceil_div(rows, product.panel_tokens);
-  auto& scratch = worker_scratch(pool.size());
+  auto& scratch = attention_scratch(pool.size());
   pool.parallel_for(panels * shape.kv_heads, [&](std::int64_t index, int worker) {
     // The last rows see the most keys: they start first.
     const std::int64_t panel = panels - 1 - index / shape.kv_heads;
@@ -233,21 +232,21 @@ void attention_avx2(const AttentionShape& shape, const float* q, const float* ke
   tiled(shape, {q, keys, values, out}, kGemmAvx2, kAttentionAvx2, pool);
 }
 
-constexpr std::array kRows = {AttentionRow{Isa::kAvx512, attention_avx512},
-                              AttentionRow{Isa::kAvx2, attention_avx2},
-                              AttentionRow{Isa::kRef, attention_ref}};
+constexpr std::array kAttentionRows = {AttentionRow{Isa::kAvx512, attention_avx512},
+                                       AttentionRow{Isa::kAvx2, attention_avx2},
+                                       AttentionRow{Isa::kRef, attention_ref}};
 
 }  // namespace
 
-std::span<const AttentionRow> attention_rows() { return kRows; }
+std::span<const AttentionRow> attention_rows() { return kAttentionRows; }
 
 void attention(const AttentionShape& shape, const float* q, const float* keys, const float* values,
                float* out, ThreadPool& pool) {
   QUANTLANE_CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0 && shape.head_dim > 0);
   QUANTLANE_CHECK(shape.tokens >= 0 && shape.start >= 0 && shape.window >= 0);
   if (shape.tokens == 0) return;
-  static const AttentionRow& chosen =
-      *std::ranges::find_if(kRows, [](const AttentionRow& row) { return row.isa <= active_isa(); });
+  static const AttentionRow& chosen = *std::ranges::find_if(
+      kAttentionRows, [](const AttentionRow& row) { return row.isa <= active_isa(); });
   chosen.run(shape, q, keys, values, out, pool);
 }
 

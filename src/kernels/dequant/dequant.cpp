@@ -13,9 +13,9 @@
 namespace quantlane::kernels {
 namespace {
 
-constexpr std::array kRows = {DequantRow{Isa::kAvx512, &kDequantAvx512},
-                              DequantRow{Isa::kAvx2, &kDequantAvx2},
-                              DequantRow{Isa::kRef, nullptr}};
+constexpr std::array kDequantRows = {DequantRow{Isa::kAvx512, &kDequantAvx512},
+                                     DequantRow{Isa::kAvx2, &kDequantAvx2},
+                                     DequantRow{Isa::kRef, nullptr}};
 
 constexpr std::array kFastFormats = {FastBlockFormat{"q4_0", &DequantKernels::q4_0},
                                      FastBlockFormat{"q4_1", &DequantKernels::q4_1},
@@ -31,9 +31,9 @@ constexpr std::array kFastFormats = {FastBlockFormat{"q4_0", &DequantKernels::q4
                                      FastBlockFormat{"iq4_xs", &DequantKernels::iq4_xs},
                                      FastBlockFormat{"tq2_0", &DequantKernels::tq2_0}};
 
-const DequantRow& chosen() {
+const DequantRow& chosen_dequant() {
   static const DequantRow& row = *std::ranges::find_if(
-      kRows, [](const DequantRow& candidate) { return candidate.isa <= active_isa(); });
+      kDequantRows, [](const DequantRow& candidate) { return candidate.isa <= active_isa(); });
   return row;
 }
 
@@ -81,7 +81,7 @@ void decode_scattered(const QuantTensor& tensor, std::int64_t row, float* values
 
 }  // namespace
 
-std::span<const DequantRow> dequant_rows() { return kRows; }
+std::span<const DequantRow> dequant_rows() { return kDequantRows; }
 std::span<const FastBlockFormat> fast_block_formats() { return kFastFormats; }
 
 BlockDecode block_decode_with(const DequantRow& row, const BlockFormat& format) {
@@ -117,10 +117,12 @@ void decode_rows_with(const DequantRow& row, const QuantTensor& tensor, std::int
   }
 }
 
-BlockDecode block_decode(const BlockFormat& format) { return block_decode_with(chosen(), format); }
+BlockDecode block_decode(const BlockFormat& format) {
+  return block_decode_with(chosen_dequant(), format);
+}
 
 void decode_rows(const QuantTensor& tensor, std::int64_t begin, std::int64_t count, float* values) {
-  decode_rows_with(chosen(), tensor, begin, count, values);
+  decode_rows_with(chosen_dequant(), tensor, begin, count, values);
 }
 
 }  // namespace quantlane::kernels

@@ -11,17 +11,18 @@
 namespace quantlane::kernels {
 namespace {
 
-constexpr std::array kRows = {EncodeRow{Isa::kAvx512, &kEncodeAvx512},
-                              EncodeRow{Isa::kAvx2, &kEncodeAvx2},
-                              EncodeRow{Isa::kRef, &kEncodeRef}};
+constexpr std::array kEncodeRows = {EncodeRow{Isa::kAvx512, &kEncodeAvx512},
+                                    EncodeRow{Isa::kAvx2, &kEncodeAvx2},
+                                    EncodeRow{Isa::kRef, &kEncodeRef}};
 constexpr float kInt8HalfSteps = 127.5F;
 constexpr float kLargestE4M3 = 448.0F;
 constexpr std::uint16_t kLargestFinite = 0x7F7F;
 
-const EncodeKernels& chosen() {
-  static const EncodeKernels& kernels = *std::ranges::find_if(kRows, [](const EncodeRow& row) {
-                                           return row.isa <= active_isa();
-                                         })->kernels;
+const EncodeKernels& chosen_encode() {
+  static const EncodeKernels& kernels =
+      *std::ranges::find_if(kEncodeRows, [](const EncodeRow& row) {
+         return row.isa <= active_isa();
+       })->kernels;
   return kernels;
 }
 
@@ -34,7 +35,7 @@ EncodedRow scale_of(const EncodeKernels& kernels, const std::uint16_t* bf16, std
 
 }  // namespace
 
-std::span<const EncodeRow> encode_rows() { return kRows; }
+std::span<const EncodeRow> encode_rows() { return kEncodeRows; }
 
 EncodedRow encode_int8_with(const EncodeKernels& kernels, const std::uint16_t* bf16,
                             std::int64_t cols, std::int8_t* codes) {
@@ -51,11 +52,11 @@ EncodedRow encode_e4m3_with(const EncodeKernels& kernels, const std::uint16_t* b
 }
 
 EncodedRow encode_row_int8(const std::uint16_t* bf16, std::int64_t cols, std::int8_t* codes) {
-  return encode_int8_with(chosen(), bf16, cols, codes);
+  return encode_int8_with(chosen_encode(), bf16, cols, codes);
 }
 
 EncodedRow encode_row_e4m3(const std::uint16_t* bf16, std::int64_t cols, std::int8_t* codes) {
-  return encode_e4m3_with(chosen(), bf16, cols, codes);
+  return encode_e4m3_with(chosen_encode(), bf16, cols, codes);
 }
 
 }  // namespace quantlane::kernels

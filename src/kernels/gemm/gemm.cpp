@@ -5,6 +5,7 @@
 #include <array>
 #include <vector>
 
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "kernels/gemm/gemm_table.h"
 #include "kernels/scratch.h"
@@ -12,8 +13,8 @@
 namespace quantlane::kernels {
 namespace {
 
-constexpr std::array kRows = {GemmRow{Isa::kAvx512, &kGemmAvx512}, GemmRow{Isa::kAvx2, &kGemmAvx2},
-                              GemmRow{Isa::kRef, &kGemmRef}};
+constexpr std::array kGemmRows = {GemmRow{Isa::kAvx512, &kGemmAvx512},
+                                  GemmRow{Isa::kAvx2, &kGemmAvx2}, GemmRow{Isa::kRef, &kGemmRef}};
 
 // From this many tokens on widening w pays; below it is read as it lies.
 constexpr std::int64_t kTiledTokens = 8;
@@ -26,8 +27,6 @@ constexpr std::int64_t kDecodeRows = 16;
 // Bytes of w per task of the dot path: long enough for the memory prefetchers, short enough to
 // balance.
 constexpr std::int64_t kDotTaskBytes = 128 * 1024;
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 struct WorkerScratch {
   Scratch<float> rows;  // decoded rows [kDecodeRows, K]
@@ -187,7 +186,7 @@ void dot_product(const Product& p, ThreadPool& pool) {
 
 }  // namespace
 
-std::span<const GemmRow> gemm_rows() { return kRows; }
+std::span<const GemmRow> gemm_rows() { return kGemmRows; }
 
 void gemm_with(const GemmKernels& kernels, const float* x, std::int64_t tokens, std::int64_t k,
                const RowSource& w, std::int64_t n, float* y, ThreadPool& pool) {
@@ -207,7 +206,7 @@ void gemm_with(const GemmKernels& kernels, const float* x, std::int64_t tokens, 
 
 void gemm(const float* x, std::int64_t tokens, std::int64_t k, const RowSource& w, std::int64_t n,
           float* y, ThreadPool& pool) {
-  static const GemmKernels& chosen = *std::ranges::find_if(kRows, [](const GemmRow& row) {
+  static const GemmKernels& chosen = *std::ranges::find_if(kGemmRows, [](const GemmRow& row) {
                                         return row.isa <= active_isa();
                                       })->kernels;
   gemm_with(chosen, x, tokens, k, w, n, y, pool);

@@ -15,7 +15,7 @@ namespace quantlane::kernels {
 namespace {
 
 // Values with few significant bits of their own and a wide range of magnitudes.
-std::vector<float> random_values(std::int64_t count, std::uint64_t seed) {
+std::vector<float> standard_normal(std::int64_t count, std::uint64_t seed) {
   Rng rng(seed);
   std::vector<float> values(static_cast<std::size_t>(count));
   for (float& value : values) value = static_cast<float>(rng.normal());
@@ -51,11 +51,11 @@ struct Shape {
   std::int64_t tokens, k, n;
 };
 
-const Shape kShapes[] = {{1, 1, 1},      {1, 17, 3},    {1, 64, 33},    {2, 31, 5},
-                         {3, 32, 7},     {4, 65, 18},   {5, 100, 9},    {6, 257, 12},
-                         {7, 513, 13},   {8, 1, 1},     {8, 16, 16},    {9, 255, 14},
-                         {16, 256, 15},  {17, 257, 97}, {31, 300, 113}, {33, 128, 224},
-                         {47, 511, 225}, {61, 769, 29}, {513, 40, 30},  {530, 64, 17}};
+const Shape kProducts[] = {{1, 1, 1},      {1, 17, 3},    {1, 64, 33},    {2, 31, 5},
+                           {3, 32, 7},     {4, 65, 18},   {5, 100, 9},    {6, 257, 12},
+                           {7, 513, 13},   {8, 1, 1},     {8, 16, 16},    {9, 255, 14},
+                           {16, 256, 15},  {17, 257, 97}, {31, 300, 113}, {33, 128, 224},
+                           {47, 511, 225}, {61, 769, 29}, {513, 40, 30},  {530, 64, 17}};
 
 // Bound of the contract, in double: K * 2^-24 * sum |x w|, and the rounding of the result.
 void expect_close(const Shape& shape, const std::vector<float>& x, const std::vector<float>& w,
@@ -80,9 +80,9 @@ void expect_close(const Shape& shape, const std::vector<float>& x, const std::ve
 
 TEST_P(GemmRows, StaysWithinTheBoundForEverySource) {
   ThreadPool pool(3);
-  for (const Shape& shape : kShapes) {
-    const auto x = random_values(shape.tokens * shape.k, 1);
-    auto w = random_values(shape.n * shape.k, 2);
+  for (const Shape& shape : kProducts) {
+    const auto x = standard_normal(shape.tokens * shape.k, 1);
+    auto w = standard_normal(shape.n * shape.k, 2);
     const auto bits = to_bf16(w);
     std::ranges::transform(bits, w.begin(), bf16_to_f32);
     const DecodedRows decoded{w, shape.k};
@@ -107,8 +107,8 @@ TEST_P(GemmRows, BitsDependOnKOnly) {
   constexpr std::int64_t kTokens = 70;
   constexpr std::int64_t kOutputs = 131;
   constexpr std::int64_t kInputs = 603;
-  const auto x = random_values(kTokens * kInputs, 3);
-  const auto w = random_values(kOutputs * kInputs, 4);
+  const auto x = standard_normal(kTokens * kInputs, 3);
+  const auto w = standard_normal(kOutputs * kInputs, 4);
   RowSource source;
   source.f32 = w.data();
   ThreadPool one(1);
@@ -130,8 +130,8 @@ TEST_P(GemmRows, BitsDependOnKOnly) {
 TEST_P(GemmRows, DotBitsDependOnKOnly) {
   constexpr std::int64_t kOutputs = 37;
   constexpr std::int64_t kInputs = 203;
-  const auto x = random_values(7 * kInputs, 5);
-  const auto w = random_values(kOutputs * kInputs, 6);
+  const auto x = standard_normal(7 * kInputs, 5);
+  const auto w = standard_normal(kOutputs * kInputs, 6);
   RowSource source;
   source.f32 = w.data();
   ThreadPool pool(2);
@@ -150,8 +150,8 @@ TEST_P(GemmRows, DotBitsDependOnKOnly) {
 TEST_P(GemmRows, TiledSumsRunInOrder) {
   if (GetParam().kernels->panel_tokens == 0) GTEST_SKIP() << "no tiled path";
   constexpr std::int64_t kInputs = 700;
-  const auto x = random_values(8 * kInputs, 7);
-  const auto w = random_values(kInputs, 8);
+  const auto x = standard_normal(8 * kInputs, 7);
+  const auto w = standard_normal(kInputs, 8);
   RowSource source;
   source.f32 = w.data();
   ThreadPool pool(1);
@@ -185,8 +185,8 @@ TEST_P(GemmRows, NanAndInfinityStayInTheirRowsAndColumns) {
   for (const std::int64_t tokens : {3, 9}) {
     constexpr std::int64_t kInputs = 35;
     constexpr std::int64_t kOutputs = 17;
-    auto x = random_values(tokens * kInputs, 9);
-    auto w = random_values(kOutputs * kInputs, 10);
+    auto x = standard_normal(tokens * kInputs, 9);
+    auto w = standard_normal(kOutputs * kInputs, 10);
     x[kInputs + 34] = NAN;
     w[4 * kInputs + 33] = INFINITY;
     RowSource source;
@@ -211,8 +211,8 @@ TEST(Gemm, TheOverrideChoosesTheRow) {
   EXPECT_EQ(rows.back().isa, Isa::kRef);
   const GemmRow chosen =
       *std::ranges::find_if(rows, [](const GemmRow& row) { return row.isa <= active_isa(); });
-  const auto x = random_values(11 * 301, 11);
-  const auto w = random_values(23 * 301, 12);
+  const auto x = standard_normal(11 * 301, 11);
+  const auto w = standard_normal(23 * 301, 12);
   RowSource source;
   source.f32 = w.data();
   ThreadPool pool(2);

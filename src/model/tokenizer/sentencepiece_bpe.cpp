@@ -10,20 +10,19 @@
 #include "model/tokenizer/added_tokens.h"
 #include "model/tokenizer/bpe_merge.h"
 #include "model/tokenizer/engines.h"
+#include "model/tokenizer/space_marker.h"
 #include "model/tokenizer/tokenizer_json.h"
 #include "model/tokenizer/unicode.h"
 
 namespace quantlane {
 namespace {
 
-constexpr std::string_view kMarker = "\xE2\x96\x81";  // U+2581, a space
-
 std::string with_markers(std::string_view text) {
   std::string marked;
   marked.reserve(text.size() + text.size() / 2);
   for (const char byte : text) {
     if (byte == ' ') {
-      marked += kMarker;
+      marked += kSpaceMarker;
     } else {
       marked += byte;
     }
@@ -91,8 +90,8 @@ class RankRule {
 // marked word, so that words can be merged one by one.
 bool words_are_independent(const std::vector<std::string>& pieces) {
   return std::ranges::none_of(pieces, [](const std::string& piece) {
-    for (std::size_t at = 1; (at = piece.find(kMarker, at)) != std::string::npos; ++at) {
-      if (!std::string_view(piece).substr(0, at).ends_with(kMarker)) return true;
+    for (std::size_t at = 1; (at = piece.find(kSpaceMarker, at)) != std::string::npos; ++at) {
+      if (!std::string_view(piece).substr(0, at).ends_with(kSpaceMarker)) return true;
     }
     return false;
   });
@@ -164,11 +163,11 @@ std::vector<std::int32_t> SentencePieceBpe<Rule>::encode(std::string_view text,
 template <class Rule>
 void SentencePieceBpe<Rule>::encode_fragment(std::string_view text, bool at_start,
                                              Session& session) const {
-  const bool has_space = text.starts_with(' ') || text.starts_with(kMarker);
+  const bool has_space = text.starts_with(' ') || text.starts_with(kSpaceMarker);
   const bool prefix = spec_.add_space_prefix && (at_start || !spec_.prefix_first_only) &&
                       !(spec_.prefix_unless_space && has_space);
   const std::string_view marked =
-      session.buffers.emplace_back((prefix ? std::string(kMarker) : "") + with_markers(text));
+      session.buffers.emplace_back((prefix ? std::string(kSpaceMarker) : "") + with_markers(text));
   for (std::size_t begin = 0; begin < marked.size();) {
     const std::size_t end = word_end(marked, begin);
     const std::string_view word = marked.substr(begin, end - begin);
@@ -192,10 +191,10 @@ void SentencePieceBpe<Rule>::encode_fragment(std::string_view text, bool at_star
 template <class Rule>
 std::size_t SentencePieceBpe<Rule>::word_end(std::string_view text, std::size_t begin) const {
   std::size_t at = begin;
-  if (spec_.cuts_at_spaces) return std::min(text.find(kMarker, begin + 1), text.size());
+  if (spec_.cuts_at_spaces) return std::min(text.find(kSpaceMarker, begin + 1), text.size());
   if (!cuts_words_) return text.size();
-  while (text.substr(at).starts_with(kMarker)) at += kMarker.size();
-  return std::min(text.find(kMarker, at), text.size());
+  while (text.substr(at).starts_with(kSpaceMarker)) at += kSpaceMarker.size();
+  return std::min(text.find(kSpaceMarker, at), text.size());
 }
 
 template <class Rule>
@@ -248,9 +247,9 @@ std::string SentencePieceBpe<Rule>::decode(std::span<const std::int32_t> ids) co
         break;
       case TokenKind::kNormal:
         for (std::size_t at = 0; at < piece.size();) {
-          const bool is_marker = piece.substr(at).starts_with(kMarker);
+          const bool is_marker = piece.substr(at).starts_with(kSpaceMarker);
           text += is_marker ? ' ' : piece[at];
-          at += is_marker ? kMarker.size() : 1;
+          at += is_marker ? kSpaceMarker.size() : 1;
         }
         break;
       case TokenKind::kUnknown:

@@ -1,12 +1,12 @@
 // The normalizer and pre_tokenizer members of tokenizer.json.
 #include "core/check.h"
 #include "model/tokenizer/pretokenizers.h"
+#include "model/tokenizer/space_marker.h"
 #include "model/tokenizer/tokenizer_json.h"
 
 namespace quantlane {
 namespace {
 
-constexpr std::string_view kMarker = "\xE2\x96\x81";  // U+2581
 constexpr int kMaxNesting = 8;
 
 std::unexpected<Error> unsupported_part(const std::string& origin, std::string part,
@@ -32,12 +32,12 @@ Result<void> read_normalizer(const Json& json, const std::string& origin, int de
     pipeline.nfc = true;
     return {};
   }
-  if (type == "Prepend" && json["prepend"].string() == kMarker) {
+  if (type == "Prepend" && json["prepend"].string() == kSpaceMarker) {
     pipeline.space_prefix = true;
     return {};
   }
   if (type == "Replace" && json["pattern"]["String"].string() == " " &&
-      json["content"].string() == kMarker) {
+      json["content"].string() == kSpaceMarker) {
     pipeline.space_marker = true;
     return {};
   }
@@ -114,7 +114,7 @@ Result<void> read_pre_tokenizer(const Json& json, const std::string& origin, int
     if (behavior == "Contiguous") return add(kPunctuationsPattern);
   }
   if (type == "Split") return read_split(json, origin, pipeline);
-  if (type == "Metaspace" && json["replacement"].string(kMarker) == kMarker) {
+  if (type == "Metaspace" && json["replacement"].string(kSpaceMarker) == kSpaceMarker) {
     read_metaspace(json, pipeline);
     return {};
   }

@@ -7,11 +7,10 @@
 
 #include "core/check.h"
 #include "model/tokenizer/pretokenizers.h"
+#include "model/tokenizer/space_marker.h"
 
 namespace quantlane {
 namespace {
-
-constexpr std::string_view kMarker = "\xE2\x96\x81";  // U+2581
 
 std::unexpected<Error> corrupt_entry(const std::string& origin, std::string entry,
                                      std::string expected, std::string found) {
@@ -186,8 +185,8 @@ Result<void> Reader::read_unknown() {
       kind = TokenKind::kByte;
     } else if (kind == TokenKind::kUserDefined && spec_.model == "llama") {
       // Such tokens are found in the text before spaces become U+2581.
-      for (std::size_t at = 0; (at = token.find(kMarker, at)) != std::string::npos; ++at) {
-        token.replace(at, kMarker.size(), 1, ' ');
+      for (std::size_t at = 0; (at = token.find(kSpaceMarker, at)) != std::string::npos; ++at) {
+        token.replace(at, kSpaceMarker.size(), 1, ' ');
       }
     }
   }

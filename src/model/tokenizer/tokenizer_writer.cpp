@@ -7,11 +7,10 @@
 #include "core/json.h"
 #include "model/tokenizer/pretokenizers.h"
 #include "model/tokenizer/sentencepiece_model.h"
+#include "model/tokenizer/space_marker.h"
 
 namespace quantlane {
 namespace {
-
-constexpr std::string_view kMarker = "\xE2\x96\x81";  // U+2581
 
 bool is_added(TokenKind kind) {
   return kind == TokenKind::kControl || kind == TokenKind::kUserDefined ||
@@ -74,9 +73,9 @@ Json normalizer(const TokenizerSpec& spec) {
   if (uses_metaspace(spec)) return {};
   Json::Array parts;
   if (spec.add_space_prefix) {
-    parts.push_back(Json::object({{"type", "Prepend"}, {"prepend", kMarker}}));
+    parts.push_back(Json::object({{"type", "Prepend"}, {"prepend", kSpaceMarker}}));
   }
-  parts.push_back(replace(" ", kMarker));
+  parts.push_back(replace(" ", kSpaceMarker));
   return sequence("normalizers", std::move(parts));
 }
 
@@ -84,7 +83,7 @@ Json pre_tokenizer(const TokenizerSpec& spec) {
   if (spec.model == "gpt2") return byte_level_cuts(spec);
   if (!uses_metaspace(spec)) return {};
   return Json::object({{"type", "Metaspace"},
-                       {"replacement", kMarker},
+                       {"replacement", kSpaceMarker},
                        {"prepend_scheme", !spec.add_space_prefix   ? "never"
                                           : spec.prefix_first_only ? "first"
                                                                    : "always"},
@@ -93,7 +92,7 @@ Json pre_tokenizer(const TokenizerSpec& spec) {
 
 Json decoder(const TokenizerSpec& spec) {
   if (spec.model == "gpt2") return byte_level(spec.add_space_prefix, true);
-  Json::Array parts{replace(kMarker, " "), Json::object({{"type", "ByteFallback"}}),
+  Json::Array parts{replace(kSpaceMarker, " "), Json::object({{"type", "ByteFallback"}}),
                     Json::object({{"type", "Fuse"}})};
   if (spec.add_space_prefix) {
     parts.push_back(Json::object({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}));
@@ -136,7 +135,7 @@ std::string stored(const TokenizerSpec& spec, std::size_t id) {
   std::string marked;
   for (const char byte : token) {
     if (byte == ' ') {
-      marked += kMarker;
+      marked += kSpaceMarker;
     } else {
       marked += byte;
     }

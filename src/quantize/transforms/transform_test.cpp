@@ -12,7 +12,7 @@
 namespace quantlane {
 namespace {
 
-const fs::path kCanary = QUANTLANE_SOURCE_DIR "/models/canary";
+using fixtures::kCanary;
 constexpr std::uint64_t kBudget = std::uint64_t{1} << 28;
 
 TokenChunks random_chunks(std::int64_t vocab, std::int64_t chunks, std::int64_t chunk) {
