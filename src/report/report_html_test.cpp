@@ -8,7 +8,7 @@
 
 #include "core/json.h"
 #include "quantlane/compare.h"
-#include "report/report_test_data.h"
+#include "report/report_test_files.h"
 
 namespace quantlane {
 namespace {

@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "core/file.h"
-#include "report/report_test_data.h"
+#include "report/report_test_files.h"
 
 namespace quantlane {
 namespace {

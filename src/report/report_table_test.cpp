@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "quantlane/compare.h"
-#include "report/report_test_data.h"
+#include "report/report_test_files.h"
 #include "report/text_width.h"
 
 namespace quantlane {
