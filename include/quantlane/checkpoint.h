@@ -47,6 +47,9 @@ std::string to_json(const InspectResult& result);
 Result<std::vector<std::int32_t>> tokenize_file(const std::filesystem::path& checkpoint,
                                                 const std::filesystem::path& file,
                                                 bool parse_special);
+// As a JSON string; kCorrupt for bytes that are no UTF-8.
+Result<std::string> to_json_text(std::string_view text);
+
 // The bytes that the ids (whitespace-separated in `file`) stand for.
 Result<std::string> detokenize_file(const std::filesystem::path& checkpoint,
                                     const std::filesystem::path& file);

@@ -70,10 +70,17 @@ struct EvalOptions {
 
 Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress);
 
+struct LogitsFile {
+  std::filesystem::path path;
+  std::int64_t tokens = 0;  // rows
+  std::int64_t vocab = 0;   // columns
+};
+std::string to_json(const LogitsFile& file);
+
 // Writes float32 logits [tokens, vocab] of `ids` (one sequence from position 0) as .npy.
-Result<void> write_logits(const std::filesystem::path& checkpoint,
-                          const std::filesystem::path& ids_json, const std::filesystem::path& npy,
-                          int threads);
+Result<LogitsFile> write_logits(const std::filesystem::path& checkpoint,
+                                const std::filesystem::path& ids_json,
+                                const std::filesystem::path& npy, int threads);
 
 std::string to_json(const EvalResult& result);
 

@@ -84,7 +84,7 @@ struct QuantizeResult {
   std::filesystem::path artifact;            // of a split file: the first
   std::vector<std::filesystem::path> files;  // the artefact, or all files of a split one
   std::string format;                        // encodings, most frequent first
-  std::uint64_t size_bytes = 0;
+  std::uint64_t size_bytes = 0;              // of the weight files
   double bits_per_weight = 0;
   double seconds = 0;  // quantizing and writing
   double calibration_seconds = 0;
@@ -126,6 +126,8 @@ Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progres
 
 std::string to_json(const QuantizeResult& result);
 std::string to_json(const QuantizePlan& plan);
+// "+awq" and the like with summaries: transforms, then algorithms.
+std::vector<std::pair<std::string, std::string>> list_lane_options();
 // Names and summaries of all lanes.
 std::vector<std::pair<std::string, std::string>> list_lanes();
 

@@ -205,6 +205,11 @@ Result<std::vector<std::int32_t>> tokenize_file(const fs::path& checkpoint, cons
   return tokenizer->encode(text, parse_special);
 }
 
+Result<std::string> to_json_text(std::string_view text) {
+  QUANTLANE_TRY_VOID(check_utf8(text, "the decoded text"));
+  return Json(text).dump();
+}
+
 Result<std::string> detokenize_file(const fs::path& checkpoint, const fs::path& file) {
   QUANTLANE_TRY(const auto opened, Checkpoint::open_vocabulary(checkpoint));
   QUANTLANE_TRY(const auto tokenizer, opened->tokenizer());

@@ -94,6 +94,7 @@ Result<void> Comparison::open() {
             .advise("give the original checkpoint; quantlane eval scores single artefacts"));
   }
   QUANTLANE_TRY_VOID(merge_adapter());
+  QUANTLANE_TRY_VOID(check_context(*reference_, options_.chunk, "choosing the chunks to score"));
   const std::int64_t longest = reference_->graph()->config.context_length;
   context_ = options_.context > 0 ? options_.context : kDefaultContext;
   if (longest > 0 && options_.context > longest) {

@@ -47,10 +47,7 @@ Result<NamedText> named_text(const std::optional<fs::path>& file, std::string_vi
   return NamedText{.name = file->string(), .text = std::move(text)};
 }
 
-}  // namespace
-
-Result<fs::path> canary_folder() {
-  fs::path folder = cache_root() / "quantlane" / ("canary-" + canary_hash());
+Result<fs::path> unpacked_canary(const fs::path& folder) {
   std::error_code code;
   if (fs::exists(folder / "config.json", code)) return folder;
   QUANTLANE_TRY(AtomicDirectory directory, AtomicDirectory::create(folder));
@@ -60,6 +57,15 @@ Result<fs::path> canary_folder() {
   }
   QUANTLANE_TRY_VOID(directory.commit());
   return folder;
+}
+
+}  // namespace
+
+Result<fs::path> canary_folder() {
+  const fs::path name = fs::path("quantlane") / ("canary-" + canary_hash());
+  auto folder = unpacked_canary(cache_root() / name);
+  // A home that cannot be written is common in containers.
+  return folder ? folder : unpacked_canary(fs::temp_directory_path() / name);
 }
 
 Result<NamedText> evaluation_text(const std::optional<fs::path>& file) {

@@ -23,15 +23,6 @@ EvalResult with_kv(EvalResult result, Runtime& runtime) {
   return result;
 }
 
-Result<void> check_context(const Checkpoint& checkpoint, std::int64_t chunk) {
-  const std::int64_t context = checkpoint.graph()->config.context_length;
-  if (context <= 0 || chunk <= context) return {};
-  return fail(usage_error("evaluating")
-                  .expects("--chunk within " + std::to_string(context) +
-                           " tokens, the context of the model")
-                  .got(std::to_string(chunk)));
-}
-
 Result<EvalResult> evaluate_sliding(const EvalOptions& options, Runtime& runtime,
                                     const NamedText& text, ThreadPool& pool, Progress& progress) {
   if (options.reference) {
@@ -96,7 +87,7 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
   QUANTLANE_TRY(const NamedText text,
                 evaluation_text(options.text.empty() ? std::nullopt : std::optional(options.text)));
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
-  QUANTLANE_TRY_VOID(check_context(*checkpoint, options.chunk));
+  QUANTLANE_TRY_VOID(check_context(*checkpoint, options.chunk, "evaluating"));
   QUANTLANE_TRY(const auto runtime,
                 Runtime::load(checkpoint, options.arithmetic.value_or(Arithmetic::kFloat)));
   QUANTLANE_TRY_VOID(set_kv_cache(*runtime, options.kv, pool, progress));
@@ -122,8 +113,8 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
   return with_kv(std::move(result), *runtime);
 }
 
-Result<void> write_logits(const fs::path& checkpoint, const fs::path& ids_json, const fs::path& npy,
-                          int threads) {
+Result<LogitsFile> write_logits(const fs::path& checkpoint, const fs::path& ids_json,
+                                const fs::path& npy, int threads) {
   ThreadPool pool(threads);
   QUANTLANE_TRY_VOID(check_replaceable(npy, kNpyMagic));
   QUANTLANE_TRY_VOID(check_writable(npy));
@@ -136,7 +127,16 @@ Result<void> write_logits(const fs::path& checkpoint, const fs::path& ids_json, 
   QUANTLANE_TRY(AtomicFile file, AtomicFile::create(npy));
   QUANTLANE_TRY_VOID(file.append(npy_header(ids.size(), runtime->config().vocab_size)));
   QUANTLANE_TRY_VOID(file.append(std::as_bytes(std::span(logits))));
-  return file.commit();
+  QUANTLANE_TRY_VOID(file.commit());
+  return LogitsFile{.path = npy,
+                    .tokens = static_cast<std::int64_t>(ids.size()),
+                    .vocab = runtime->config().vocab_size};
+}
+
+std::string to_json(const LogitsFile& file) {
+  return Json::object(
+             {{"logits", file.path.string()}, {"shape", Json::Array{file.tokens, file.vocab}}})
+      .dump(2);
 }
 
 }  // namespace quantlane

@@ -1,5 +1,6 @@
 #include "quantlane/quantize.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "eval/weight_deviation.h"
 #include "quantize/pipeline.h"
 #include "quantize/transforms/apply_transforms.h"
+#include "quantize/transforms/transform.h"
 
 namespace quantlane {
 namespace {
@@ -378,6 +380,16 @@ std::string to_json(const QuantizePlan& plan) {
                        {"tensors", std::move(tensors)},
                        {"notices", text_array(plan.notices)}})
       .dump(2);
+}
+
+std::vector<std::pair<std::string, std::string>> list_lane_options() {
+  std::vector<std::pair<std::string, std::string>> options;
+  const auto add = [&](const auto* row) {
+    options.emplace_back("+" + std::string(row->name), row->summary);
+  };
+  std::ranges::for_each(transforms(), add);
+  std::ranges::for_each(algorithms(), add);
+  return options;
 }
 
 std::vector<std::pair<std::string, std::string>> list_lanes() {

@@ -22,6 +22,16 @@ std::string_view cut_at_character(std::string_view text, std::size_t size) {
 
 }  // namespace
 
+Result<void> check_context(const Checkpoint& checkpoint, std::int64_t chunk,
+                           std::string attempted) {
+  const std::int64_t context = checkpoint.graph()->config.context_length;
+  if (context <= 0 || chunk <= context) return {};
+  return fail(usage_error(std::move(attempted))
+                  .expects("--chunk within " + std::to_string(context) +
+                           " tokens, the context of the model")
+                  .got(std::to_string(chunk)));
+}
+
 Result<TokenChunks> make_chunks(const Checkpoint& checkpoint, std::string_view text,
                                 std::string_view origin, std::int64_t chunk, std::int64_t limit) {
   if (chunk < 2) {

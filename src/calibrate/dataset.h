@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,6 +22,10 @@ struct TokenChunks {
                                      static_cast<std::size_t>(chunk));
   }
 };
+
+// kUsage when chunks of `chunk` tokens are longer than the model's context. `attempted`: for the
+// error.
+Result<void> check_context(const Checkpoint& checkpoint, std::int64_t chunk, std::string attempted);
 
 // Tokenizes `text` (valid UTF-8; `origin` names it in errors) and cuts it into chunks of `chunk`
 // tokens; at most `limit` chunks (0 = all), a last partial chunk is left out. Models that want a

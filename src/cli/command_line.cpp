@@ -83,14 +83,14 @@ class Cli11Options final : public Options {
   }
   void option(std::string_view names, std::map<std::string, double>& target,
               std::string_view help) override {
-    const auto parse = [&target](const std::vector<std::string>& items) {
+    const auto parse = [&target, name = std::string(names)](const std::vector<std::string>& items) {
       for (const std::string& item : items) {
         const auto equal = item.find('=');
         char* end = nullptr;
         const double value =
             equal == std::string::npos ? 0 : std::strtod(item.c_str() + equal + 1, &end);
         if (equal == std::string::npos || end == item.c_str() + equal + 1 || *end != '\0')
-          return false;
+          throw CLI::ValidationError(name, "\"" + item + "\" is no AXIS=NUMBER, such as kld=0.05");
         if (!target.emplace(item.substr(0, equal), value).second)
           throw CLI::ValidationError(item.substr(0, equal), "given twice");
       }

@@ -43,7 +43,7 @@ class Eval final : public Command {
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
   }
   Result<ExitCode> run(const Io& io) override {
-    if (ids_ || logits_) return run_logits();
+    if (ids_ || logits_) return run_logits(io);
     if (arithmetic_ == "engine") {
       options_.arithmetic = Arithmetic::kEngine;
     } else if (arithmetic_ == "float") {
@@ -72,13 +72,13 @@ class Eval final : public Command {
     return ExitCode::kOk;
   }
 
-  Result<ExitCode> run_logits() {
+  Result<ExitCode> run_logits(const Io& io) {
     if (!ids_ || !logits_) {
       return fail(usage_error("writing logits").expects("both --ids and --logits"));
     }
     const auto written = write_logits(options_.checkpoint, *ids_, *logits_, options_.threads);
     if (!written) return std::unexpected(written.error());
-    print_line(logits_->string());
+    print_line(io.json ? to_json(*written) : written->path.string());
     return ExitCode::kOk;
   }
 

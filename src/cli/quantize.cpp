@@ -25,6 +25,11 @@ std::string lane_help() {
   std::string text = "\nLanes:\n";
   for (const auto& [lane, summary] : list_lanes())
     text += fmt::format("  {:<16} {}\n", lane, summary);
+  text +=
+      "\nAfter the name of a lane, how its numbers are chosen (w4a16+awq+gptq, "
+      "gguf:q4_k_m+gptq):\n";
+  for (const auto& [suffix, summary] : list_lane_options())
+    text += fmt::format("  {:<16} {}\n", suffix, summary);
   return text;
 }
 

@@ -26,7 +26,13 @@ class Tokenize final : public Command {
     if (decode_) {
       const auto text = detokenize_file(checkpoint_, file_);
       if (!text) return std::unexpected(text.error());
-      std::fwrite(text->data(), 1, text->size(), stdout);
+      if (io.json) {
+        const auto json = to_json_text(*text);
+        if (!json) return std::unexpected(json.error());
+        print_line(*json);
+      } else {
+        std::fwrite(text->data(), 1, text->size(), stdout);
+      }
       return ExitCode::kOk;
     }
     const auto ids = tokenize_file(checkpoint_, file_, special_);

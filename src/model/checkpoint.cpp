@@ -24,7 +24,10 @@ Error unknown_architecture(std::string name, const std::string& origin) {
   return unsupported("finding the architecture of the model")
       .in(origin)
       .expects("one of " + supported_architectures())
-      .got(name.empty() ? "no architecture" : std::move(name));
+      .got(name.empty() ? "no architecture" : std::move(name))
+      .advise(
+          "quantize to a folder lane with --arch-agnostic --data-free; nothing here runs the "
+          "model");
 }
 
 // Where transformers 4 and 5 put the decoder of a multimodal class.
@@ -98,6 +101,13 @@ DType Checkpoint::model_dtype() const {
 Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(const std::filesystem::path& path) {
   QUANTLANE_TRY(auto checkpoint, open_any(path));
   if (checkpoint->graph() != nullptr) return checkpoint;
+  if (checkpoint->config_json_.is_null() && checkpoint->container().kind() != kGguf) {
+    return fail(unsupported("opening a model")
+                    .in(path.string())
+                    .expects("config.json beside it")
+                    .got("a lone safetensors file")
+                    .advise("give the folder of the model; quantlane inspect shows single files"));
+  }
   if (checkpoint->config_json_.is_null()) {
     const std::string* name = checkpoint->container().metadata().string("general.architecture");
     return fail(unknown_architecture(name == nullptr ? "" : *name, path.string()));
@@ -134,6 +144,8 @@ std::filesystem::path Checkpoint::folder() const {
 
 Result<void> Checkpoint::read_hugging_face() {
   const std::string origin = (folder() / "config.json").string();
+  // A lone file: its tensors can be looked at.
+  if (!std::filesystem::is_directory(path_) && !std::filesystem::exists(origin)) return {};
   QUANTLANE_TRY(const std::string text, read_text(origin, kLargestConfig));
   QUANTLANE_TRY(config_json_, Json::parse(text, origin));
   if (!config_json_.is_object()) {

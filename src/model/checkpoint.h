@@ -31,7 +31,8 @@ class Checkpoint {
   // `path`: a folder with config.json, or a GGUF file. Verifies headers, configuration and that
   // every parameter of the graph is there with its shape. Errors name file, tensor and key.
   static Result<std::shared_ptr<const Checkpoint>> open(const std::filesystem::path& path);
-  // Like open, but an unknown architecture is no error: graph() is null then (data-free lanes).
+  // Like open, but an unknown architecture is no error, nor a safetensors file without config.json:
+  // graph() is null then (inspection, data-free lanes).
   static Result<std::shared_ptr<const Checkpoint>> open_any(const std::filesystem::path& path);
   // For its tokenizer alone: a GGUF file may lack the tensors of its architecture; graph() is null
   // for GGUF files.

@@ -40,7 +40,33 @@ Result<void> check_transfers(const QuantizeJob& job) {
   return refuse_requantizing(job.source, "quantizing to " + job.lane.name, transfers);
 }
 
+// A GGUF file, or the safetensors files of a folder.
+std::uint64_t weight_bytes(const std::filesystem::path& artefact) {
+  if (!std::filesystem::is_directory(artefact)) return size_on_disk(artefact);
+  std::uint64_t total = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(artefact)) {
+    if (entry.path().extension() == ".safetensors") total += size_on_disk(entry.path());
+  }
+  return total;
+}
+
+// The file that holds the error's tensor, and where its data begins.
+void locate(Error& error, const Checkpoint& source) {
+  error.file = source.path().string();
+  const Container& container = source.container();
+  const TensorInfo* tensor = container.find(error.tensor);
+  if (tensor == nullptr) tensor = container.find(error.tensor + ".weight");  // of a module
+  if (tensor == nullptr) return;
+  error.file = container.files()[tensor->shard];
+  error.offset = tensor->offset;
+}
+
 Result<void> check_source(const QuantizeJob& job) {
+  if (job.source.graph() == nullptr && job.source.config_json().is_null()) {
+    return fail(unsupported("quantizing to " + job.lane.name)
+                    .in(job.source.path().string())
+                    .expects("a model with its config.json"));
+  }
   QUANTLANE_TRY_VOID(check_transfers(job));
   if (job.source.graph() == nullptr && (job.lane.is_gguf() || !job.arch_agnostic)) {
     const std::string found(job.source.config_json()["architectures"].items().empty()
@@ -144,14 +170,13 @@ Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, P
   if (!written) {
     Error error = std::move(written).error();
     // Slices know their tensor, not the checkpoint.
-    if (error.code == ErrorCode::kCorrupt && error.file.empty())
-      error.file = job.source.path().string();
+    if (error.code == ErrorCode::kCorrupt && error.file.empty()) locate(error, job.source);
     return fail(std::move(error));
   }
   QuantizeSummary summary = std::move(*written);
   summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (summary.files.empty()) summary.files = {job.out};
-  for (const auto& file : summary.files) summary.size_bytes += size_on_disk(file);
+  for (const auto& file : summary.files) summary.size_bytes += weight_bytes(file);
   summary.format = main_formats(summary.tensor_types);
   for (const std::string& notice : summary.notices) progress.notice(job.lane.name + ": " + notice);
   return summary;

@@ -164,6 +164,7 @@ Projection project(const ModelFacts& model, const LaneFacts& lane, const Device&
   projection.prefill_tok_s = rows * static_cast<double>(workload.prompt_tokens) / prefill;
   if (!std::isfinite(prefill)) {
     projection.bound = "no kernel";
+    projection.decode_tok_s = projection.prefill_tok_s = std::numeric_limits<double>::quiet_NaN();
     return projection;
   }
   const auto steps = static_cast<double>(workload.output_tokens);

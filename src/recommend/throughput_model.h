@@ -30,7 +30,7 @@ double workload_seconds(const ModelFacts& model, const LaneFacts& lane, const De
                         const Workload& workload);
 
 // Tokens per second over all requests in flight, memory, and what binds the larger share of the
-// time. `native` is false for memory-only paths and where there is no kernel (rates 0).
+// time. `native` is false for memory-only paths and where there is no kernel (rates NaN).
 Projection project(const ModelFacts& model, const LaneFacts& lane, const Device& device,
                    const Workload& workload);
 

@@ -286,7 +286,9 @@ std::vector<TableCell> projection_row(const std::string& name, const Projection&
           {rate_text(projection.decode_tok_s)},
           {size_text(projection.memory_bytes)},
           {projection.fits ? "fits" : "✗ does not fit", projection.fits ? Ink::kPlain : Ink::kBad},
-          {projection.native ? "native" : "saves memory only"},
+          {projection.bound == "no kernel" ? "none"
+           : projection.native             ? "native"
+                                           : "saves memory only"},
           {printable(projection.bound)}};
 }
 

@@ -33,8 +33,9 @@ struct InputModel {
 
 struct Algorithm {
   std::string_view name;
-  bool wants_statistics;  // uses the importance of input columns where given
-  bool wants_feedback;    // uses the error feedback where given
+  std::string_view summary;  // one line of help
+  bool wants_statistics;     // uses the importance of input columns where given
+  bool wants_feedback;       // uses the error feedback where given
   // Rows [rows, cols] of one Linear under a group scheme. Finite input.
   Result<QuantTensor> (*quantize)(const Scheme& scheme, const float* values, std::int64_t rows,
                                   std::int64_t cols, const LinearInputs& inputs);

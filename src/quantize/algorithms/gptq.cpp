@@ -284,10 +284,12 @@ Result<QuantTensor> quantize(const Scheme& scheme, const float* values, std::int
 
 }  // namespace
 
-constinit const Algorithm kGptqRounding = {.name = "gptq",
-                                           .wants_statistics = true,
-                                           .wants_feedback = true,
-                                           .quantize = quantize,
-                                           .encode = encode_blocks_with_feedback};
+constinit const Algorithm kGptqRounding = {
+    .name = "gptq",
+    .summary = "error feedback across columns (GPTQ), act-order in static form",
+    .wants_statistics = true,
+    .wants_feedback = true,
+    .quantize = quantize,
+    .encode = encode_blocks_with_feedback};
 
 }  // namespace quantlane

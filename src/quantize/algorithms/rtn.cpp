@@ -21,6 +21,7 @@ void encode(const BlockFormat& format, const float* values, std::int64_t rows, s
 }  // namespace
 
 constinit const Algorithm kRtn = {.name = "rtn",
+                                  .summary = "round to nearest",
                                   .wants_statistics = false,
                                   .wants_feedback = false,
                                   .quantize = quantize,

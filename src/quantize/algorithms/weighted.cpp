@@ -28,6 +28,7 @@ void encode(const BlockFormat& format, const float* values, std::int64_t rows, s
 }  // namespace
 
 constinit const Algorithm kWeighted = {.name = "weighted",
+                                       .summary = "scales searched under the importance of columns",
                                        .wants_statistics = true,
                                        .wants_feedback = false,
                                        .quantize = quantize,

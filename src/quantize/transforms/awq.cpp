@@ -27,6 +27,9 @@ Result<Transformed> find(const TransformRequest& request) {
 
 }  // namespace
 
-constinit const Transform kAwqScaling = {.name = "awq", .find = find};
+constinit const Transform kAwqScaling = {
+    .name = "awq",
+    .summary = "columns scaled before rounding, folded into the layer before (AWQ)",
+    .find = find};
 
 }  // namespace quantlane

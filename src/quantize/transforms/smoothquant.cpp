@@ -25,6 +25,9 @@ Result<Transformed> find(const TransformRequest& request) {
 
 }  // namespace
 
-constinit const Transform kSmoothQuantScaling = {.name = "smoothquant", .find = find};
+constinit const Transform kSmoothQuantScaling = {
+    .name = "smoothquant",
+    .summary = "outliers of inputs moved into the weights (SmoothQuant)",
+    .find = find};
 
 }  // namespace quantlane

@@ -38,6 +38,7 @@ struct Transformed {
 
 struct Transform {
   std::string_view name;
+  std::string_view summary;  // one line of help
   Result<Transformed> (*find)(const TransformRequest& request);
 };
 
