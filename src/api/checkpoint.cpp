@@ -130,6 +130,8 @@ std::string describe_tokenizer(const Checkpoint& checkpoint, std::vector<std::st
 Result<InspectResult> inspect_checkpoint(const InspectOptions& options, Progress& progress) {
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open_any(options.checkpoint));
   const Container& container = checkpoint->container();
+  // A safetensors file without a folder has neither configuration nor tokenizer.
+  const bool lone = checkpoint->config_json().is_null() && container.kind() != "gguf";
   InspectResult result;
   result.path = options.checkpoint;
   result.container = container.kind();
@@ -142,7 +144,7 @@ Result<InspectResult> inspect_checkpoint(const InspectOptions& options, Progress
   if (checkpoint->architecture() != nullptr) result.architecture = checkpoint->architecture()->name;
   if (const Graph* graph = checkpoint->graph()) {
     result.configuration = describe(graph->config);
-  } else {
+  } else if (!lone) {
     result.problems.push_back("unknown architecture; supported: " + supported_architectures());
   }
   for (const auto& [key, value] : container.metadata().entries()) {
@@ -155,7 +157,7 @@ Result<InspectResult> inspect_checkpoint(const InspectOptions& options, Progress
                               .shape = tensor.shape,
                               .size_bytes = tensor.size_bytes});
   }
-  result.tokenizer = describe_tokenizer(*checkpoint, result.problems);
+  result.tokenizer = lone ? "none" : describe_tokenizer(*checkpoint, result.problems);
   if (options.verify) {
     ThreadPool pool(options.threads);
     QUANTLANE_TRY(const auto damage, verify_tensors(container, pool, progress));
