@@ -27,6 +27,11 @@ struct GgufOptions {
   std::string output_type;           // of the head, or the tied embedding; "" = the recipe's
   std::string token_embedding_type;  // "" = the recipe's
   bool pure = false;                 // every matrix gets the base type of the recipe
+  // "4.5GiB": types are chosen matrix by matrix so that the file is at most that large and loses
+  // least; or "4.25": tensor bits per parameter. Not both, nor with the wishes above. "" = the
+  // recipe's.
+  std::string target_size;
+  std::string target_bpw;
   SplitOptions split;
 };
 
@@ -99,7 +104,8 @@ struct QuantizeResult {
 
 Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progress& progress);
 
-// What quantize_checkpoint would write; `options.out` may be empty. Reads no weight.
+// What quantize_checkpoint would write; `options.out` may be empty. Reads no weight, unless types
+// are chosen for a size: that is measured.
 struct QuantizePlan {
   std::string lane;
   std::vector<TensorSummary> tensors;  // as stored, in file order
@@ -109,7 +115,7 @@ struct QuantizePlan {
   std::size_t files = 1;  // that hold tensors
   std::vector<std::string> notices;
 };
-Result<QuantizePlan> plan_quantization(const QuantizeOptions& options);
+Result<QuantizePlan> plan_quantization(const QuantizeOptions& options, Progress& progress);
 
 struct ConvertOptions {
   std::filesystem::path checkpoint;  // plain or quantized, folder or GGUF

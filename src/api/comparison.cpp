@@ -13,6 +13,7 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "quantize/pipeline.h"
+#include "quantize/size_target.h"
 #include "quantize/transforms/apply_transforms.h"
 #include "quantlane/report.h"
 #include "quantlane/version.h"
@@ -226,7 +227,7 @@ Result<QuantizeSummary> Comparison::write_artefact(const LaneWork& work,
                        .out = work.report.artifact,
                        .origin = importances.origin};
   };
-  if (!wants_pass(work.lane)) {
+  if (!wants_pass(work.lane) && !work.lane.size.any()) {
     return run_quantize(job_of(*reference_, importances.statistics), pool_, progress_);
   }
   QUANTLANE_TRY(TokenChunks chunks, make_chunks(*reference_, calibration_.text, calibration_.name,
@@ -235,6 +236,9 @@ Result<QuantizeSummary> Comparison::write_artefact(const LaneWork& work,
                 apply_transforms(job_of(*reference_, importances.statistics), reference_, chunks,
                                  sample_budget(), pool_, progress_));
   QuantizeJob job = job_of(*model.checkpoint, model.statistics);
+  if (work.lane.size.any()) {
+    QUANTLANE_TRY(job.request, request_for_size(job, model.checkpoint, chunks, pool_, progress_));
+  }
   std::optional<FeedbackSource> feedback;
   if (wants_feedback(work.lane)) {
     feedback.emplace(model.checkpoint, std::move(chunks), pool_);

@@ -18,6 +18,7 @@
 #include "core/json.h"
 #include "eval/weight_deviation.h"
 #include "quantize/pipeline.h"
+#include "quantize/size_target.h"
 #include "quantize/transforms/apply_transforms.h"
 #include "quantize/transforms/transform.h"
 
@@ -146,6 +147,12 @@ Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
                     .advise("a lane with dynamic scales (fp8, w8a8) needs none"));
   }
   QUANTLANE_TRY(prepared.request, recipe_request(options.gguf, prepared.lane));
+  QUANTLANE_TRY(prepared.lane.size, size_target(options.gguf, prepared.lane));
+  if (prepared.lane.size.any() && options.data_free) {
+    return fail(usage_error("choosing types for a size")
+                    .expects("a calibration pass, which measures what each matrix may lose")
+                    .got("--data-free"));
+  }
   QUANTLANE_TRY(prepared.split, split_request(options.gguf.split, prepared.lane));
   QUANTLANE_TRY(prepared.checkpoint, options.arch_agnostic
                                          ? Checkpoint::open_any(options.checkpoint)
@@ -184,10 +191,31 @@ Result<std::vector<std::string>> ask_engines(const QuantizeOptions& options, con
   return notices;
 }
 
+Result<TokenChunks> calibration_chunks(const QuantizeOptions& options,
+                                       const Checkpoint& checkpoint) {
+  QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
+  return make_chunks(checkpoint, text.text, text.name, kCalibrationChunk,
+                     options.calibration_chunks);
+}
+
+// The types that a size needs, for a plan: what quantizing would find.
+Result<RecipeRequest> measured_request(const QuantizeOptions& options, const Prepared& prepared,
+                                       ThreadPool& pool, Progress& progress) {
+  QUANTLANE_TRY(const Importances importances,
+                calibrate(options, prepared.checkpoint, pool, progress));
+  QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint));
+  return request_for_size(prepared.job(options, importances.origin, &importances.statistics),
+                          prepared.checkpoint, chunks, pool, progress);
+}
+
 }  // namespace
 
-Result<QuantizePlan> plan_quantization(const QuantizeOptions& options) {
-  QUANTLANE_TRY(const Prepared prepared, prepare(options, no_progress()));
+Result<QuantizePlan> plan_quantization(const QuantizeOptions& options, Progress& progress) {
+  QUANTLANE_TRY(Prepared prepared, prepare(options, no_progress()));
+  if (prepared.lane.size.any()) {
+    ThreadPool pool(options.threads);
+    QUANTLANE_TRY(prepared.request, measured_request(options, prepared, pool, progress));
+  }
   QUANTLANE_TRY(ArtefactPlan artefact, plan_quantize(prepared.job(options, {}, nullptr)));
   QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, artefact));
   QuantizePlan plan;
@@ -209,13 +237,6 @@ Result<QuantizePlan> plan_quantization(const QuantizeOptions& options) {
 }
 
 namespace {
-
-Result<TokenChunks> calibration_chunks(const QuantizeOptions& options,
-                                       const Checkpoint& checkpoint) {
-  QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-  return make_chunks(checkpoint, text.text, text.name, kCalibrationChunk,
-                     options.calibration_chunks);
-}
 
 // The importances of the lane, from where the options say; with transforms the checkpoint becomes
 // the transformed one, whose own they are.
@@ -269,6 +290,10 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   QuantizeJob job = prepared.job(options, importances.origin,
                                  prepared.calibrates ? &importances.statistics : nullptr);
+  if (prepared.lane.size.any()) {
+    QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint));
+    QUANTLANE_TRY(job.request, request_for_size(job, prepared.checkpoint, chunks, pool, progress));
+  }
   std::optional<FeedbackSource> feedback;
   if (wants_feedback(prepared.lane) && prepared.checkpoint->graph() != nullptr) {
     QUANTLANE_TRY(TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint));

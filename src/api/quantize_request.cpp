@@ -83,6 +83,37 @@ Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lan
   return request;
 }
 
+Result<SizeTarget> size_target(const GgufOptions& options, const Lane& lane) {
+  SizeTarget size = lane.size;
+  if (!options.target_size.empty()) {
+    QUANTLANE_TRY(const std::uint64_t bytes, parse_bytes(options.target_size));
+    size = {.bytes = bytes};
+  }
+  if (!options.target_bpw.empty()) {
+    const std::string& text = options.target_bpw;
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), size.bits_per_weight);
+    if (error != std::errc() || end != text.data() + text.size() ||
+        !(size.bits_per_weight >= 1 && size.bits_per_weight <= 16)) {
+      return fail(usage_error("reading --target-bpw")
+                      .expects("1 to 16 bits per weight, such as 4.25")
+                      .got("\"" + text + "\""));
+    }
+  }
+  if (!size.any()) return size;
+  if (!lane.is_gguf() || lane.recipe->base.block == nullptr) {
+    return fail(gguf_only(lane, "--target-size or --target-bpw"));
+  }
+  if (size.bytes > 0 && size.bits_per_weight > 0) {
+    return fail(usage_error("choosing a size").expects("one size").got("two"));
+  }
+  if (options.pure || !options.tensor_types.empty() || !options.output_type.empty() ||
+      !options.token_embedding_type.empty()) {
+    return fail(usage_error("choosing a size").expects("a size, or types for tensors").got("both"));
+  }
+  return size;
+}
+
 Result<SplitRequest> split_request(const SplitOptions& options, const Lane& lane) {
   SplitRequest request{.keep = options.keep};
   if (!options.max_size.empty()) {

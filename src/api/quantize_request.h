@@ -9,6 +9,8 @@ namespace quantlane {
 
 // A usage error for misspelt wishes, and for any wish where the lane is no GGUF lane.
 Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lane);
+// The lane's own where the options name none.
+Result<SizeTarget> size_target(const GgufOptions& options, const Lane& lane);
 Result<SplitRequest> split_request(const SplitOptions& options, const Lane& lane);
 
 // "2GiB", "500MB", "1.5G" (a power of 1000, as with llama-gguf-split), "4096".

@@ -44,6 +44,7 @@ class Quantize final : public Command {
         "  quantlane quantize ./model gguf:q4_k_m -o model-q4_k_m.gguf\n"
         "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --tensor-type attn_v=q8_0\n"
         "  quantlane quantize ./model gguf:iq4_xs --dry-run\n"
+        "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --target-size 4.5GiB\n"
         "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --imatrix imatrix.gguf\n"
         "  quantlane quantize ./model fp8 -o ./model-fp8 --kv fp8 --engine vllm --gpu h100-sxm\n"
         "  quantlane quantize ./unknown-arch w8a8 -o out --arch-agnostic\n" +
@@ -94,6 +95,11 @@ class Quantize final : public Command {
     options.option("--token-embedding-type", gguf.token_embedding_type,
                    "type of the token embeddings (GGUF)");
     options.flag("--pure", gguf.pure, "the base type for every matrix, no mixture (GGUF)");
+    options.option("--target-size", gguf.target_size,
+                   "a type for each matrix so that the file is at most that large: 4.5GiB (GGUF)");
+    options.option(
+        "--target-bpw", gguf.target_bpw,
+        "the same, in bits per weight: 4.25 (GGUF; the lane gguf:best-4.25bpw does this)");
     declare_split(options, gguf.split);
   }
   Result<ExitCode> run(const Io& io) override {
@@ -105,7 +111,7 @@ class Quantize final : public Command {
     return ExitCode::kOk;
   }
   Result<ExitCode> plan(const Io& io) const {
-    const auto plan = plan_quantization(options_);
+    const auto plan = plan_quantization(options_, io.progress);
     if (!plan) return std::unexpected(plan.error());
     for (const std::string& notice : plan->notices) io.progress.notice(plan->lane + ": " + notice);
     if (io.json) {

@@ -1,8 +1,12 @@
 #include "quantize/lane.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <map>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "core/check.h"
 #include "core/embedded.h"
@@ -18,6 +22,7 @@ std::span<const EmbeddedFile> embedded_recipes();
 namespace {
 
 constexpr std::string_view kGgufPrefix = "gguf:";
+constexpr std::string_view kBestPrefix = "gguf:best-";
 
 Result<Json> embedded_lanes() {
   constexpr std::string_view kFile = "data/lanes/lanes.json";
@@ -60,6 +65,38 @@ Result<Lane> find_gguf_lane(std::string_view file_type) {
   lane.algorithm = recipe.algorithm;
   lane.summary = "GGUF " + recipe.name + ", base " + std::string(recipe.base.name());
   lane.recipe = std::move(recipe);
+  return lane;
+}
+
+// Types of a "best" lane are chosen matrix by matrix; its file type only says about how large it
+// is.
+struct UsualType {
+  double below;  // bits per weight
+  std::string_view name;
+};
+constexpr std::array kUsualTypes = {UsualType{3.1, "q2_k"},   UsualType{4.3, "q3_k_m"},
+                                    UsualType{5.2, "q4_k_m"}, UsualType{6.1, "q5_k_m"},
+                                    UsualType{7.5, "q6_k"},   UsualType{1e9, "q8_0"}};
+
+// "4.5bpw" of "gguf:best-4.5bpw".
+Result<Lane> find_best_lane(std::string_view name, std::string_view size) {
+  double bits = 0;
+  const auto [end, error] = std::from_chars(size.data(), size.data() + size.size(), bits);
+  const std::string_view unit(end, static_cast<std::size_t>(size.data() + size.size() - end));
+  if (error != std::errc() || unit != "bpw" || !(bits >= 1 && bits <= 16)) {
+    return fail(usage_error("looking for a lane")
+                    .expects("gguf:best-NUMBERbpw with 1 to 16 bits, such as gguf:best-4.5bpw")
+                    .got("\"" + std::string(name) + "\""));
+  }
+  QUANTLANE_TRY(Lane lane,
+                find_gguf_lane(std::ranges::find_if(kUsualTypes, [&](const UsualType& type) {
+                                 return bits < type.below;
+                               })->name));
+  lane.name = name;
+  lane.summary =
+      fmt::format("GGUF of {} bits per weight, types by measured loss, error feedback", bits);
+  lane.algorithm = "gptq";
+  lane.size.bits_per_weight = bits;
   return lane;
 }
 
@@ -116,6 +153,7 @@ Result<Lane> find_lane(std::string_view name) {
     QUANTLANE_TRY(const Lane lane, find_lane(name.substr(0, plus)));
     return with_parts(lane, name.substr(plus + 1));
   }
+  if (name.starts_with(kBestPrefix)) return find_best_lane(name, name.substr(kBestPrefix.size()));
   if (name.starts_with(kGgufPrefix)) {
     auto lane = find_gguf_lane(name.substr(kGgufPrefix.size()));
     if (!lane && lane.error().code == ErrorCode::kNotFound) return fail(unknown_lane(name));

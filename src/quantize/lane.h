@@ -1,6 +1,7 @@
 // Lanes: format + algorithm + dialect under the name that a user types. Rows are data
 // (data/lanes/lanes.json, data/recipes/gguf.json as "gguf:NAME").
 #pragma once
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,14 @@
 
 namespace quantlane {
 
+// How large a GGUF file is to be: of the whole file, or of its tensors per parameter. 0: as the
+// recipe gives.
+struct SizeTarget {
+  std::uint64_t bytes = 0;
+  double bits_per_weight = 0;
+  [[nodiscard]] bool any() const { return bytes > 0 || bits_per_weight > 0; }
+};
+
 struct Lane {
   std::string name;  // "w4a16", "gguf:q4_k_m"
   std::string summary;
@@ -23,13 +32,15 @@ struct Lane {
   LinearScheme scheme;                  // with `dialect`
   std::optional<DType> plain;           // unquantized folder of this type
   std::optional<GgufRecipe> recipe;     // GGUF file
+  SizeTarget size;                      // with `recipe`: types are chosen for it (size_target.h)
   [[nodiscard]] bool is_gguf() const { return recipe.has_value(); }
   [[nodiscard]] std::string dialect_name() const;
 };
 
 // "LANE+TRANSFORM+ALGORITHM" is the lane with rows of transforms(), any number in any order, and
 // then another row of algorithms(); either may be left out. kUsage lists what is known.
-// "gguf:q4_k" and other aliases of llama.cpp give the lane that they stand for.
+// "gguf:q4_k" and other aliases of llama.cpp give the lane that they stand for; "gguf:best-4.5bpw"
+// the nearest of the usual file types with a size.
 Result<Lane> find_lane(std::string_view name);
 // What a GGUF file is called that holds the matrices of `source` as they are (QuantizeJob::
 // as_stored): its file type is the source's own, or that of its most frequent type.

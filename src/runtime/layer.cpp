@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/check.h"
 #include "kernels/activation.h"
 #include "kernels/ops.h"
 #include "runtime/experts.h"
@@ -105,6 +106,29 @@ void gate_up(const BoundMlp& mlp, const float* x, std::int64_t tokens, Pass& pas
 }
 
 }  // namespace
+
+BoundLinear& matrix_of(BoundLayer& layer, const Parameter& parameter) {
+  BoundMlp& mlp = parameter.expert < 0
+                      ? layer.mlp
+                      : layer.experts.at(static_cast<std::size_t>(parameter.expert));
+  switch (parameter.role) {
+    case Role::kQuery:
+      return layer.query;
+    case Role::kKey:
+      return layer.key;
+    case Role::kValue:
+      return layer.value;
+    case Role::kAttentionOutput:
+      return layer.output;
+    case Role::kGate:
+      return mlp.gate;
+    case Role::kUp:
+      return mlp.up;
+    default:
+      QUANTLANE_CHECK(parameter.role == Role::kDown);
+      return mlp.down;
+  }
+}
 
 void BoundLinear::bind(Weight bound, Arithmetic arithmetic) {
   weight = std::move(bound);

@@ -44,6 +44,9 @@ struct BoundLayer {
   std::vector<float> post_attention_norm, post_feed_forward_norm;
 };
 
+// The place of a block matrix in its layer.
+BoundLinear& matrix_of(BoundLayer& layer, const Parameter& parameter);
+
 // A pass: where each segment's tokens lie in the concatenation, and buffers that outlive passes.
 struct Pass {
   struct Piece {

@@ -17,29 +17,6 @@ ModelConfig one_layer(ModelConfig config) {
   return config;
 }
 
-BoundLinear& matrix_of(BoundLayer& layer, const Parameter& parameter) {
-  BoundMlp& mlp = parameter.expert < 0
-                      ? layer.mlp
-                      : layer.experts.at(static_cast<std::size_t>(parameter.expert));
-  switch (parameter.role) {
-    case Role::kQuery:
-      return layer.query;
-    case Role::kKey:
-      return layer.key;
-    case Role::kValue:
-      return layer.value;
-    case Role::kAttentionOutput:
-      return layer.output;
-    case Role::kGate:
-      return mlp.gate;
-    case Role::kUp:
-      return mlp.up;
-    default:
-      QUANTLANE_CHECK(parameter.role == Role::kDown);
-      return mlp.down;
-  }
-}
-
 }  // namespace
 
 LayerStage stage_of(Role role) {

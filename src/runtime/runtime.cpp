@@ -248,6 +248,30 @@ void Runtime::embed(std::span<const std::int32_t> tokens, float* rows) const {
   }
 }
 KvRounding& Runtime::kv() { return state_->kv; }
+const BoundLinear& Runtime::head() const { return state_->head; }
+
+void Runtime::finish(float* rows, std::int64_t count, const BoundLinear& head, Pass& pass,
+                     std::vector<float>& logits) const {
+  const ModelConfig& config = *state_->config;
+  logits.resize(static_cast<std::size_t>(count * config.vocab_size));
+  if (count == 0) return;
+  norm_rows(rows, count, config.hidden_size, state_->final_norm, config.rms_norm_eps, rows,
+            *pass.pool);
+  const Product product[] = {{&head, logits.data()}};
+  multiply(product, rows, count, pass);
+  if (config.final_logit_softcap > 0) {
+    const auto cap = static_cast<float>(config.final_logit_softcap);
+    for (float& logit : logits) logit = cap * std::tanh(logit / cap);
+  }
+}
+
+void Runtime::logits_of(float* rows, std::int64_t count, const BoundLinear& head, ThreadPool& pool,
+                        std::vector<float>& logits) const {
+  Pass pass;
+  pass.config = state_->config;
+  pass.pool = &pool;
+  finish(rows, count, head, pass, logits);
+}
 
 Result<std::unique_ptr<Runtime>> Runtime::load(std::shared_ptr<const Checkpoint> checkpoint,
                                                Arithmetic arithmetic, std::uint64_t memory_bytes) {
@@ -304,16 +328,7 @@ Result<void> Runtime::forward(std::span<const Segment> segments, ThreadPool& poo
   }
   for (const Pass::Piece& piece : pass.pieces) piece.cache->length_ += piece.tokens;
   const std::int64_t rows = gather_wanted(segments, pass, state.wanted);
-  logits.resize(static_cast<std::size_t>(rows * config.vocab_size));
-  if (rows == 0) return {};
-  norm_rows(state.wanted.data(), rows, config.hidden_size, state.final_norm, config.rms_norm_eps,
-            state.wanted.data(), pool);
-  const Product head[] = {{&state.head, logits.data()}};
-  multiply(head, state.wanted.data(), rows, pass);
-  if (config.final_logit_softcap > 0) {
-    const auto cap = static_cast<float>(config.final_logit_softcap);
-    for (float& logit : logits) logit = cap * std::tanh(logit / cap);
-  }
+  finish(state.wanted.data(), rows, state.head, pass, logits);
   return {};
 }
 

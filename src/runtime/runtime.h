@@ -56,6 +56,8 @@ class LinearObserver {
 };
 
 struct BoundLayer;
+struct BoundLinear;
+struct Pass;
 
 // Immutable after load; forward() may be called from one thread at a time per Runtime.
 class Runtime {
@@ -71,6 +73,12 @@ class Runtime {
   // The bound matrices of one layer, and the rows [tokens, D] with which sequences enter the first.
   [[nodiscard]] const BoundLayer& layer(std::int64_t index) const;
   void embed(std::span<const std::int32_t> tokens, float* rows) const;
+  // The matrix that gives logits; of a tied model the embedding.
+  [[nodiscard]] const BoundLinear& head() const;
+  // Logits [count, vocab] of rows [count, D] that leave the last layer; the rows are normed in
+  // place. `head`: another matrix in the place of the model's own.
+  void logits_of(float* rows, std::int64_t count, const BoundLinear& head, ThreadPool& pool,
+                 std::vector<float>& logits) const;
   // How keys and values are rounded on their way into caches: at first as the checkpoint says.
   [[nodiscard]] KvRounding& kv();
   // One pass. logits: the wanted rows of all segments in order, [rows, vocab]; sized by the callee.
@@ -81,6 +89,8 @@ class Runtime {
 
  private:
   Runtime();
+  void finish(float* rows, std::int64_t count, const BoundLinear& head, Pass& pass,
+              std::vector<float>& logits) const;
   struct State;
   std::unique_ptr<State> state_;
 };

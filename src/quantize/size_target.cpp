@@ -1,0 +1,80 @@
+#include "quantize/size_target.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "containers/gguf_split.h"
+#include "core/check.h"
+#include "quantize/allocate.h"
+#include "quantize/gguf_plan.h"
+#include "quantize/type_options.h"
+#include "runtime/runtime.h"
+
+namespace quantlane {
+namespace {
+
+// Between a tensor and the next.
+constexpr std::uint64_t kMostPadding = 31;
+
+std::uint64_t tensor_budget(const GgufPlan& plan, const SizeTarget& size) {
+  if (size.bits_per_weight > 0) {
+    std::uint64_t values = 0;
+    for (const GgufPlan::Item& item : plan.items) {
+      for (const Parameter* p : item.parameters)
+        values += static_cast<std::uint64_t>(p->rows * p->cols);
+    }
+    return static_cast<std::uint64_t>(
+        std::floor(size.bits_per_weight / 8 * static_cast<double>(values)));
+  }
+  const std::uint64_t around =
+      gguf_header_bytes(plan.tensors(), plan.metadata) + kMostPadding * (plan.items.size() + 1);
+  return size.bytes > around ? size.bytes - around : 0;
+}
+
+std::string exactly(std::string_view name) {
+  std::string pattern = "^";
+  for (const char c : name) pattern += c == '.' ? "\\." : std::string(1, c);
+  return pattern + "$";
+}
+
+Error too_small(const QuantizeJob& job, std::uint64_t budget, std::uint64_t least) {
+  return make_error(ErrorCode::kInfeasible, "choosing types for a size")
+      .in(job.source.path().string())
+      .expects(fmt::format("at most {:.1f} MB of tensors", static_cast<double>(budget) / 1e6))
+      .got(fmt::format("{:.1f} MB with the smallest types", static_cast<double>(least) / 1e6))
+      .advise("ask for a larger file");
+}
+
+}  // namespace
+
+Result<RecipeRequest> request_for_size(const QuantizeJob& job,
+                                       const std::shared_ptr<const Checkpoint>& checkpoint,
+                                       const TokenChunks& chunks, ThreadPool& pool,
+                                       Progress& progress) {
+  QUANTLANE_TRY(const GgufPlan plan, plan_gguf(job));
+  std::uint64_t budget = tensor_budget(plan, job.lane.size);
+  QUANTLANE_TRY(const auto runtime, Runtime::load(checkpoint));
+  QUANTLANE_TRY(const auto matrices,
+                measure_type_options(job, plan, *runtime, chunks, pool, progress));
+  std::uint64_t fixed = 0;
+  for (const GgufPlan::Item& item : plan.items) fixed += item.tensor.size_bytes();
+  std::uint64_t least = 0;
+  std::vector<std::vector<TypeOption>> options;
+  for (const MatrixOptions& matrix : matrices) {
+    fixed -= plan.items[matrix.item].tensor.size_bytes();
+    least += std::ranges::min(matrix.options, {}, &TypeOption::bytes).bytes;
+    options.push_back(matrix.options);
+  }
+  const auto chosen = budget > fixed ? allocate(options, budget - fixed) : std::nullopt;
+  if (!chosen) return fail(too_small(job, budget, fixed + least));
+  RecipeRequest request = job.request;
+  for (std::size_t m = 0; m < matrices.size(); ++m) {
+    request.overrides.push_back({.pattern = exactly(plan.items[matrices[m].item].tensor.name),
+                                 .type = {.block = matrices[m].types[(*chosen)[m]]}});
+  }
+  return request;
+}
+
+}  // namespace quantlane
