@@ -1,17 +1,17 @@
-# quantlane_library(name [DEPS lib...] [PRIVATE_DEPS lib...] [ROWS regex...] [HOT]): one static library of
-# every .cpp of this folder (and below), one test program of every *_test.cpp, one benchmark program of
-# every *_bench.cpp. Files are found by pattern, so a test cannot be forgotten. Tests run in the project's
-# root. HOT: Release optimizes with -O3.
+# quantlane_library(name [DEPS lib...] [PRIVATE_DEPS lib...] [HOT]): one static library of every .cpp of
+# this folder (and below), one test program of every *_test.cpp, one benchmark program of every
+# *_bench.cpp. Files are found by pattern, so a test cannot be forgotten. Tests run in the project's root.
+# HOT: Release optimizes with -O3.
 #
-# Sources are compiled several together: parsing headers is half of a build. ROWS are the files that call
-# their private functions alike (rows of one table): each is compiled alone.
+# Sources are compiled several together: parsing headers is half of a build. Files that define a row of a
+# table (`const BlockFormat kQ4_0 = …`) call their private functions alike: each is compiled alone.
 option(QUANTLANE_UNITY "compile sources together" ON)
 function(quantlane_together target count)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${QUANTLANE_UNITY} UNITY_BUILD_BATCH_SIZE ${count})
 endfunction()
 
 function(quantlane_library name)
-  cmake_parse_arguments(ARG "HOT" "" "DEPS;PRIVATE_DEPS;TEST_DEPS;ROWS" ${ARGN})
+  cmake_parse_arguments(ARG "HOT" "" "DEPS;PRIVATE_DEPS;TEST_DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
@@ -24,10 +24,12 @@ function(quantlane_library name)
     return()
   endif()
   quantlane_isa_flags(${sources})
-  foreach(pattern IN LISTS ARG_ROWS)
-    set(rows ${sources})
-    list(FILTER rows INCLUDE REGEX "${pattern}")
-    set_source_files_properties(${rows} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  foreach(source IN LISTS sources)
+    file(STRINGS ${source} row LIMIT_COUNT 1
+      REGEX "^(constinit )?const [A-Z][A-Za-z0-9]+ k[A-Z][A-Za-z0-9_]* ?[={]")
+    if(row)
+      set_source_files_properties(${source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
   endforeach()
   add_library(quantlane_${name} STATIC ${sources})
   target_include_directories(quantlane_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)

@@ -102,10 +102,13 @@ Result<Lane> find_best_lane(std::string_view name, std::string_view size) {
 
 Error unknown_lane(std::string_view name) {
   std::string known;
-  for (const std::string& lane : lane_names()) known += (known.empty() ? "" : ", ") + lane;
+  for (const std::string& lane : lane_names()) {
+    if (!lane.starts_with(kGgufPrefix)) known += lane + ", ";
+  }
   return usage_error("looking for a lane")
+      .expects(known + "or gguf: and a file type, such as gguf:q4_k_m")
       .got("\"" + std::string(name) + "\"")
-      .expects("one of " + known);
+      .advise("quantlane quantize --help lists all lanes");
 }
 
 template <class Rows>

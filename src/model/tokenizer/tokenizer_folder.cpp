@@ -142,7 +142,8 @@ Result<TokenizerSpec> read_vocabulary(const fs::path& folder) {
       return fail(not_found("reading a tokenizer")
                       .in(folder.string())
                       .expects("tokenizer.json or tokenizer.model")
-                      .got("neither"));
+                      .got("neither")
+                      .advise("copy it from the original; quantizing with --data-free reads no text"));
     }
     QUANTLANE_TRY(const std::string bytes, read_text(model_path, kMaxFileBytes));
     return parse_sentencepiece_model(bytes, model_path.string());
