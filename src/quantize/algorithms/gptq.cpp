@@ -12,6 +12,7 @@
 #include "formats/scale_storage.h"
 #include "kernels/feedback.h"
 #include "kernels/gemm.h"
+#include "quantize/algorithms/feedback_targets.h"
 #include "quantize/algorithms/gptq_blocks.h"
 #include "quantize/algorithms/weighted.h"
 
@@ -172,24 +173,6 @@ class GroupSearch {
   float best_loss_ = 0;
 };
 
-// The rows [rows, cols] in the order of the columns, and what they aim at.
-std::vector<float> targets(const float* values, std::int64_t rows, const ErrorFeedback& feedback) {
-  const std::int64_t cols = feedback.cols;
-  std::vector<float> result(static_cast<std::size_t>(rows * cols), 0.0F);
-  if (!feedback.shift.empty()) {
-    ThreadPool alone(1);  // the rows of other slices keep the other threads busy
-    kernels::gemm(values, rows, cols, {.f32 = feedback.shift.data()}, cols, result.data(), alone);
-  }
-  for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t j = 0; j < cols; ++j) {
-      const std::int64_t from =
-          feedback.order.empty() ? j : feedback.order[static_cast<std::size_t>(j)];
-      result[static_cast<std::size_t>(r * cols + j)] += values[r * cols + from];
-    }
-  }
-  return result;
-}
-
 QuantTensor empty_tensor(const Scheme& scheme, std::int64_t rows, std::int64_t cols,
                          float tensor_scale) {
   QuantTensor tensor;
@@ -239,7 +222,7 @@ Result<QuantTensor> quantize(const Scheme& scheme, const float* values, std::int
   const ErrorFeedback& feedback = *inputs.feedback;
   QUANTLANE_CHECK(feedback.cols == cols);
   QuantTensor tensor = empty_tensor(scheme, rows, cols, inputs.tensor_scale);
-  std::vector<float> target = targets(values, rows, feedback);
+  std::vector<float> target = feedback_targets(values, rows, feedback);
   const bool grouped = scheme.granularity == Granularity::kGroup;
   const std::int64_t part = grouped ? scheme.group_size : std::min(kPart, cols);
   const std::int64_t groups = scheme.groups_per_row(cols);

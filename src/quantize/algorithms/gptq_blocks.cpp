@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "quantize/algorithms/block_settler.h"
 #include "quantize/algorithms/feedback_rows.h"
+#include "quantize/algorithms/feedback_targets.h"
 #include "quantize/algorithms/weighted.h"
 
 namespace quantlane {
@@ -58,7 +59,7 @@ void encode_blocks_with_feedback(const BlockFormat& format, const float* values,
     return;
   }
   QUANTLANE_CHECK(inputs.feedback->cols == cols);
-  FeedbackRows state(values, rows, *inputs.feedback);
+  FeedbackRows state(feedback_targets(values, rows, *inputs.feedback), rows, *inputs.feedback);
   if (format.grid != nullptr) {
     settle_by_columns(format, rows, cols, *inputs.feedback, state, blocks);
   } else {

@@ -1,0 +1,26 @@
+#include "quantize/algorithms/feedback_targets.h"
+
+#include "core/threads.h"
+#include "kernels/gemm.h"
+
+namespace quantlane {
+
+std::vector<float> feedback_targets(const float* values, std::int64_t rows,
+                                    const ErrorFeedback& feedback) {
+  const std::int64_t cols = feedback.cols;
+  std::vector<float> result(static_cast<std::size_t>(rows * cols), 0.0F);
+  if (!feedback.shift.empty()) {
+    ThreadPool alone(1);  // the rows of other slices keep the other threads busy
+    kernels::gemm(values, rows, cols, {.f32 = feedback.shift.data()}, cols, result.data(), alone);
+  }
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t j = 0; j < cols; ++j) {
+      const std::int64_t from =
+          feedback.order.empty() ? j : feedback.order[static_cast<std::size_t>(j)];
+      result[static_cast<std::size_t>(r * cols + j)] += values[r * cols + from];
+    }
+  }
+  return result;
+}
+
+}  // namespace quantlane
