@@ -134,14 +134,16 @@ Result<void> Comparison::open() {
 
 Result<LaneWork> Comparison::lane_named(const std::string& name) const {
   LaneWork work;
-  if (names_artefact(name)) {
+  auto known = find_lane(name);
+  // A folder called like a lane is not meant: artefacts are often named after theirs.
+  if (!known && names_artefact(name)) {
     QUANTLANE_TRY(ExistingLane found, existing_lane(name, *reference_));
     work.lane = std::move(found.lane);
     work.existing = std::move(found.checkpoint);
     work.report.format = std::move(found.format);
     work.report.artifact = work.existing->path();
   } else {
-    QUANTLANE_TRY(work.lane, find_lane(name));
+    QUANTLANE_TRY(work.lane, std::move(known));
     work.report.artifact = artefact_path(options_.out, work.lane);
   }
   work.report.name = name;

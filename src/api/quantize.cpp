@@ -148,6 +148,11 @@ Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
   }
   QUANTLANE_TRY(prepared.request, recipe_request(options.gguf, prepared.lane));
   QUANTLANE_TRY(prepared.lane.size, size_target(options.gguf, prepared.lane));
+  // The name of the lane only says what the file is called by; importances are needed in any case.
+  const Algorithm* algorithm = algorithm_by_name(prepared.lane.algorithm);
+  if (prepared.lane.size.any() && !(algorithm != nullptr && algorithm->wants_statistics)) {
+    prepared.lane.algorithm = "weighted";
+  }
   if (prepared.lane.size.any() && options.data_free) {
     return fail(usage_error("choosing types for a size")
                     .expects("a calibration pass, which measures what each matrix may lose")

@@ -61,9 +61,11 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
   if (error == std::errc() && bytes >= 1 && bytes <= 0x1p60) {
     return static_cast<std::uint64_t>(bytes);
   }
-  return fail(usage_error("reading a size")
-                  .expects("a number and a unit: 2GiB, 500MB, 4000000")
-                  .got("\"" + std::string(text) + "\""));
+  return fail(
+      usage_error("reading a size")
+          .expects(
+              "a number and a unit (B, KB, MB, GB, TB, KiB, MiB, GiB, TiB): 2GiB, 500MB, 4000000")
+          .got("\"" + std::string(text) + "\""));
 }
 
 Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lane) {
@@ -101,8 +103,9 @@ Result<SizeTarget> size_target(const GgufOptions& options, const Lane& lane) {
     }
   }
   if (!size.any()) return size;
-  if (!lane.is_gguf() || lane.recipe->base.block == nullptr) {
-    return fail(gguf_only(lane, "--target-size or --target-bpw"));
+  if (!lane.is_gguf()) return fail(gguf_only(lane, "--target-size or --target-bpw"));
+  if (lane.recipe->base.block == nullptr) {
+    return fail(usage_error("choosing a size").expects("a lane that quantizes").got(lane.name));
   }
   if (size.bytes > 0 && size.bits_per_weight > 0) {
     return fail(usage_error("choosing a size").expects("one size").got("two"));

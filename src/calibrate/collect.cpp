@@ -5,6 +5,7 @@
 
 #include "core/cancel.h"
 #include "core/check.h"
+#include "model/damaged_weight.h"
 
 namespace quantlane {
 namespace {
@@ -41,13 +42,14 @@ Result<void> check_finite(const Statistics& statistics, const Checkpoint& checkp
   for (const auto& [module, inputs] : statistics.modules()) {
     if (std::ranges::all_of(inputs.sum_squares, [](double v) { return std::isfinite(v); }))
       continue;
-    return fail(
+    return fail(blame_damaged_weight(
+        checkpoint,
         corrupt("calibrating")
             .in(checkpoint.path().string())
             .of(module)
             .expects("finite activations")
             .got("NaN or infinity")
-            .advise("the checkpoint is broken before quantization: run quantlane inspect on it"));
+            .advise("the checkpoint is broken before quantization: run quantlane inspect on it")));
   }
   return {};
 }

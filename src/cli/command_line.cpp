@@ -248,6 +248,10 @@ int run_command_line(int argc, char** argv) {
       "Exit codes: 0 pass, 1 error, 2 usage, 3 gate failed, 4 infeasible, 5 inconclusive, 75 "
       "interrupted.\n"
       "Start with: quantlane compare");
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return fmt::format("error: {}\n  try:      --help lists what there is, with examples\n",
+                       error.what());
+  });
   Common common;
   const auto commands = make_commands();
   std::map<const CLI::App*, Command*> command_of;

@@ -99,7 +99,7 @@ class Quantize final : public Command {
                    "a type for each matrix so that the file is at most that large: 4.5GiB (GGUF)");
     options.option(
         "--target-bpw", gguf.target_bpw,
-        "the same, in bits per weight: 4.25 (GGUF; the lane gguf:best-4.25bpw does this)");
+        "the same, in bits per weight: 4.25 (gguf:best-4.25bpw: with error feedback, too)");
     declare_split(options, gguf.split);
   }
   Result<ExitCode> run(const Io& io) override {

@@ -6,6 +6,7 @@
 #include "core/cancel.h"
 #include "core/check.h"
 #include "kernels/ops.h"
+#include "model/damaged_weight.h"
 
 namespace quantlane {
 namespace {
@@ -134,11 +135,12 @@ Result<void> check_logits(const std::vector<Row>& rows, const Runtime& runtime) 
   const auto bad =
       std::ranges::find_if(rows, [](const Row& row) { return !std::isfinite(row.nll); });
   if (bad == rows.end()) return {};
-  return fail(corrupt("scoring text")
-                  .in(runtime.checkpoint().path().string())
-                  .expects("finite logits")
-                  .got("NaN or infinity")
-                  .advise("quantlane inspect lists damaged tensors"));
+  return fail(blame_damaged_weight(runtime.checkpoint(),
+                                   corrupt("scoring text")
+                                       .in(runtime.checkpoint().path().string())
+                                       .expects("finite logits")
+                                       .got("NaN or infinity")
+                                       .advise("quantlane inspect lists damaged tensors")));
 }
 
 }  // namespace

@@ -18,15 +18,20 @@ namespace {
 // Between a tensor and the next.
 constexpr std::uint64_t kMostPadding = 31;
 
+std::uint64_t parameter_count(const GgufPlan& plan) {
+  std::uint64_t values = 0;
+  for (const GgufPlan::Item& item : plan.items) {
+    for (const Parameter* p : item.parameters) {
+      values += static_cast<std::uint64_t>(p->rows * p->cols);
+    }
+  }
+  return values;
+}
+
 std::uint64_t tensor_budget(const GgufPlan& plan, const SizeTarget& size) {
   if (size.bits_per_weight > 0) {
-    std::uint64_t values = 0;
-    for (const GgufPlan::Item& item : plan.items) {
-      for (const Parameter* p : item.parameters)
-        values += static_cast<std::uint64_t>(p->rows * p->cols);
-    }
     return static_cast<std::uint64_t>(
-        std::floor(size.bits_per_weight / 8 * static_cast<double>(values)));
+        std::floor(size.bits_per_weight / 8 * static_cast<double>(parameter_count(plan))));
   }
   const std::uint64_t around =
       gguf_header_bytes(plan.tensors(), plan.metadata) + kMostPadding * (plan.items.size() + 1);
@@ -39,12 +44,18 @@ std::string exactly(std::string_view name) {
   return pattern + "$";
 }
 
-Error too_small(const QuantizeJob& job, std::uint64_t budget, std::uint64_t least) {
+std::string size_text(std::uint64_t bytes, const GgufPlan& plan) {
+  return fmt::format("{} bytes of tensors, {:.3f} bits per weight", bytes,
+                     8 * static_cast<double>(bytes) / static_cast<double>(parameter_count(plan)));
+}
+
+Error too_small(const QuantizeJob& job, const GgufPlan& plan, std::uint64_t budget,
+                std::uint64_t least) {
   return make_error(ErrorCode::kInfeasible, "choosing types for a size")
       .in(job.source.path().string())
-      .expects(fmt::format("at most {:.1f} MB of tensors", static_cast<double>(budget) / 1e6))
-      .got(fmt::format("{:.1f} MB with the smallest types", static_cast<double>(least) / 1e6))
-      .advise("ask for a larger file");
+      .expects("at most " + size_text(budget, plan))
+      .got(size_text(least, plan) + " with the smallest types that fit the widths")
+      .advise("ask for a larger file; the smallest types need widths that are multiples of 256");
 }
 
 }  // namespace
@@ -68,7 +79,7 @@ Result<RecipeRequest> request_for_size(const QuantizeJob& job,
     options.push_back(matrix.options);
   }
   const auto chosen = budget > fixed ? allocate(options, budget - fixed) : std::nullopt;
-  if (!chosen) return fail(too_small(job, budget, fixed + least));
+  if (!chosen) return fail(too_small(job, plan, budget, fixed + least));
   RecipeRequest request = job.request;
   for (std::size_t m = 0; m < matrices.size(); ++m) {
     request.overrides.push_back({.pattern = exactly(plan.items[matrices[m].item].tensor.name),
