@@ -21,6 +21,7 @@ function(quantlane_embed target symbol)
   string(APPEND body "namespace quantlane {\nstd::span<const EmbeddedFile> ${symbol}() {\n"
     "  static const EmbeddedFile files[] = {\n${table}  };\n  return files;\n}\n}\n")
   file(CONFIGURE OUTPUT ${assembly} CONTENT "${body}" @ONLY)
-  set_source_files_properties(${assembly} PROPERTIES OBJECT_DEPENDS "${ARGN}")
+  # Alone: sources compiled together lose what they depend on.
+  set_source_files_properties(${assembly} PROPERTIES OBJECT_DEPENDS "${ARGN}" SKIP_UNITY_BUILD_INCLUSION ON)
   target_sources(${target} PRIVATE ${assembly})
 endfunction()

@@ -21,15 +21,16 @@ const dom = (() => {
   const svg = (tag, attributes, ...children) =>
       fill(document.createElementNS(SVG, tag), attributes, children);
 
-  // columns: {label, title?, left?, cell(row) -> node or text, sort?(row) -> number or text}.
+  // columns: {label, title?, left?, cell(row) -> node or text, sort?(row) -> number or text, foot?: text}.
   // Columns with `sort` get a button in their header. `rowClass(row)` names a class or null.
-  function table(columns, rows, {caption, rowClass} = {}) {
+  // `foot`: a last row of the columns' `foot` that sorting leaves where it is.
+  function table(columns, rows, {caption, rowClass, foot} = {}) {
     const body = el('tbody');
+    const cells = (text) => columns.map((column, i) => el(
+        i === 0 ? 'th' : 'td', {class: column.left ? 'left' : null, scope: i === 0 ? 'row' : null},
+        text(column)));
     const draw = (sorted) => body.replaceChildren(...sorted.map((row) => el(
-        'tr', {class: rowClass ? rowClass(row) : null}, columns.map((column, i) => el(
-            i === 0 ? 'th' : 'td',
-            {class: column.left ? 'left' : null, scope: i === 0 ? 'row' : null},
-            column.cell(row))))));
+        'tr', {class: rowClass ? rowClass(row) : null}, cells((column) => column.cell(row)))));
     const heads = columns.map((column) => el(
         'th', {scope: 'col', class: column.left ? 'left' : null, title: column.title},
         column.sort ? el('button', {type: 'button', class: 'sort'}, column.label) :
@@ -48,7 +49,8 @@ const dom = (() => {
     return el('div', {class: 'box'}, el('div', {class: 'title', 'aria-hidden': 'true'}, caption),
               el('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption},
                  el('table', {}, el('caption', {class: 'unseen'}, caption),
-                    el('thead', {}, el('tr', {}, heads)), body)));
+                    el('thead', {}, el('tr', {}, heads)), body,
+                    foot ? el('tfoot', {}, el('tr', {}, cells((column) => column.foot || ''))) : null)));
   }
 
   // A sorted copy; what is not known comes last in either direction; equal rows keep their order.

@@ -97,7 +97,7 @@ const model = (() => {
 
   // With a capital, unless it starts with a name ("w4a16 does not ship"), and a full stop.
   function capital(text) {
-    const plain = /^(a|an|all|at|computes?|every|from|if|it|its|measured|no|nothing|only|projected|the|with)\b/;
+    const plain = /^(a|an|all|at|computes?|every|from|if|it|its|measured|no|nothing|only|projected|rounds|the|with|within)\b/;
     const start = plain.test(text) ? text.charAt(0).toUpperCase() : text.charAt(0);
     return start + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
   }

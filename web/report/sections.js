@@ -98,14 +98,17 @@ const sections = (() => {
   function lanes(report) {
     const q = model.asRun;
     const loss = (lane) => model.totals(lane.quality.tasks);
+    const reference = report.reference;
     const columns = [
-      {label: 'lane', sort: (l) => l.name,
+      {label: 'lane', foot: 'reference', sort: (l) => l.name,
        cell: (l) => marks.named(model.family(l), l.name)},
       {label: 'verdict', left: true, sort: (l) => l.verdict, cell: (l) => verdictBadge(l.verdict)},
-      {label: 'size', sort: (l) => l.size_bytes, cell: (l) => format.size(l.size_bytes)},
-      {label: 'bits/w', title: 'bits per weight, scales included', sort: (l) => l.bits_per_weight,
+      {label: 'size', foot: format.size(reference.size_bytes), sort: (l) => l.size_bytes,
+       cell: (l) => format.size(l.size_bytes)},
+      {label: 'bits/w', title: 'bits per weight, scales included',
+       foot: format.fixed(reference.bits_per_weight, 2), sort: (l) => l.bits_per_weight,
        cell: (l) => format.fixed(l.bits_per_weight, 2)},
-      {label: 'ppl ratio', sort: (l) => q(l).ppl_ratio.value,
+      {label: 'ppl ratio', foot: '1', sort: (l) => q(l).ppl_ratio.value,
        cell: (l) => withInterval(q(l).ppl_ratio, (v) => format.fixed(v, 4))},
       {label: 'KLD mean', title: 'nats per token', sort: (l) => q(l).kld_mean.value,
        cell: (l) => withInterval(q(l).kld_mean, format.significant)},
@@ -113,9 +116,11 @@ const sections = (() => {
        cell: (l) => withInterval(q(l).top1_agreement, format.percent)},
       {label: 'tasks', title: 'answers lost / gained', sort: (l) => loss(l).lost - loss(l).gained,
        cell: (l) => (loss(l).n > 0 ? `−${loss(l).lost} / +${loss(l).gained}` : '')},
-      {label: 'prefill tok/s', sort: (l) => l.speed.prefill_tok_s,
+      {label: 'prefill tok/s', foot: format.significant(reference.speed.prefill_tok_s),
+       sort: (l) => l.speed.prefill_tok_s,
        cell: (l) => format.significant(l.speed.prefill_tok_s)},
-      {label: 'decode tok/s', sort: (l) => l.speed.decode_tok_s,
+      {label: 'decode tok/s', foot: format.significant(reference.speed.decode_tok_s),
+       sort: (l) => l.speed.decode_tok_s,
        cell: (l) => format.significant(l.speed.decode_tok_s)},
     ];
     const notices = report.lanes.flatMap((l) => l.notices.map((n) => `${l.name}: ${n}`));
@@ -128,7 +133,7 @@ const sections = (() => {
             'engine of the lane does. Small figures are 95 % ' +
             'intervals; speed and memory are measured on this machine. Sort by any column.',
         dom.table(columns, report.lanes,
-                  {caption: 'All lanes',
+                  {caption: 'All lanes', foot: true,
                    rowClass: (l) => (l.name === report.pick.lane ? 'picked' : null)}),
         el('details', {class: 'twin'}, el('summary', {}, 'Formats, engines, tails'),
            artefacts(report)),

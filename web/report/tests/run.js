@@ -201,9 +201,11 @@ const tests = {
     assert.equal(twin.childNodes.length, sample.lanes.length);
   },
 
-  'a click on a header sorts the lanes'() {
+  'a click on a header sorts the lanes above the reference'() {
     const {page} = open(sample);
     const lanes = page.all((n) => n.attributes.id === 'lanes')[0];
+    const foot = lanes.withTag('tfoot')[0].textContent;
+    assert.ok(foot.startsWith('reference') && foot.includes('16.00'), foot);
     const size = lanes.withTag('th').find((th) => th.textContent === 'size');
     const first = () => lanes.withTag('tbody')[0].childNodes[0].childNodes[0].textContent.trim();
     size.firstChild.fire('click');
