@@ -62,7 +62,7 @@ const sections = (() => {
               lane ? statistics(lane) : null,
               el('div', {class: 'columns'},
                  el('div', {}, el('h3', {}, 'Why'), el('ul', {class: 'reasons'}, reasons)),
-                 el('div', {}, paragraphs('What would change it', report.pick.flips_if),
+                 el('div', {}, paragraphs('What would change it', report.pick.flips_if.map(model.capital)),
                     el('h3', {}, 'Runner-up'), el('p', {}, runnerUpLine(report)))));
   }
 
