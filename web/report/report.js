@@ -8,8 +8,9 @@
   const chart = sections.chart(report);
   const parts = [
     sections.verdict(report), sections.lanes(report), chart.node, sections.tasks(report),
-    sections.layers(report), sections.speeds(report), sections.gates(report),
-    sections.noise(report), sections.method(report),
+    sections.layers(report), sections.caches(report), sections.adapter(report),
+    sections.speeds(report), sections.gates(report), sections.noise(report),
+    sections.method(report),
   ].filter(Boolean);
   document.getElementById('page').replaceChildren(...parts);
   document.getElementById('footer').textContent =

@@ -237,6 +237,48 @@ const sections = (() => {
                      projected] : null);
   }
 
+  // The cache alone, under the weights of the reference; null where none was asked for.
+  function caches(report) {
+    const rows = report.kv_caches || [];
+    if (rows.length === 0) return null;
+    const columns = [
+      {label: 'cache', title: 'scheme of keys and values', sort: (c) => c.name, cell: (c) => c.name},
+      {label: 'verdict', left: true, cell: (c) => verdictBadge(c.gate.verdict)},
+      {label: 'bits', title: 'of a value, scales aside', sort: (c) => c.bits, cell: (c) => String(c.bits)},
+      {label: 'ppl ratio', sort: (c) => c.ppl_ratio.value,
+       cell: (c) => withInterval(c.ppl_ratio, (v) => format.fixed(v, 4))},
+      {label: 'KLD mean', title: 'nats per token', sort: (c) => c.kld_mean.value,
+       cell: (c) => withInterval(c.kld_mean, format.significant)},
+      {label: 'top-1', title: 'same most likely token', sort: (c) => c.top1_agreement.value,
+       cell: (c) => withInterval(c.top1_agreement, format.percent)},
+      {label: 'what', left: true, cell: (c) => c.what},
+    ];
+    return section(
+        'caches', 'Key-value caches', 'The reference with keys and values rounded, against itself: ' +
+            `the cache alone, whatever the weights. Margin: ${rows[0].gate.margin} nats.`,
+        dom.table(columns, rows, {caption: 'Key-value caches'}));
+  }
+
+  // What a merged adapter does to ranges of inputs; null where none was merged.
+  function adapter(report) {
+    const merged = report.adapter;
+    if (!merged) return null;
+    const widest = merged.shifts.slice().sort((a, b) => b.ratio - a.ratio).slice(0, 8);
+    const columns = [
+      {label: 'inputs of', cell: (s) => `layer ${s.layer} ${s.role}`},
+      {label: 'largest, base', cell: (s) => format.significant(s.base)},
+      {label: 'largest, adapted', cell: (s) => format.significant(s.adapted)},
+      {label: 'ratio', sort: (s) => s.ratio, cell: (s) => format.fixed(s.ratio, 3)},
+    ];
+    return section(
+        'adapter', 'Adapter', `${merged.path} (${merged.format}, ${format.count(merged.tensors)} ` +
+            `tensors) is merged into the reference; matrices changed: ${format.count(merged.params)}. ` +
+            'Static scales that were calibrated on the base clip inputs where the ratio ' +
+            'is above 1; lanes here were calibrated on the merged model.',
+        widest.length > 0 ? dom.table(columns, widest, {caption: 'Where ranges of inputs grew most'}) :
+                            null);
+  }
+
   function noise(report) {
     const floor = report.noise_floor;
     const least = report.lanes.map((l) => model.asRun(l).kld_mean.value).filter((v) => v > 0);
@@ -281,5 +323,5 @@ const sections = (() => {
         el('h3', {}, 'To repeat it'), el('pre', {tabindex: '0'}, el('code', {}, report.command)));
   }
 
-  return {verdict, lanes, chart, gates, tasks, layers, speeds, noise, method};
+  return {verdict, lanes, chart, gates, tasks, layers, caches, adapter, speeds, noise, method};
 })();

@@ -201,6 +201,28 @@ const tests = {
     assert.equal(twin.childNodes.length, sample.lanes.length);
   },
 
+  'key-value caches and a merged adapter have sections where they were asked for'() {
+    const interval = (value) => ({value, low: value, high: value});
+    const report = structuredClone(sample);
+    report.kv_caches = [{
+      name: 'int8', what: 'INT8, one scale per token', bits: 8, ppl: 9, ppl_ratio: interval(1.01),
+      kld_mean: interval(0.002), kld_p99: 0.1, kld_max: 0.2, top1_agreement: interval(0.97), flips: 3,
+      rms_delta_p: interval(0.01),
+      gate: {axis: 'kv', verdict: 'ship', margin: 0.02, unit: 'nats', estimate: interval(0.002)},
+    }];
+    report.adapter = {path: 'my-lora', format: 'peft', tensors: 4, params: 1000,
+                      shifts: [{layer: 1, role: 'q', base: 2, adapted: 3, ratio: 1.5},
+                               {layer: 0, role: 'down', base: 2, adapted: 8, ratio: 4}]};
+    const {page} = open(report);
+    const named = (id) => page.all((n) => n.attributes.id === id)[0];
+    const row = named('caches').withTag('tbody')[0].childNodes[0].textContent;
+    assert.ok(row.includes('int8') && row.includes('ship') && row.includes('0.00200'), row);
+    const widest = named('adapter').withTag('tbody')[0].childNodes[0].textContent;
+    assert.ok(widest.includes('layer 0 down') && widest.includes('4.000'), widest);
+    assert.ok(named('adapter').textContent.includes('my-lora'));
+    assert.equal(open(sample).page.all((n) => n.attributes.id === 'caches').length, 0);
+  },
+
   'a click on a header sorts the lanes above the reference'() {
     const {page} = open(sample);
     const lanes = page.all((n) => n.attributes.id === 'lanes')[0];
