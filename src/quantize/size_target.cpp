@@ -65,21 +65,22 @@ Result<RecipeRequest> request_for_size(const QuantizeJob& job,
                                        const TokenChunks& chunks, ThreadPool& pool,
                                        Progress& progress) {
   QUANTLANE_TRY(const GgufPlan plan, plan_gguf(job));
-  std::uint64_t budget = tensor_budget(plan, job.lane.size);
-  QUANTLANE_TRY(const auto runtime, Runtime::load(checkpoint));
-  QUANTLANE_TRY(const auto matrices,
-                measure_type_options(job, plan, *runtime, chunks, pool, progress));
+  const std::uint64_t budget = tensor_budget(plan, job.lane.size);
   std::uint64_t fixed = 0;
   for (const GgufPlan::Item& item : plan.items) fixed += item.tensor.size_bytes();
   std::uint64_t least = 0;
-  std::vector<std::vector<TypeOption>> options;
-  for (const MatrixOptions& matrix : matrices) {
+  for (const MatrixOptions& matrix : list_type_options(job, plan)) {
     fixed -= plan.items[matrix.item].tensor.size_bytes();
     least += std::ranges::min(matrix.options, {}, &TypeOption::bytes).bytes;
-    options.push_back(matrix.options);
   }
-  const auto chosen = budget > fixed ? allocate(options, budget - fixed) : std::nullopt;
-  if (!chosen) return fail(too_small(job, plan, budget, fixed + least));
+  if (fixed + least > budget) return fail(too_small(job, plan, budget, fixed + least));
+  QUANTLANE_TRY(const auto runtime, Runtime::load(checkpoint));
+  QUANTLANE_TRY(const auto matrices,
+                measure_type_options(job, plan, *runtime, chunks, pool, progress));
+  std::vector<std::vector<TypeOption>> options;
+  for (const MatrixOptions& matrix : matrices) options.push_back(matrix.options);
+  const auto chosen = allocate(options, budget - fixed);
+  QUANTLANE_CHECK(chosen.has_value());
   RecipeRequest request = job.request;
   for (std::size_t m = 0; m < matrices.size(); ++m) {
     request.overrides.push_back({.pattern = exactly(plan.items[matrices[m].item].tensor.name),

@@ -25,7 +25,10 @@ constexpr double kNeedsImportance = 3.3;
 constexpr double kProbeBits = 4.5;
 constexpr std::int64_t kSequences = 4;
 constexpr std::int64_t kSequenceTokens = 256;
-constexpr std::int64_t kSampledRows = 96;
+constexpr std::int64_t kSampledRows = 64;
+
+// Feedback would take a calibration of its own; searched scales order the types alike.
+const Algorithm& search_algorithm() { return *algorithm_by_name("weighted"); }
 
 const BlockFormat* probe_of(const MatrixOptions& matrix) {
   return *std::ranges::min_element(matrix.types, {}, [](const BlockFormat* type) {
@@ -92,11 +95,11 @@ class Prober {
         runtime_(runtime),
         pool_(pool),
         progress_(progress),
-        algorithm_(*algorithm_by_name("weighted")),
-        feedback_(algorithm_by_name(job.lane.algorithm)->wants_feedback),
+        algorithm_(search_algorithm()),
         chunk_(std::min(chunks.chunk, kSequenceTokens)),
         sequences_(std::min(chunks.count(), kSequences)),
-        pass_(runtime, sequences_, chunk_, pool) {
+        pass_(runtime, sequences_, chunk_, pool),
+        matrices_(list_type_options(job, plan)) {
     for (std::int64_t i = 0; i < sequences_; ++i) {
       const auto tokens = chunks[i * chunks.count() / sequences_];
       tokens_.insert(tokens_.end(), tokens.begin(), tokens.begin() + chunk_);
@@ -104,7 +107,6 @@ class Prober {
   }
 
   Result<std::vector<MatrixOptions>> run() {
-    list_matrices();
     progress_.begin("sensitivity", matrices_.size(), "matrices");
     QUANTLANE_TRY_VOID(run_exact());
     const std::int64_t layers = runtime_.config().layer_count;
@@ -123,25 +125,6 @@ class Prober {
   }
   [[nodiscard]] std::vector<float> importance(const Parameter& p) const {
     return importance_for(job_, &algorithm_, p.module(), p.cols);
-  }
-
-  void list_matrices() {
-    for (std::size_t i = 0; i < plan_.items.size(); ++i) {
-      const GgufPlan::Item& item = plan_.items[i];
-      if (item.parameters.empty() || item.tensor.type.block == nullptr) continue;
-      MatrixOptions matrix{.item = i, .types = {}, .options = {}};
-      const Parameter& p = *item.parameters.front();
-      const bool weighted = !importance(p).empty();
-      // Feedback between columns brings far more than between the blocks of grid codes.
-      const bool by_column = feedback_ && p.layer >= 0;
-      for (const std::string_view name : kTypes) {
-        const BlockFormat* type = block_format_by_name(name);
-        if (p.cols % type->block_values != 0 || (by_column && type->grid == nullptr)) continue;
-        if (!weighted && type->bits_per_weight() < kNeedsImportance) continue;
-        matrix.types.push_back(type);
-      }
-      if (!matrix.types.empty()) matrices_.push_back(std::move(matrix));
-    }
   }
 
   // The stream before each layer and behind the last, and the logits.
@@ -282,13 +265,8 @@ class Prober {
     }
     const auto probe = std::ranges::find(matrix.types, probe_of(matrix)) - matrix.types.begin();
     const double unit = errors[static_cast<std::size_t>(probe)];
-    const Parameter& first = *members.front();
-    for (std::size_t t = 0; t < errors.size(); ++t) {
-      const auto bytes =
-          static_cast<std::uint64_t>(matrix.types[t]->row_bytes(first.cols) * first.rows) *
-          members.size();
-      matrix.options.push_back({.bytes = bytes, .loss = unit > 0 ? loss * errors[t] / unit : 0});
-    }
+    for (std::size_t t = 0; t < errors.size(); ++t)
+      matrix.options[t].loss = unit > 0 ? loss * errors[t] / unit : 0;
     progress_.update(++done_);
     return {};
   }
@@ -299,7 +277,6 @@ class Prober {
   ThreadPool& pool_;
   Progress& progress_;
   const Algorithm& algorithm_;
-  bool feedback_;  // the lane's algorithm wants it
   std::int64_t chunk_;
   std::int64_t sequences_;
   std::vector<std::int32_t> tokens_;
@@ -312,6 +289,32 @@ class Prober {
 };
 
 }  // namespace
+
+std::vector<MatrixOptions> list_type_options(const QuantizeJob& job, const GgufPlan& plan) {
+  const bool feedback = algorithm_by_name(job.lane.algorithm)->wants_feedback;
+  std::vector<MatrixOptions> matrices;
+  for (std::size_t i = 0; i < plan.items.size(); ++i) {
+    const GgufPlan::Item& item = plan.items[i];
+    if (item.parameters.empty() || item.tensor.type.block == nullptr) continue;
+    MatrixOptions matrix{.item = i, .types = {}, .options = {}};
+    const Parameter& p = *item.parameters.front();
+    const bool weighted = !importance_for(job, &search_algorithm(), p.module(), p.cols).empty();
+    // Feedback between columns brings far more than between the blocks of grid codes.
+    const bool by_column = feedback && p.layer >= 0;
+    for (const std::string_view name : kTypes) {
+      const BlockFormat* type = block_format_by_name(name);
+      if (p.cols % type->block_values != 0 || (by_column && type->grid == nullptr)) continue;
+      if (!weighted && type->bits_per_weight() < kNeedsImportance) continue;
+      matrix.types.push_back(type);
+      matrix.options.push_back(
+          {.bytes = static_cast<std::uint64_t>(type->row_bytes(p.cols) * p.rows) *
+                    item.parameters.size(),
+           .loss = 0});
+    }
+    if (!matrix.types.empty()) matrices.push_back(std::move(matrix));
+  }
+  return matrices;
+}
 
 Result<std::vector<MatrixOptions>> measure_type_options(const QuantizeJob& job,
                                                         const GgufPlan& plan,

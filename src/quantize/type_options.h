@@ -31,8 +31,11 @@ struct MatrixOptions {
   std::vector<TypeOption> options;        // of these types
 };
 
-// For the items of `plan` that are block matrices now. `runtime` runs job.source. Types that need
-// importances are left out where there are none.
+// For the items of `plan` that are block matrices now; no losses yet. Types that need importances
+// are left out where there are none.
+std::vector<MatrixOptions> list_type_options(const QuantizeJob& job, const GgufPlan& plan);
+
+// The same with losses. `runtime` runs job.source.
 Result<std::vector<MatrixOptions>> measure_type_options(const QuantizeJob& job,
                                                         const GgufPlan& plan,
                                                         const Runtime& runtime,
