@@ -26,6 +26,7 @@ Error system_error(std::string attempted, const fs::path& path, int code) {
   if (code == EACCES || code == EPERM || code == EROFS) {
     error.hint = "check the permissions of the path, or choose another one";
   }
+  if (code == ENOTDIR) error.hint = "a part of the path is a file: choose a place below a folder";
   if (code == ENOENT) error.hint = "check the spelling of the path";
   return error;
 }
