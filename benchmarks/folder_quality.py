@@ -11,18 +11,9 @@ import argparse
 import json
 import pathlib
 import statistics
-import subprocess
 import tempfile
-import time
 
-from measure import QUANTLANE, machine
-
-
-def run(*command):
-    done = subprocess.run([QUANTLANE, *map(str, command)], text=True, capture_output=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))}: {done.stderr[-1000:]}")
-    return done.stdout
+from measure import QUANTLANE, machine, timed
 
 
 def draws(text, count, folder):
@@ -53,19 +44,20 @@ def main():
         for lane in options.lanes.split(","):
             out, results, seconds = scratch / "out", [], []
             for text in texts:
-                started = time.monotonic()
-                made = json.loads(run("quantize", options.checkpoint, lane, "-o", out, "--calibration-text", text,
-                                      "--calibration-chunks", options.calibration_chunks, "--threads",
-                                      options.threads, "--json", "-q", "-f"))
-                seconds.append(time.monotonic() - started)
-                results.append(json.loads(run("eval", out, "--reference", options.checkpoint, "--text",
-                                              options.text, "--chunk", 512, "--chunks", options.chunks,
-                                              "--threads", options.threads, "--json", "-q")))
+                elapsed, _, made = timed(
+                    [QUANTLANE, "quantize", options.checkpoint, lane, "-o", out, "--calibration-text", text,
+                     "--calibration-chunks", options.calibration_chunks, "--threads", options.threads,
+                     "--json", "-q", "-f"])
+                seconds.append(elapsed)
+                results.append(json.loads(timed(
+                    [QUANTLANE, "eval", out, "--reference", options.checkpoint, "--text", options.text,
+                     "--chunk", 512, "--chunks", options.chunks, "--threads", options.threads, "--json",
+                     "-q"])[2]))
             klds = [result["kld_mean"]["value"] for result in results]
             first = results[0]["kld_mean"]
             print(f"| {lane} | {', '.join(f'{kld:.4f}' for kld in klds)} | {statistics.mean(klds):.4f} | "
                   f"[{first['low']:.4f}, {first['high']:.4f}] | {results[0]['ppl_ratio']['value']:.4f} | "
-                  f"{made['size_bytes'] / 1e6:.1f} | {statistics.median(seconds):.0f} |", flush=True)
+                  f"{json.loads(made)['size_bytes'] / 1e6:.1f} | {statistics.median(seconds):.0f} |", flush=True)
 
 
 if __name__ == "__main__":

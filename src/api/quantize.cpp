@@ -295,13 +295,16 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   QuantizeJob job = prepared.job(options, importances.origin,
                                  prepared.calibrates ? &importances.statistics : nullptr);
+  const bool feeds_back = wants_feedback(prepared.lane) && prepared.checkpoint->graph() != nullptr;
+  TokenChunks chunks;
+  if (prepared.lane.size.any() || feeds_back) {
+    QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint));
+  }
   if (prepared.lane.size.any()) {
-    QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint));
     QUANTLANE_TRY(job.request, request_for_size(job, prepared.checkpoint, chunks, pool, progress));
   }
   std::optional<FeedbackSource> feedback;
-  if (wants_feedback(prepared.lane) && prepared.checkpoint->graph() != nullptr) {
-    QUANTLANE_TRY(TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint));
+  if (feeds_back) {
     feedback.emplace(prepared.checkpoint, std::move(chunks), pool);
     job.feedback = &*feedback;
   }

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "kernels/activation.h"
 
@@ -94,7 +95,7 @@ Result<void> FeedbackSource::collect(const FeedbackRequest& request) {
         const float* rows = settled;
         if (request.input) {
           rounded.assign(settled, settled + tokens * width);
-          const std::int64_t tasks = (tokens + kRoundedRows - 1) / kRoundedRows;
+          const std::int64_t tasks = ceil_div(tokens, kRoundedRows);
           pool_.parallel_for(tasks, [&](std::int64_t task, int) {
             const std::int64_t first = task * kRoundedRows;
             kernels::round_activations(*request.input, rounded.data() + first * width,

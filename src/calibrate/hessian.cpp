@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/ceil_div.h"
 #include "kernels/gemm.h"
 
 namespace quantlane {
@@ -16,7 +17,7 @@ constexpr std::int64_t kColumnsPerTask = 32;
 void transpose(const float* rows, const float* from, std::int64_t tokens, std::int64_t cols,
                std::vector<float>& columns, ThreadPool& pool) {
   columns.resize(static_cast<std::size_t>(cols * tokens));
-  const std::int64_t tasks = (cols + kColumnsPerTask - 1) / kColumnsPerTask;
+  const std::int64_t tasks = ceil_div(cols, kColumnsPerTask);
   pool.parallel_for(tasks, [&](std::int64_t task, int) {
     const std::int64_t begin = task * kColumnsPerTask;
     const std::int64_t end = std::min(cols, begin + kColumnsPerTask);

@@ -9,7 +9,6 @@
 #include <gtest/gtest.h>
 
 #include "core/half.h"
-#include "core/rng.h"
 #include "formats/random_values_for_test.h"
 
 namespace quantlane {

@@ -8,22 +8,15 @@
 #include <gtest/gtest.h>
 
 #include "core/half.h"
-#include "core/rng.h"
 #include "formats/ggml_inputs.h"
 #include "formats/group_format.h"
+#include "formats/random_values_for_test.h"
 
 namespace quantlane {
 namespace {
 
-std::vector<float> normal_values(std::size_t count, std::uint64_t seed) {
-  Rng rng(seed);
-  std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(rng.normal());
-  return values;
-}
-
 TEST(QuantizeRows, DecodesEveryGranularity) {
-  const std::vector<float> values = normal_values(6 * 64, 1);
+  const std::vector<float> values = normal_values(6 * 64, 1, 1);
   for (const char* spelling : {"int8_channel_sym", "int8_g32_asym", "int8_g16_sym",
                                "fp8_e4m3_channel", "int8_tensor_sym", "fp8_e4m3_tensor"}) {
     const Scheme scheme = Scheme::parse(spelling).value();
@@ -58,7 +51,7 @@ TEST(QuantizeRows, DecodesActOrderGroups) {
 TEST(QuantizeRows, DecodesBlocksThatTheMatrixCutsOff) {
   const std::int64_t rows = 5;
   const std::int64_t cols = 10;
-  const std::vector<float> values = normal_values(50, 7);
+  const std::vector<float> values = normal_values(50, 1, 7);
   Scheme scheme = Scheme::parse("fp8_e4m3_b2x4").value();
   scheme.scale_dtype = DType::kF32;
   for (const bool weighted : {false, true}) {
@@ -115,7 +108,7 @@ TEST(QuantizeRows, ScalesOfTheTensorAndRoundingsApplyInOrder) {
 }
 
 TEST(QuantizeRows, RowsDoNotDependOnEachOther) {
-  const std::vector<float> values = normal_values(4 * 128, 2);
+  const std::vector<float> values = normal_values(4 * 128, 1, 2);
   const Scheme scheme = Scheme::parse("int4_g64_sym").value();
   const std::vector<float> importance(128, 2.0F);
   const auto whole = quantize_rows(scheme, values.data(), 4, 128, importance).value();
@@ -125,7 +118,7 @@ TEST(QuantizeRows, RowsDoNotDependOnEachOther) {
 }
 
 TEST(QuantizeRows, ErrorsSayWhatIsWrong) {
-  std::vector<float> values = normal_values(2 * 96, 3);
+  std::vector<float> values = normal_values(2 * 96, 1, 3);
   const Scheme grouped = Scheme::parse("int4_g64_sym").value();
   const auto indivisible = quantize_rows(grouped, values.data(), 2, 96, {});
   ASSERT_FALSE(indivisible);
@@ -142,7 +135,7 @@ TEST(QuantizeRows, ErrorsSayWhatIsWrong) {
 }
 
 TEST(RoundActivations, FollowsTheFormulaPerToken) {
-  std::vector<float> values = normal_values(3 * 50, 4);
+  std::vector<float> values = normal_values(3 * 50, 1, 4);
   std::fill(values.begin() + 50, values.begin() + 100, 0.0F);
   for (const bool fp8 : {false, true}) {
     std::vector<float> rounded = values;
@@ -195,7 +188,7 @@ TEST(RoundActivations, StaticScaleSaturates) {
 
 // One group at a time, by the formulas of compressed-tensors.
 TEST(RoundActivations, FollowsTheFormulaPerGroup) {
-  std::vector<float> values = normal_values(2 * 96, 5);
+  std::vector<float> values = normal_values(2 * 96, 1, 5);
   std::fill(values.begin() + 32, values.begin() + 64, 0.0F);
   for (const char* spelling : {"fp8_e4m3_g32", "mxfp4", "mxfp8", "nvfp4"}) {
     ActivationScheme scheme = ActivationScheme::parse(spelling).value();

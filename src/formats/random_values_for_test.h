@@ -1,6 +1,7 @@
 // Test support: random values.
 #pragma once
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <vector>
 
@@ -8,9 +9,10 @@
 
 namespace quantlane {
 
-inline std::vector<float> normal_values(std::size_t count, double sigma, std::uint64_t seed) {
+inline std::vector<float> normal_values(std::integral auto count, double sigma,
+                                        std::uint64_t seed) {
   Rng rng(seed);
-  std::vector<float> values(count);
+  std::vector<float> values(static_cast<std::size_t>(count));
   for (float& value : values) value = static_cast<float>(rng.normal() * sigma);
   return values;
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <span>
 
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "formats/group_format.h"
 #include "formats/scale_storage.h"
@@ -155,7 +156,7 @@ float WeightScales::largest(const std::vector<Shard>& shards) const {
   float amax = 0;
   for (const Shard& shard : shards) {
     const Weight& weight = *shard.weight;
-    const std::int64_t tasks = (weight.rows() + kRowsPerTask - 1) / kRowsPerTask;
+    const std::int64_t tasks = ceil_div(weight.rows(), kRowsPerTask);
     std::vector<float> highest(static_cast<std::size_t>(tasks));
     pool_.parallel_for(tasks, [&](std::int64_t task, int) {
       const std::int64_t begin = task * kRowsPerTask;

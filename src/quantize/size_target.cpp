@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -69,14 +70,15 @@ Result<RecipeRequest> request_for_size(const QuantizeJob& job,
   std::uint64_t fixed = 0;
   for (const GgufPlan::Item& item : plan.items) fixed += item.tensor.size_bytes();
   std::uint64_t least = 0;
-  for (const MatrixOptions& matrix : list_type_options(job, plan)) {
+  std::vector<MatrixOptions> matrices = list_type_options(job, plan);
+  for (const MatrixOptions& matrix : matrices) {
     fixed -= plan.items[matrix.item].tensor.size_bytes();
     least += std::ranges::min(matrix.options, {}, &TypeOption::bytes).bytes;
   }
   if (fixed + least > budget) return fail(too_small(job, plan, budget, fixed + least));
   QUANTLANE_TRY(const auto runtime, Runtime::load(checkpoint));
-  QUANTLANE_TRY(const auto matrices,
-                measure_type_options(job, plan, *runtime, chunks, pool, progress));
+  QUANTLANE_TRY(matrices, measure_type_options(job, plan, std::move(matrices), *runtime, chunks,
+                                               pool, progress));
   std::vector<std::vector<TypeOption>> options;
   for (const MatrixOptions& matrix : matrices) options.push_back(matrix.options);
   const auto chosen = allocate(options, budget - fixed);

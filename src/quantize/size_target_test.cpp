@@ -40,8 +40,9 @@ class SizeTargets : public testing::Test {
 TEST_F(SizeTargets, OptionsFitTheirMatrixAndMoreBitsLoseLess) {
   const Lane lane = find_lane("gguf:q4_k_m").value();
   const GgufPlan plan = plan_gguf(job(lane)).value();
-  const auto matrices =
-      measure_type_options(job(lane), plan, *runtime_, chunks_, pool_, no_progress()).value();
+  const auto matrices = measure_type_options(job(lane), plan, list_type_options(job(lane), plan),
+                                             *runtime_, chunks_, pool_, no_progress())
+                            .value();
   std::size_t blocks = 0;
   for (const GgufPlan::Item& item : plan.items) blocks += item.tensor.type.block != nullptr;
   EXPECT_EQ(matrices.size(), blocks);

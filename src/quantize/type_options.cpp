@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/cancel.h"
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "kernels/ops.h"
 #include "runtime/residual_pass.h"
@@ -64,8 +65,7 @@ Weight rounded(const Weight& weight, const BlockFormat& type, const Algorithm& a
   const std::int64_t cols = weight.cols();
   auto values =
       std::make_shared<std::vector<float>>(static_cast<std::size_t>(weight.rows() * cols));
-  const std::int64_t tasks = (weight.rows() + kRowsPerTask - 1) / kRowsPerTask;
-  pool.parallel_for(tasks, [&](std::int64_t task, int) {
+  pool.parallel_for(ceil_div(weight.rows(), kRowsPerTask), [&](std::int64_t task, int) {
     const std::int64_t first = task * kRowsPerTask;
     const std::int64_t count = std::min(kRowsPerTask, weight.rows() - first);
     float* rows = values->data() + first * cols;
@@ -88,8 +88,8 @@ double squared_distance(const std::vector<float>& a, const std::vector<float>& b
 
 class Prober {
  public:
-  Prober(const QuantizeJob& job, const GgufPlan& plan, const Runtime& runtime,
-         const TokenChunks& chunks, ThreadPool& pool, Progress& progress)
+  Prober(const QuantizeJob& job, const GgufPlan& plan, std::vector<MatrixOptions> matrices,
+         const Runtime& runtime, const TokenChunks& chunks, ThreadPool& pool, Progress& progress)
       : job_(job),
         plan_(plan),
         runtime_(runtime),
@@ -99,7 +99,7 @@ class Prober {
         chunk_(std::min(chunks.chunk, kSequenceTokens)),
         sequences_(std::min(chunks.count(), kSequences)),
         pass_(runtime, sequences_, chunk_, pool),
-        matrices_(list_type_options(job, plan)) {
+        matrices_(std::move(matrices)) {
     for (std::int64_t i = 0; i < sequences_; ++i) {
       const auto tokens = chunks[i * chunks.count() / sequences_];
       tokens_.insert(tokens_.end(), tokens.begin(), tokens.begin() + chunk_);
@@ -202,8 +202,7 @@ class Prober {
       BoundLayer one = runtime_.layer(layer);
       QUANTLANE_TRY_VOID(round_into(matrix, one));
       for (const Parameter* p : parameters(matrix)) {
-        BoundLinear& place = matrix_of(all, *p);
-        place = matrix_of(one, *p);
+        matrix_of(all, *p) = matrix_of(one, *p);
       }
       std::vector<float> rows = streams_[at];
       pass_.run(one, rows);
@@ -226,29 +225,22 @@ class Prober {
       const Parameter& p = *parameters(matrix).front();
       if (p.layer >= 0) continue;
       QUANTLANE_TRY(const Weight weight, job_.source.weight(p));
-      const Weight changed = rounded(weight, *probe_of(matrix), algorithm_, importance(p), pool_);
-      BoundLinear head = runtime_.head();
-      if (p.role == head.parameter->role) head.bind(changed, Arithmetic::kFloat);
+      BoundLinear changed;
+      changed.parameter = &p;
+      changed.bind(rounded(weight, *probe_of(matrix), algorithm_, importance(p), pool_),
+                   Arithmetic::kFloat);
+      const bool is_head = p.role == runtime_.head().parameter->role;
       std::vector<float> rows = streams_.back();
       std::int64_t layer = runtime_.config().layer_count;
       if (p.role == Role::kEmbedding) {
-        rows = embedded(changed);
+        runtime_.embed(tokens_, changed, rows.data());
         layer = 0;
       }
-      QUANTLANE_TRY(const double loss, loss_from(layer, std::move(rows), head));
+      QUANTLANE_TRY(const double loss,
+                    loss_from(layer, std::move(rows), is_head ? changed : runtime_.head()));
       QUANTLANE_TRY_VOID(set_options(matrix, loss));
     }
     return {};
-  }
-
-  std::vector<float> embedded(const Weight& embedding) const {
-    const auto width = static_cast<std::size_t>(runtime_.config().hidden_size);
-    const auto scale = static_cast<float>(runtime_.config().embedding_scale);
-    std::vector<float> rows(tokens_.size() * width);
-    for (std::size_t i = 0; i < tokens_.size(); ++i)
-      embedding.decode_rows(tokens_[i], 1, rows.data() + i * width);
-    for (float& value : rows) value *= scale;
-    return rows;
   }
 
   // `loss`: with the probe type.
@@ -316,12 +308,10 @@ std::vector<MatrixOptions> list_type_options(const QuantizeJob& job, const GgufP
   return matrices;
 }
 
-Result<std::vector<MatrixOptions>> measure_type_options(const QuantizeJob& job,
-                                                        const GgufPlan& plan,
-                                                        const Runtime& runtime,
-                                                        const TokenChunks& chunks, ThreadPool& pool,
-                                                        Progress& progress) {
-  return Prober(job, plan, runtime, chunks, pool, progress).run();
+Result<std::vector<MatrixOptions>> measure_type_options(
+    const QuantizeJob& job, const GgufPlan& plan, std::vector<MatrixOptions> matrices,
+    const Runtime& runtime, const TokenChunks& chunks, ThreadPool& pool, Progress& progress) {
+  return Prober(job, plan, std::move(matrices), runtime, chunks, pool, progress).run();
 }
 
 }  // namespace quantlane

@@ -35,11 +35,9 @@ struct MatrixOptions {
 // are left out where there are none.
 std::vector<MatrixOptions> list_type_options(const QuantizeJob& job, const GgufPlan& plan);
 
-// The same with losses. `runtime` runs job.source.
-Result<std::vector<MatrixOptions>> measure_type_options(const QuantizeJob& job,
-                                                        const GgufPlan& plan,
-                                                        const Runtime& runtime,
-                                                        const TokenChunks& chunks, ThreadPool& pool,
-                                                        Progress& progress);
+// `matrices` (list_type_options) with losses. `runtime` runs job.source.
+Result<std::vector<MatrixOptions>> measure_type_options(
+    const QuantizeJob& job, const GgufPlan& plan, std::vector<MatrixOptions> matrices,
+    const Runtime& runtime, const TokenChunks& chunks, ThreadPool& pool, Progress& progress);
 
 }  // namespace quantlane

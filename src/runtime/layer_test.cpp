@@ -7,10 +7,10 @@
 
 #include <gtest/gtest.h>
 
-#include "core/rng.h"
 #include "formats/block_format.h"
 #include "formats/ggml_inputs.h"
 #include "formats/group_format.h"
+#include "formats/random_values_for_test.h"
 #include "model/checkpoint_fixtures.h"
 
 namespace quantlane {
@@ -20,18 +20,11 @@ constexpr std::int64_t kRows = 5;
 constexpr std::int64_t kCols = 256;
 constexpr std::int64_t kTokens = 3;
 
-std::vector<float> normal_values(std::int64_t count, std::uint64_t seed) {
-  Rng rng(seed);
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& value : values) value = static_cast<float>(rng.normal());
-  return values;
-}
-
 // A matrix [kRows, kCols] alone in a container of one of the two kinds.
 class OneMatrix {
  public:
   OneMatrix(ElementType type, bool gguf) {
-    const std::vector<float> values = normal_values(kRows * kCols, 1);
+    const std::vector<float> values = normal_values(kRows * kCols, 1, 1);
     const std::vector<PlannedTensor> plan = {{.name = "w", .type = type, .shape = {kRows, kCols}}};
     std::vector<std::byte> bytes(plan[0].size_bytes());
     if (type.block != nullptr) {
@@ -83,7 +76,7 @@ void expect_product(const Weight& weight, Arithmetic arithmetic, const Activatio
   ThreadPool pool(1);
   Pass pass;
   pass.pool = &pool;
-  const std::vector<float> x = normal_values(kTokens * kCols, 2);
+  const std::vector<float> x = normal_values(kTokens * kCols, 1, 2);
   std::vector<float> y(static_cast<std::size_t>(kTokens * kRows));
   const Product product[] = {{&linear, y.data()}};
   multiply(product, x.data(), kTokens, pass);

@@ -5,17 +5,13 @@
 
 #include "core/cancel.h"
 #include "core/check.h"
+#include "runtime/side_by_side.h"
 
 namespace quantlane {
 namespace {
 
 // Tokens of one batch: enough rows to keep the products efficient.
 constexpr std::int64_t kBatchTokens = 2048;
-
-ModelConfig one_layer(ModelConfig config) {
-  config.layer_count = 1;
-  return config;
-}
 
 }  // namespace
 
@@ -47,25 +43,14 @@ LayerWalk::LayerWalk(const Runtime& runtime, std::span<const std::int32_t> token
   pass_.rope_full = &rope_full_;
   pass_.rope_windowed = &rope_windowed_;
   const std::int64_t sequences = std::max<std::int64_t>(1, kBatchTokens / chunk);
-  for (std::int64_t i = 0; i < std::min(sequences, tokens_ / chunk); ++i)
-    caches_.emplace_back(one_layer(config), chunk);
+  caches_ = one_layer_caches(config, std::min(sequences, tokens_ / chunk), chunk);
 }
 
 void LayerWalk::set_batch(std::int64_t first) {
   batch_ = first;
   const auto room = static_cast<std::int64_t>(caches_.size()) * chunk_;
   pass_.reserve(std::min(room, tokens_ - first));
-  pass_.pieces.clear();
-  std::vector<std::int64_t> positions;
-  for (std::int64_t at = 0; at < pass_.tokens; at += chunk_) {
-    pass_.pieces.push_back({.cache = &caches_[static_cast<std::size_t>(at / chunk_)],
-                            .first = at,
-                            .tokens = chunk_,
-                            .start = 0});
-    for (std::int64_t t = 0; t < chunk_; ++t) positions.push_back(t);
-  }
-  rope_full_.select(positions);
-  rope_windowed_.select(positions);
+  lay_side_by_side(pass_, caches_, chunk_);
 }
 
 void LayerWalk::load(const std::vector<float>& from, std::int64_t width,

@@ -3,31 +3,21 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "runtime/side_by_side.h"
 
 namespace quantlane {
 
 ResidualPass::ResidualPass(const Runtime& runtime, std::int64_t sequences, std::int64_t chunk,
                            ThreadPool& pool)
     : rope_full_(RopeTable::full(runtime.config())),
-      rope_windowed_(RopeTable::windowed(runtime.config())) {
-  ModelConfig one_layer = runtime.config();
-  one_layer.layer_count = 1;
+      rope_windowed_(RopeTable::windowed(runtime.config())),
+      caches_(one_layer_caches(runtime.config(), sequences, chunk)) {
   pass_.config = &runtime.config();
   pass_.pool = &pool;
   pass_.rope_full = &rope_full_;
   pass_.rope_windowed = &rope_windowed_;
   pass_.reserve(sequences * chunk);
-  for (std::int64_t i = 0; i < sequences; ++i) caches_.emplace_back(one_layer, chunk);
-  std::vector<std::int64_t> positions;
-  for (std::int64_t i = 0; i < sequences; ++i) {
-    pass_.pieces.push_back({.cache = &caches_[static_cast<std::size_t>(i)],
-                            .first = i * chunk,
-                            .tokens = chunk,
-                            .start = 0});
-    for (std::int64_t t = 0; t < chunk; ++t) positions.push_back(t);
-  }
-  rope_full_.select(positions);
-  rope_windowed_.select(positions);
+  lay_side_by_side(pass_, caches_, chunk);
 }
 
 void ResidualPass::run(const BoundLayer& layer, std::vector<float>& rows) {

@@ -237,10 +237,15 @@ const BoundLayer& Runtime::layer(std::int64_t index) const {
 }
 
 void Runtime::embed(std::span<const std::int32_t> tokens, float* rows) const {
+  embed(tokens, state_->embedding, rows);
+}
+
+void Runtime::embed(std::span<const std::int32_t> tokens, const BoundLinear& embedding,
+                    float* rows) const {
   const std::int64_t width = state_->config->hidden_size;
   const auto scale = static_cast<float>(state_->config->embedding_scale);
   for (const std::int32_t token : tokens) {
-    state_->embedding.decode_rows(token, 1, rows);
+    embedding.decode_rows(token, 1, rows);
     if (scale != 1) {
       for (std::int64_t i = 0; i < width; ++i) rows[i] *= scale;
     }

@@ -73,6 +73,8 @@ class Runtime {
   // The bound matrices of one layer, and the rows [tokens, D] with which sequences enter the first.
   [[nodiscard]] const BoundLayer& layer(std::int64_t index) const;
   void embed(std::span<const std::int32_t> tokens, float* rows) const;
+  // The same with other embeddings [V, D] in the place of the model's own.
+  void embed(std::span<const std::int32_t> tokens, const BoundLinear& embedding, float* rows) const;
   // The matrix that gives logits; of a tied model the embedding.
   [[nodiscard]] const BoundLinear& head() const;
   // Logits [count, vocab] of rows [count, D] that leave the last layer; the rows are normed in

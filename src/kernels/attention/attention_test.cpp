@@ -7,18 +7,11 @@
 
 #include <gtest/gtest.h>
 
-#include "core/rng.h"
+#include "formats/random_values_for_test.h"
 #include "kernels/attention/attention_table.h"
 
 namespace quantlane::kernels {
 namespace {
-
-std::vector<float> random_values(std::int64_t count, std::uint64_t seed, double scale = 1) {
-  Rng rng(seed);
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& value : values) value = static_cast<float>(rng.normal() * scale);
-  return values;
-}
 
 class AttentionRows : public testing::TestWithParam<AttentionRow> {
  protected:
@@ -31,9 +24,10 @@ class AttentionRows : public testing::TestWithParam<AttentionRow> {
 
 struct Inputs {
   explicit Inputs(const AttentionShape& shape, double q_scale = 1)
-      : q(random_values(shape.tokens * shape.heads * shape.head_dim, 1, q_scale)),
-        keys(random_values((shape.start + shape.tokens) * shape.kv_heads * shape.head_dim, 2)),
-        values(random_values((shape.start + shape.tokens) * shape.kv_heads * shape.head_dim, 3)) {}
+      : q(normal_values(shape.tokens * shape.heads * shape.head_dim, q_scale, 1)),
+        keys(normal_values((shape.start + shape.tokens) * shape.kv_heads * shape.head_dim, 1, 2)),
+        values(
+            normal_values((shape.start + shape.tokens) * shape.kv_heads * shape.head_dim, 1, 3)) {}
   std::vector<float> q;
   std::vector<float> keys;
   std::vector<float> values;

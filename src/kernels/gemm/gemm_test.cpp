@@ -8,19 +8,11 @@
 #include <gtest/gtest.h>
 
 #include "core/half.h"
-#include "core/rng.h"
+#include "formats/random_values_for_test.h"
 #include "kernels/gemm/gemm_table.h"
 
 namespace quantlane::kernels {
 namespace {
-
-// Values with few significant bits of their own and a wide range of magnitudes.
-std::vector<float> standard_normal(std::int64_t count, std::uint64_t seed) {
-  Rng rng(seed);
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& value : values) value = static_cast<float>(rng.normal());
-  return values;
-}
 
 std::vector<std::uint16_t> to_bf16(const std::vector<float>& values) {
   std::vector<std::uint16_t> bits(values.size());
@@ -81,8 +73,8 @@ void expect_close(const Shape& shape, const std::vector<float>& x, const std::ve
 TEST_P(GemmRows, StaysWithinTheBoundForEverySource) {
   ThreadPool pool(3);
   for (const Shape& shape : kProducts) {
-    const auto x = standard_normal(shape.tokens * shape.k, 1);
-    auto w = standard_normal(shape.n * shape.k, 2);
+    const auto x = normal_values(shape.tokens * shape.k, 1, 1);
+    auto w = normal_values(shape.n * shape.k, 1, 2);
     const auto bits = to_bf16(w);
     std::ranges::transform(bits, w.begin(), bf16_to_f32);
     const DecodedRows decoded{w, shape.k};
@@ -107,8 +99,8 @@ TEST_P(GemmRows, BitsDependOnKOnly) {
   constexpr std::int64_t kTokens = 70;
   constexpr std::int64_t kOutputs = 131;
   constexpr std::int64_t kInputs = 603;
-  const auto x = standard_normal(kTokens * kInputs, 3);
-  const auto w = standard_normal(kOutputs * kInputs, 4);
+  const auto x = normal_values(kTokens * kInputs, 1, 3);
+  const auto w = normal_values(kOutputs * kInputs, 1, 4);
   RowSource source;
   source.f32 = w.data();
   ThreadPool one(1);
@@ -130,8 +122,8 @@ TEST_P(GemmRows, BitsDependOnKOnly) {
 TEST_P(GemmRows, DotBitsDependOnKOnly) {
   constexpr std::int64_t kOutputs = 37;
   constexpr std::int64_t kInputs = 203;
-  const auto x = standard_normal(7 * kInputs, 5);
-  const auto w = standard_normal(kOutputs * kInputs, 6);
+  const auto x = normal_values(7 * kInputs, 1, 5);
+  const auto w = normal_values(kOutputs * kInputs, 1, 6);
   RowSource source;
   source.f32 = w.data();
   ThreadPool pool(2);
@@ -150,8 +142,8 @@ TEST_P(GemmRows, DotBitsDependOnKOnly) {
 TEST_P(GemmRows, TiledSumsRunInOrder) {
   if (GetParam().kernels->panel_tokens == 0) GTEST_SKIP() << "no tiled path";
   constexpr std::int64_t kInputs = 700;
-  const auto x = standard_normal(8 * kInputs, 7);
-  const auto w = standard_normal(kInputs, 8);
+  const auto x = normal_values(8 * kInputs, 1, 7);
+  const auto w = normal_values(kInputs, 1, 8);
   RowSource source;
   source.f32 = w.data();
   ThreadPool pool(1);
@@ -185,8 +177,8 @@ TEST_P(GemmRows, NanAndInfinityStayInTheirRowsAndColumns) {
   for (const std::int64_t tokens : {3, 9}) {
     constexpr std::int64_t kInputs = 35;
     constexpr std::int64_t kOutputs = 17;
-    auto x = standard_normal(tokens * kInputs, 9);
-    auto w = standard_normal(kOutputs * kInputs, 10);
+    auto x = normal_values(tokens * kInputs, 1, 9);
+    auto w = normal_values(kOutputs * kInputs, 1, 10);
     x[kInputs + 34] = NAN;
     w[4 * kInputs + 33] = INFINITY;
     RowSource source;
@@ -211,8 +203,8 @@ TEST(Gemm, TheOverrideChoosesTheRow) {
   EXPECT_EQ(rows.back().isa, Isa::kRef);
   const GemmRow chosen =
       *std::ranges::find_if(rows, [](const GemmRow& row) { return row.isa <= active_isa(); });
-  const auto x = standard_normal(11 * 301, 11);
-  const auto w = standard_normal(23 * 301, 12);
+  const auto x = normal_values(11 * 301, 1, 11);
+  const auto w = normal_values(23 * 301, 1, 12);
   RowSource source;
   source.f32 = w.data();
   ThreadPool pool(2);

@@ -10,7 +10,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/rng.h"
+#include "formats/random_values_for_test.h"
 #include "kernels/ops/ops_table.h"
 
 namespace quantlane::kernels {
@@ -18,13 +18,6 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-std::vector<float> scaled_normal(std::int64_t count, std::uint64_t seed, double scale = 1) {
-  Rng rng(seed);
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& value : values) value = static_cast<float>(rng.normal() * scale);
-  return values;
-}
 
 // |found - expected| in units of the last place of `expected`.
 double ulps(float found, double expected) {
@@ -83,8 +76,8 @@ TEST_P(OpsRows, ExpStaysWithinItsBoundOnAllFloats) {
 TEST_P(OpsRows, RmsNormMatchesTheFormula) {
   for (const std::int64_t width : kSizes) {
     if (width == 0) continue;
-    const auto x = scaled_normal(width, 1, 30);
-    const auto weight = scaled_normal(width, 2);
+    const auto x = normal_values(width, 30, 1);
+    const auto weight = normal_values(width, 1, 2);
     auto y = x;
     kernels().rms_norm(y.data(), width, weight.data(), 1e-5, y.data());
     double sum = 0;
@@ -107,9 +100,9 @@ TEST_P(OpsRows, RmsNormOfZerosIsZero) {
 TEST_P(OpsRows, RopeRotatesHalves) {
   for (const std::int64_t dim : {2, 6, 32, 64, 80, 128}) {
     const std::int64_t heads = 3;
-    const auto x = scaled_normal(heads * dim, 3);
-    const auto cos = scaled_normal(dim / 2, 4);
-    const auto sin = scaled_normal(dim / 2, 5);
+    const auto x = normal_values(heads * dim, 1, 3);
+    const auto cos = normal_values(dim / 2, 1, 4);
+    const auto sin = normal_values(dim / 2, 1, 5);
     auto y = x;
     kernels().rope(y.data(), heads, dim, cos.data(), sin.data());
     for (std::int64_t h = 0; h < heads; ++h) {
@@ -126,8 +119,8 @@ TEST_P(OpsRows, RopeRotatesHalves) {
 
 TEST_P(OpsRows, ActivationsMatchTheirFormulas) {
   for (const std::int64_t size : kSizes) {
-    auto gate = scaled_normal(size, 6, 6);
-    const auto up = scaled_normal(size, 7);
+    auto gate = normal_values(size, 6, 6);
+    const auto up = normal_values(size, 1, 7);
     auto silu = gate;
     auto gelu = gate;
     kernels().silu_multiply(silu.data(), up.data(), size);
@@ -156,8 +149,8 @@ TEST_P(OpsRows, ActivationsMatchTheirFormulas) {
 
 TEST_P(OpsRows, AddAdds) {
   for (const std::int64_t size : kSizes) {
-    const auto x = scaled_normal(size, 8);
-    auto y = scaled_normal(size, 9);
+    const auto x = normal_values(size, 1, 8);
+    auto y = normal_values(size, 1, 9);
     const auto before = y;
     kernels().add(y.data(), x.data(), size);
     for (std::size_t i = 0; i < x.size(); ++i) EXPECT_EQ(y[i], before[i] + x[i]);
@@ -174,7 +167,7 @@ double exact_log_sum_exp(const std::vector<float>& x) {
 TEST_P(OpsRows, LogSumExpIsAccurate) {
   for (const std::int64_t size : {1, 5, 16, 63, 64, 65, 1000, 49152}) {
     for (const double scale : {0.01, 1.0, 10.0, 1000.0}) {
-      const auto x = scaled_normal(size, 10, scale);
+      const auto x = normal_values(size, scale, 10);
       const double expected = exact_log_sum_exp(x);
       EXPECT_NEAR(kernels().log_sum_exp(x.data(), size), expected,
                   1e-7 * std::max(1.0, std::abs(expected)))
@@ -187,7 +180,7 @@ TEST_P(OpsRows, LogSumExpIsAccurate) {
 
 TEST_P(OpsRows, ArgMaxIsTheFirstLargest) {
   for (const std::int64_t size : {1, 7, 16, 17, 65, 130, 1009}) {
-    auto x = scaled_normal(size, 11);
+    auto x = normal_values(size, 1, 11);
     for (const std::int64_t at : {std::int64_t{0}, size / 2, size - 1}) {
       auto y = x;
       y[static_cast<std::size_t>(at)] = 100;
@@ -222,9 +215,9 @@ long double exact_divergence(const std::vector<float>& p, const std::vector<floa
 TEST_P(OpsRows, DivergenceIsAccurateForNearAndFarRows) {
   for (const std::int64_t size : {1, 15, 64, 1000, 49152}) {
     for (const double noise : {1e-3, 1e-2, 0.1, 1.0, 10.0}) {
-      const auto p = scaled_normal(size, 12, 4);
+      const auto p = normal_values(size, 4, 12);
       auto q = p;
-      const auto change = scaled_normal(size, 13, noise);
+      const auto change = normal_values(size, noise, 13);
       for (std::size_t i = 0; i < q.size(); ++i) q[i] += change[i];
       const double p_lse = kernels().log_sum_exp(p.data(), size);
       const double q_lse = kernels().log_sum_exp(q.data(), size);
@@ -237,7 +230,7 @@ TEST_P(OpsRows, DivergenceIsAccurateForNearAndFarRows) {
 }
 
 TEST_P(OpsRows, DivergenceOfEqualRowsIsZeroAndNanIsKept) {
-  auto p = scaled_normal(333, 14, 5);
+  auto p = normal_values(333, 5, 14);
   const double lse = kernels().log_sum_exp(p.data(), 333);
   EXPECT_EQ(kernels().kl_divergence(p.data(), lse, p.data(), lse, 333), 0);
   auto q = p;
@@ -261,15 +254,15 @@ INSTANTIATE_TEST_SUITE_P(Table, OpsRows, testing::ValuesIn(ops_rows().begin(), o
 TEST(Ops, TheTableEndsWithTheReference) { EXPECT_EQ(ops_rows().back().isa, Isa::kRef); }
 
 TEST(Ops, PublicFunctionsLoopOverTokens) {
-  const auto x = scaled_normal(3 * 20, 15);
-  const auto weight = scaled_normal(20, 16);
+  const auto x = normal_values(3 * 20, 1, 15);
+  const auto weight = normal_values(20, 1, 16);
   std::vector<float> all(60);
   std::vector<float> each(60);
   rms_norm(x.data(), 3, 20, weight.data(), 1e-6, all.data());
   for (int t = 0; t < 3; ++t)
     rms_norm(x.data() + t * 20, 1, 20, weight.data(), 1e-6, each.data() + t * 20);
   EXPECT_EQ(all, each);
-  const auto angles = scaled_normal(3 * 5, 17);
+  const auto angles = normal_values(3 * 5, 1, 17);
   auto rotated = x;
   auto rotated_each = x;
   rope(rotated.data(), 3, 2, 10, angles.data(), angles.data());

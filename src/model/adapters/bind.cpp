@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/cancel.h"
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "core/half.h"
 #include "model/adapters/adapter.h"
@@ -26,7 +27,7 @@ struct Sums {
 // Calls body(begin, count, sums of that slice) for slices of rows and adds the sums up in order.
 template <class Body>
 Sums over_slices(std::int64_t rows, ThreadPool& pool, const Body& body) {
-  const std::int64_t slices = (rows + kSliceRows - 1) / kSliceRows;
+  const std::int64_t slices = ceil_div(rows, kSliceRows);
   std::vector<Sums> parts(static_cast<std::size_t>(slices));
   pool.parallel_for(slices, [&](std::int64_t slice, int) {
     const std::int64_t begin = slice * kSliceRows;

@@ -17,19 +17,6 @@
 namespace quantlane {
 namespace {
 
-std::string with_markers(std::string_view text) {
-  std::string marked;
-  marked.reserve(text.size() + text.size() / 2);
-  for (const char byte : text) {
-    if (byte == ' ') {
-      marked += kSpaceMarker;
-    } else {
-      marked += byte;
-    }
-  }
-  return marked;
-}
-
 std::vector<std::string> marked_pieces(const TokenizerSpec& spec) {
   std::vector<std::string> pieces(spec.tokens.size());
   for (std::size_t id = 0; id < pieces.size(); ++id) {

@@ -132,15 +132,7 @@ Json post_processor(const TokenizerSpec& spec) {
 std::string stored(const TokenizerSpec& spec, std::size_t id) {
   const std::string& token = spec.tokens[id];
   if (spec.model != "llama" || spec.kinds[id] != TokenKind::kUserDefined) return token;
-  std::string marked;
-  for (const char byte : token) {
-    if (byte == ' ') {
-      marked += kSpaceMarker;
-    } else {
-      marked += byte;
-    }
-  }
-  return marked;
+  return with_markers(token);
 }
 
 Json added_token(const TokenizerSpec& spec, std::size_t id) {
