@@ -55,6 +55,8 @@ class Options {
   virtual void option(std::string_view names, std::map<std::string, double>& target,
                       std::string_view help) = 0;
   virtual void flag(std::string_view names, bool& target, std::string_view help) = 0;
+  // The option `name` means nothing without `other`; both long names, both declared.
+  virtual void needs(std::string_view name, std::string_view other) = 0;
 };
 
 // Output of a command: the result goes to stdout, everything else to stderr.

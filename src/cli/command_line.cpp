@@ -51,11 +51,14 @@ class Cli11Options final : public Options {
               std::string_view help) override {
     app_.add_option(std::string(names), target, std::string(help))
         ->type_name("PATH")
+        ->check(no_option)
         ->default_str(target.string());
   }
   void option(std::string_view names, std::optional<std::filesystem::path>& target,
               std::string_view help) override {
-    app_.add_option(std::string(names), target, std::string(help))->type_name("PATH");
+    app_.add_option(std::string(names), target, std::string(help))
+        ->type_name("PATH")
+        ->check(no_option);
   }
   void option(std::string_view names, std::string& target, std::string_view help) override {
     app_.add_option(std::string(names), target, std::string(help))
@@ -104,8 +107,15 @@ class Cli11Options final : public Options {
   void flag(std::string_view names, bool& target, std::string_view help) override {
     app_.add_flag(std::string(names), target, std::string(help));
   }
+  void needs(std::string_view name, std::string_view other) override {
+    app_.get_option(std::string(name))->needs(app_.get_option(std::string(other)));
+  }
 
  private:
+  static std::string no_option(const std::string& path) {
+    if (!path.starts_with('-') || path == "-") return {};
+    return fmt::format("\"{0}\" looks like an option, not a path; write ./{0} for a file", path);
+  }
   template <class T>
   void number(std::string_view names, T& target, std::string_view help, std::int64_t most) {
     const auto in_range = [most](const std::string& text) -> std::string {

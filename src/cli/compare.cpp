@@ -61,6 +61,7 @@ class Compare final : public Command {
                    "tokens of context in production, for memory and projection (0 = 4096, or what "
                    "the model reads)");
     options.option("--concurrency", options_.concurrency, "simultaneous requests in production");
+    options.needs("--engine-version", "--engine");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
     options.flag("--fresh", options_.fresh, "measure again even where finished work fits");
   }

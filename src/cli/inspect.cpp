@@ -40,6 +40,8 @@ class Inspect final : public Command {
                    "version of the engine (default: the one whose rules are known)");
     options.option("--online", preflight_.online,
                    "scheme that the engine is to make while it loads (vLLM --quantization)");
+    for (const char* name : {"--gpu", "--tp", "--engine-version", "--online"})
+      options.needs(name, "--engine");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
   }
   Result<ExitCode> run(const Io& io) override {

@@ -84,6 +84,7 @@ class Quantize final : public Command {
                  "new codes for a quantized source where the lane cannot take its own");
     options.flag("--dry-run", dry_run_, "print type and size of each tensor, write nothing");
     options.flag("-f,--force", options_.force, "replace an existing output");
+    for (const char* name : {"--gpu", "--tp", "--engine-version"}) options.needs(name, "--engine");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
   }
   void declare_gguf(Options& options) {
