@@ -22,6 +22,7 @@ ref
 avx2 avx2 fma f16c
 avx512 avx512f avx512bw avx512vl avx512dq
 avx512vnni avx512f avx512bw avx512vl avx512dq avx512_vnni
+avx512bf16 avx512f avx512bw avx512vl avx512dq avx512_vnni avx512_bf16
 TABLE
 echo "not on this CPU, so not run: ${absent[*]:-none}"
 exit "$failed"

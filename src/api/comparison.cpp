@@ -243,7 +243,7 @@ Result<QuantizeSummary> Comparison::write_artefact(const LaneWork& work,
   }
   std::optional<FeedbackSource> feedback;
   if (wants_feedback(work.lane)) {
-    feedback.emplace(model.checkpoint, std::move(chunks), pool_);
+    feedback.emplace(model.checkpoint, std::move(chunks), pool_, beside_feedback(work.lane));
     job.feedback = &*feedback;
   }
   return run_quantize(job, pool_, progress_);

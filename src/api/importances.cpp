@@ -67,6 +67,11 @@ bool wants_feedback(const Lane& lane) {
   return algorithm != nullptr && algorithm->wants_feedback;
 }
 
+LayerWalk::Beside beside_feedback(const Lane& lane) {
+  const bool fine = !lane.is_gguf() && lane.scheme.weight.bits >= 8;
+  return fine ? LayerWalk::Beside::kNothing : LayerWalk::Beside::kExact;
+}
+
 bool wants_pass(const Lane& lane) { return wants_feedback(lane) || !lane.transforms.empty(); }
 
 std::uint64_t sample_budget() { return cpu_info().available_bytes / 2; }

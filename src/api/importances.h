@@ -11,6 +11,7 @@
 #include "quantize/pipeline.h"
 #include "quantlane/coverage.h"
 #include "quantlane/result.h"
+#include "runtime/layer_walk.h"
 
 namespace quantlane {
 
@@ -35,6 +36,10 @@ bool wants_statistics(const Lane& lane);
 // Are its inputs rounded under scales that only calibration gives?
 bool wants_input_scales(const Lane& lane);
 bool wants_feedback(const Lane& lane);
+// With error feedback: do weights also make up for what earlier layers' rounding has done to their
+// inputs? Below 8 bits that is most of what can be made up for; with 8 bits the drift is so small
+// that targets would learn the noise of the calibration text (docs/algorithms/gptq.md has figures).
+LayerWalk::Beside beside_feedback(const Lane& lane);
 // It runs the model over the calibration text itself: for error feedback or transforms.
 bool wants_pass(const Lane& lane);
 // Bytes that samples of activations may take at one time: half of the free memory.

@@ -305,7 +305,7 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   }
   std::optional<FeedbackSource> feedback;
   if (feeds_back) {
-    feedback.emplace(prepared.checkpoint, std::move(chunks), pool);
+    feedback.emplace(prepared.checkpoint, std::move(chunks), pool, beside_feedback(prepared.lane));
     job.feedback = &*feedback;
   }
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));

@@ -31,8 +31,11 @@ Result<void> check_finite(const Hessian& hessian, const Checkpoint& checkpoint,
 }  // namespace
 
 FeedbackSource::FeedbackSource(std::shared_ptr<const Checkpoint> checkpoint, TokenChunks chunks,
-                               ThreadPool& pool)
-    : checkpoint_(std::move(checkpoint)), chunks_(std::move(chunks)), pool_(pool) {}
+                               ThreadPool& pool, LayerWalk::Beside beside)
+    : checkpoint_(std::move(checkpoint)),
+      chunks_(std::move(chunks)),
+      pool_(pool),
+      beside_(beside) {}
 
 FeedbackSource::~FeedbackSource() = default;
 
@@ -71,7 +74,7 @@ Result<void> FeedbackSource::walk_to(const Parameter& linear, const FeedbackRequ
   if (known && stages_[index_of(stage)].input == request.input) return {};
   if (walk_ == nullptr || walk_->layer() > linear.layer ||
       (walk_->layer() == linear.layer && walk_->stage() > stage)) {
-    walk_ = std::make_unique<LayerWalk>(*runtime_, chunks_.tokens, chunks_.chunk, pool_);
+    walk_ = std::make_unique<LayerWalk>(*runtime_, chunks_.tokens, chunks_.chunk, pool_, beside_);
     stages_ = {};
   }
   while (walk_->layer() < linear.layer) {
@@ -103,7 +106,7 @@ Result<void> FeedbackSource::collect(const FeedbackRequest& request) {
           });
           rows = rounded.data();
         }
-        sum.add(rows, exact, tokens, pool_);
+        sum.add(rows, beside_ == LayerWalk::Beside::kExact ? exact : rows, tokens, pool_);
       }));
   Found& found = stages_[index_of(walk_->stage())];
   found = {.hessian = sum.take(), .input = request.input, .group = 0, .feedback = nullptr};

@@ -24,9 +24,10 @@ struct FeedbackRequest {
 class FeedbackSource {
  public:
   // `pool` must outlive this object. Memory: that of a LayerWalk, four matrices of
-  // one layer, one factor of them.
-  FeedbackSource(std::shared_ptr<const Checkpoint> checkpoint, TokenChunks chunks,
-                 ThreadPool& pool);
+  // one layer, one factor of them. Beside::kExact: weights make up for what their inputs have moved
+  // by.
+  FeedbackSource(std::shared_ptr<const Checkpoint> checkpoint, TokenChunks chunks, ThreadPool& pool,
+                 LayerWalk::Beside beside = LayerWalk::Beside::kExact);
   ~FeedbackSource();
   FeedbackSource(const FeedbackSource&) = delete;
   FeedbackSource& operator=(const FeedbackSource&) = delete;
@@ -55,6 +56,7 @@ class FeedbackSource {
   std::shared_ptr<const Checkpoint> checkpoint_;
   TokenChunks chunks_;
   ThreadPool& pool_;
+  LayerWalk::Beside beside_;
   std::unique_ptr<Runtime> runtime_;  // on first use
   std::unique_ptr<LayerWalk> walk_;
   std::array<Found, 4> stages_;  // of the layer of the walk

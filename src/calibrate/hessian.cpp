@@ -1,34 +1,41 @@
 #include "calibrate/hessian.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "core/ceil_div.h"
-#include "kernels/gemm.h"
+#include "kernels/moments.h"
 
 namespace quantlane {
 namespace {
 
-// Rows of the product that are computed at once; left of them the matrix mirrors itself.
-constexpr std::int64_t kBand = 192;
-constexpr std::int64_t kColumnsPerTask = 32;
-
-// rows [tokens, cols] -> columns [cols, tokens], less those of `from`.
-void transpose(const float* rows, const float* from, std::int64_t tokens, std::int64_t cols,
-               std::vector<float>& columns, ThreadPool& pool) {
-  columns.resize(static_cast<std::size_t>(cols * tokens));
-  const std::int64_t tasks = ceil_div(cols, kColumnsPerTask);
-  pool.parallel_for(tasks, [&](std::int64_t task, int) {
-    const std::int64_t begin = task * kColumnsPerTask;
-    const std::int64_t end = std::min(cols, begin + kColumnsPerTask);
-    for (std::int64_t t = 0; t < tokens; ++t) {
-      for (std::int64_t c = begin; c < end; ++c) {
-        const float value = rows[t * cols + c];
-        columns[static_cast<std::size_t>(c * tokens + t)] =
-            from == nullptr ? value : value - from[t * cols + c];
-      }
-    }
+template <class See>
+void over_rows(std::int64_t tokens, ThreadPool& pool, const See& see) {
+  constexpr std::int64_t kRowsPerTask = 64;
+  pool.parallel_for(ceil_div(tokens, kRowsPerTask), [&](std::int64_t task, int) {
+    const std::int64_t end = std::min(tokens, (task + 1) * kRowsPerTask);
+    for (std::int64_t t = task * kRowsPerTask; t < end; ++t) see(t);
   });
+}
+
+std::vector<float> row_energies(const float* x, std::int64_t tokens, std::int64_t cols,
+                                ThreadPool& pool) {
+  std::vector<float> energies(static_cast<std::size_t>(tokens));
+  over_rows(tokens, pool, [&](std::int64_t t) {
+    double sum = 0;
+    for (std::int64_t c = t * cols; c < (t + 1) * cols; ++c)
+      sum += static_cast<double>(x[c]) * static_cast<double>(x[c]);
+    energies[static_cast<std::size_t>(t)] = static_cast<float>(sum);
+  });
+  return energies;
+}
+
+float median(std::vector<float> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::ranges::nth_element(values, middle);
+  return *middle;
 }
 
 }  // namespace
@@ -40,25 +47,27 @@ HessianSum::HessianSum(std::int64_t cols) {
 
 void HessianSum::add(const float* x, const float* exact, std::int64_t tokens, ThreadPool& pool) {
   const std::int64_t cols = hessian_.cols;
-  transpose(x, nullptr, tokens, cols, columns_, pool);
-  product_.resize(static_cast<std::size_t>(std::max(kBand, cols) * cols));
-  for (std::int64_t band = 0; band < cols; band += kBand) {
-    const std::int64_t rows = std::min(kBand, cols - band);
-    const std::int64_t width = cols - band;
-    const float* from = columns_.data() + band * tokens;
-    kernels::gemm(from, rows, tokens, {.f32 = from}, width, product_.data(), pool);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      float* sums = hessian_.sums.data() + (band + r) * cols + band;
-      for (std::int64_t c = r; c < width; ++c)
-        sums[c] += product_[static_cast<std::size_t>(r * width + c)];
-    }
+  const std::vector<float> energies = row_energies(x, tokens, cols, pool);
+  if (hessian_.tokens == 0) most_energy_ = kMostRowEnergy * median(energies);
+  if (std::ranges::any_of(energies, [&](float energy) { return energy > most_energy_; })) {
+    const auto temper = [&](const float* rows, float* to) {
+      over_rows(tokens, pool, [&](std::int64_t t) {
+        const float energy = energies[static_cast<std::size_t>(t)];
+        const float factor = energy > most_energy_ ? std::sqrt(most_energy_ / energy) : 1.0F;
+        for (std::int64_t c = t * cols; c < (t + 1) * cols; ++c) to[c] = rows[c] * factor;
+      });
+      return to;
+    };
+    const auto size = static_cast<std::size_t>(tokens * cols);
+    tempered_.resize(2 * size);
+    const float* rows = temper(x, tempered_.data());
+    exact = exact == x ? rows : temper(exact, tempered_.data() + size);
+    x = rows;
   }
+  kernels::add_moments(x, tokens, cols, hessian_.sums.data(), pool);
   if (exact != x) {
     hessian_.shift.resize(hessian_.sums.size());
-    transpose(exact, x, tokens, cols, missing_, pool);
-    kernels::gemm(columns_.data(), cols, tokens, {.f32 = missing_.data()}, cols, product_.data(),
-                  pool);
-    for (std::size_t i = 0; i < hessian_.shift.size(); ++i) hessian_.shift[i] += product_[i];
+    kernels::add_shift_moments(x, exact, tokens, cols, hessian_.shift.data(), pool);
   }
   hessian_.tokens += tokens;
 }

@@ -17,19 +17,25 @@ struct Hessian {
   std::vector<float> shift = {};
 };
 
+// How many times the median a row's sum of squares may count. Some models drive a few tokens (the
+// first one, separators) to values a thousand times those of the rest (Sun et al. 2024, "Massive
+// activations"); unchecked, such rows are all that H knows. On SmolLM2 (INT4, groups of 64) the KLD
+// falls from .141 to .124.
+inline constexpr float kMostRowEnergy = 4;
+
 // Adds up batches of rows.
 class HessianSum {
  public:
   explicit HessianSum(std::int64_t cols);
-  // Rows x [tokens, cols]; `exact` may be x.
+  // Rows x [tokens, cols]; `exact` may be x. Rows above kMostRowEnergy medians (of the first batch)
+  // are scaled down to that, those of `exact` with them.
   void add(const float* x, const float* exact, std::int64_t tokens, ThreadPool& pool);
   [[nodiscard]] Hessian take();
 
  private:
   Hessian hessian_;
-  std::vector<float> columns_;  // X^T
-  std::vector<float> missing_;  // (E - X)^T
-  std::vector<float> product_;
+  float most_energy_ = 0;
+  std::vector<float> tempered_;  // rows of x, then of `exact`
 };
 
 }  // namespace quantlane

@@ -17,9 +17,9 @@ struct IsaName {
   Isa isa;
   std::string_view name;
 };
-constexpr std::array kIsaNames = {IsaName{Isa::kRef, "ref"}, IsaName{Isa::kAvx2, "avx2"},
-                                  IsaName{Isa::kAvx512, "avx512"},
-                                  IsaName{Isa::kAvx512Vnni, "avx512vnni"}};
+constexpr std::array kIsaNames = {
+    IsaName{Isa::kRef, "ref"}, IsaName{Isa::kAvx2, "avx2"}, IsaName{Isa::kAvx512, "avx512"},
+    IsaName{Isa::kAvx512Vnni, "avx512vnni"}, IsaName{Isa::kAvx512Bf16, "avx512bf16"}};
 
 // Value of a "Key:   123 kB" line of a /proc file, 0 when absent.
 std::uint64_t proc_kib(const char* path, const std::string& key) {
@@ -85,6 +85,7 @@ CpuInfo detect() {
   if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) {
     info.avx_vnni = ymm && (a >> 4 & 1) != 0;
     info.avx512_bf16 = info.best >= Isa::kAvx512 && (a >> 5 & 1) != 0;
+    if (info.avx512_bf16 && info.best == Isa::kAvx512Vnni) info.best = Isa::kAvx512Bf16;
   }
   return info;
 }
@@ -105,7 +106,7 @@ IsaChoice choose_isa() {
                       std::string(isa_name(best))};
   }
   return {best, "QUANTLANE_ISA=" + std::string(wanted) +
-                    ": unknown; use ref, avx2, avx512 or avx512vnni"};
+                    ": unknown; use ref, avx2, avx512, avx512vnni or avx512bf16"};
 }
 
 const IsaChoice& isa_choice() {

@@ -7,7 +7,13 @@
 namespace quantlane {
 
 // Ordered: a higher value implies the lower ones.
-enum class Isa : std::uint8_t { kRef = 0, kAvx2 = 1, kAvx512 = 2, kAvx512Vnni = 3 };
+enum class Isa : std::uint8_t {
+  kRef = 0,
+  kAvx2 = 1,
+  kAvx512 = 2,
+  kAvx512Vnni = 3,
+  kAvx512Bf16 = 4
+};
 
 struct CpuInfo {
   std::string model;     // as the operating system names it
@@ -24,7 +30,7 @@ struct CpuInfo {
 
 const CpuInfo& cpu_info();
 // The instruction set in force: cpu_info().best, or what QUANTLANE_ISA (ref, avx2, avx512,
-// avx512vnni) asks for. An unknown or absent one is reported by isa_override_error().
+// avx512vnni, avx512bf16) asks for. An unknown or absent one is reported by isa_override_error().
 Isa active_isa();
 // Empty, or why QUANTLANE_ISA cannot be honoured; the command line refuses to start then.
 std::string isa_override_error();

@@ -12,6 +12,7 @@ namespace {
 
 // Tokens of one batch: enough rows to keep the products efficient.
 constexpr std::int64_t kBatchTokens = 2048;
+constexpr std::int64_t kKeptBytes = std::int64_t{512} << 20;  // inputs of down, both streams
 
 }  // namespace
 
@@ -27,8 +28,9 @@ std::int64_t stage_width(const ModelConfig& config, LayerStage stage) {
 }
 
 LayerWalk::LayerWalk(const Runtime& runtime, std::span<const std::int32_t> tokens,
-                     std::int64_t chunk, ThreadPool& pool)
+                     std::int64_t chunk, ThreadPool& pool, Beside beside)
     : runtime_(runtime),
+      beside_(beside),
       chunk_(chunk),
       tokens_(static_cast<std::int64_t>(tokens.size())),
       own_(runtime.layer(0)),
@@ -44,6 +46,9 @@ LayerWalk::LayerWalk(const Runtime& runtime, std::span<const std::int32_t> token
   pass_.rope_windowed = &rope_windowed_;
   const std::int64_t sequences = std::max<std::int64_t>(1, kBatchTokens / chunk);
   caches_ = one_layer_caches(config, std::min(sequences, tokens_ / chunk), chunk);
+  const std::int64_t batch = static_cast<std::int64_t>(caches_.size()) * chunk;
+  const std::int64_t room = kKeptBytes / (8 * std::max<std::int64_t>(1, config.intermediate_size));
+  kept_ = std::min(tokens_, room / batch * batch);
 }
 
 void LayerWalk::set_batch(std::int64_t first) {
@@ -63,7 +68,7 @@ void LayerWalk::store(const std::vector<float>& buffer, std::int64_t width,
   std::copy_n(buffer.begin(), pass_.tokens * width, to.begin() + batch_ * width);
 }
 
-const std::vector<float>& LayerWalk::stage_inputs(const BoundLayer& layer, const Stream& stream) {
+const std::vector<float>& LayerWalk::stage_inputs(const BoundLayer& layer, Stream& stream) {
   const ModelConfig& config = runtime_.config();
   if (stage_ == LayerStage::kOutput) {
     load(stream.attended, config.q_size(), pass_.attended);
@@ -74,9 +79,21 @@ const std::vector<float>& LayerWalk::stage_inputs(const BoundLayer& layer, const
     attention_inputs(layer, pass_);
     return pass_.normed;
   }
+  const std::int64_t width = config.intermediate_size;
+  const bool down = stage_ == LayerStage::kDown && layer.experts.empty();
+  if (down && static_cast<std::int64_t>(stream.gated.size()) >= (batch_ + pass_.tokens) * width) {
+    load(stream.gated, width, pass_.gate);
+    return pass_.gate;
+  }
   feed_forward_inputs(layer, pass_);
-  if (stage_ == LayerStage::kGates || !layer.experts.empty()) return pass_.normed;
+  if (!down) return pass_.normed;
   run_gates(layer, pass_);
+  // Batches come in order, so what is kept has no holes.
+  if (batch_ + pass_.tokens <= kept_ &&
+      static_cast<std::int64_t>(stream.gated.size()) == batch_ * width) {
+    stream.gated.insert(stream.gated.end(), pass_.gate.begin(),
+                        pass_.gate.begin() + pass_.tokens * width);
+  }
   return pass_.gate;
 }
 
@@ -97,7 +114,7 @@ Result<void> LayerWalk::inputs(const See& see) {
 }
 
 void LayerWalk::part_ways() {
-  if (parted_) return;
+  if (parted_ || beside_ == Beside::kNothing) return;
   exact_ = settled_;
   parted_ = true;
 }
@@ -144,6 +161,8 @@ Result<void> LayerWalk::advance() {
     stage_ = stage_ == LayerStage::kHeads ? LayerStage::kOutput : LayerStage::kGates;
     return {};
   }
+  settled_.gated.clear();
+  exact_.gated.clear();
   stage_ = LayerStage::kHeads;
   ++layer_;
   if (layer_ < runtime_.config().layer_count) own_ = runtime_.layer(layer_);

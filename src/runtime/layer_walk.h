@@ -22,13 +22,16 @@ LayerStage stage_of(Role role);
 std::int64_t stage_width(const ModelConfig& config, LayerStage stage);
 
 // Memory: the residual streams and the attention outputs of all sequences (twice once a matrix is
-// settled), and the buffers of one batch.
+// settled), the buffers of one batch, and up to 512 MiB of inputs of down, which save computing
+// them once more.
 class LayerWalk {
  public:
+  // What inputs() shows beside those of the settled model.
+  enum class Beside : std::uint8_t { kExact, kNothing };
   // Sequences of `chunk` tokens each (tokens.size() is a multiple). `runtime` and `pool` must
-  // outlive the walk.
+  // outlive the walk. kNothing: `exact` is always `settled`, for half of the work.
   LayerWalk(const Runtime& runtime, std::span<const std::int32_t> tokens, std::int64_t chunk,
-            ThreadPool& pool);
+            ThreadPool& pool, Beside beside = Beside::kExact);
 
   [[nodiscard]] std::int64_t layer() const { return layer_; }
   [[nodiscard]] LayerStage stage() const { return stage_; }
@@ -45,18 +48,21 @@ class LayerWalk {
   struct Stream {
     std::vector<float> rows;      // [T, D]
     std::vector<float> attended;  // [T, q_size], at kOutput
+    std::vector<float> gated;     // [up to kept_, intermediate], at kDown
   };
   void set_batch(std::int64_t first);
   void load(const std::vector<float>& from, std::int64_t width, std::vector<float>& buffer) const;
   void store(const std::vector<float>& buffer, std::int64_t width, std::vector<float>& to) const;
   // The inputs of the present stage for the batch that is set; they lie in `pass_`.
-  const std::vector<float>& stage_inputs(const BoundLayer& layer, const Stream& stream);
+  const std::vector<float>& stage_inputs(const BoundLayer& layer, Stream& stream);
   void leave_stage(const BoundLayer& layer, Stream& stream);
   void part_ways();
 
   const Runtime& runtime_;
+  Beside beside_;
   std::int64_t chunk_;
   std::int64_t tokens_;
+  std::int64_t kept_;       // tokens whose inputs of down are kept, whole batches
   std::int64_t batch_ = 0;  // first token of the batch in pass_
   std::int64_t layer_ = 0;
   LayerStage stage_ = LayerStage::kHeads;

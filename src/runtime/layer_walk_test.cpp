@@ -69,9 +69,14 @@ TEST(LayerWalk, GivesTheInputsOfAForwardPassAndKeepsThemWhenMatricesChange) {
     const Graph& graph = *runtime->checkpoint().graph();
     for (const bool changes : {false, true}) {
       LayerWalk walk(*runtime, ids, kChunk, pool);
+      LayerWalk alone(*runtime, ids, kChunk, pool, LayerWalk::Beside::kNothing);
       while (walk.layer() < graph.config.layer_count) {
         const std::int64_t width = stage_width(graph.config, walk.stage());
         const Inputs inputs = inputs_of(walk, width);
+        const Inputs again = inputs_of(walk, width);  // some are kept from the first time
+        EXPECT_TRUE(again.settled == inputs.settled && again.exact == inputs.exact);
+        const Inputs settled = inputs_of(alone, width);
+        EXPECT_TRUE(settled.settled == inputs.settled && settled.exact == inputs.settled);
         for (const Parameter& p : graph.parameters) {
           if (!is_linear(p.role) || p.layer != walk.layer() || stage_of(p.role) != walk.stage())
             continue;
@@ -87,8 +92,10 @@ TEST(LayerWalk, GivesTheInputsOfAForwardPassAndKeepsThemWhenMatricesChange) {
           weight->decode_rows(0, p.rows, halved->data());
           for (float& value : *halved) value *= 0.5F;
           walk.settle(p, Weight(halved, p.rows, p.cols));
+          alone.settle(p, Weight(halved, p.rows, p.cols));
         }
         ASSERT_TRUE(walk.advance().has_value());
+        ASSERT_TRUE(alone.advance().has_value());
       }
     }
   }

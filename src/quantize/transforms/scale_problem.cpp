@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "calibrate/hessian.h"
 #include "core/check.h"
 #include "formats/group_format.h"
 #include "formats/quant_tensor.h"
@@ -43,6 +44,22 @@ float static_scale(const ActivationScheme& scheme, const InputSamples& samples,
     ++statistics.magnitudes[static_cast<std::size_t>(magnitude_bin(value))];
   }
   return input_scale_for(scheme, statistics);
+}
+
+// What the error of each row counts: 1, less where the row is far above the median, as in
+// HessianSum.
+std::vector<double> say_of_rows(const std::vector<float>& outputs, std::int64_t tokens) {
+  std::vector<double> energies;
+  const std::size_t width =
+      outputs.size() / static_cast<std::size_t>(std::max<std::int64_t>(1, tokens));
+  for (std::size_t i = 0; i < outputs.size(); i += width)
+    energies.push_back(sum_of_squares(std::span(outputs).subspan(i, width)));
+  std::vector<double> sorted = energies;
+  std::ranges::sort(sorted);
+  const double most =
+      sorted.empty() ? 0 : static_cast<double>(kMostRowEnergy) * sorted[sorted.size() / 2];
+  for (double& energy : energies) energy = energy > most ? most / energy : 1;
+  return energies;
 }
 
 const ActivationScheme* input_rounding(const MatrixTarget& target) {
@@ -93,6 +110,7 @@ Result<void> ScaleProblem::add_reader(const Parameter& parameter, const MatrixTa
                 .importance = {},
                 .weights = {},
                 .outputs = {},
+                .say = {},
                 .scale = 1};
   const std::int64_t piece = std::max<std::int64_t>(1, kValuesPerDecode / cols);
   std::vector<float> values(static_cast<std::size_t>(piece * cols));
@@ -115,6 +133,7 @@ Result<void> ScaleProblem::add_reader(const Parameter& parameter, const MatrixTa
     reader.outputs.resize(static_cast<std::size_t>(tokens * reader.rows()));
     kernels::gemm(reader.samples->rows.data(), tokens, cols, {.f32 = reader.weights.data()},
                   reader.rows(), reader.outputs.data(), request_->pool);
+    reader.say = say_of_rows(reader.outputs, tokens);
   }
   readers_.push_back(std::move(reader));
   return {};
@@ -257,9 +276,18 @@ Result<double> ScaleProblem::error_of(const Reader& reader, std::span<const floa
     kernels::round_activations(scheme, inputs.data(), tokens, cols);
     outputs.resize(reader.outputs.size());
     kernels::gemm(inputs.data(), tokens, cols, {.f32 = rounded.data()}, rows, outputs.data(), here);
-    for (std::size_t i = 0; i < outputs.size(); ++i) outputs[i] -= reader.outputs[i];
-    return sum_of_squares(outputs) * reader.scale /
-           static_cast<double>(std::max<std::int64_t>(1, tokens));
+    double total = 0;
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      double error = 0;
+      for (std::int64_t i = t * rows; i < (t + 1) * rows; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        const double off =
+            static_cast<double>(outputs[at]) - static_cast<double>(reader.outputs[at]);
+        error += off * off;
+      }
+      total += error * reader.say[static_cast<std::size_t>(t)];
+    }
+    return total * reader.scale / static_cast<double>(std::max<std::int64_t>(1, tokens));
   }
   multiply_rows(rounded, inverse);
   for (std::size_t i = 0; i < rounded.size(); ++i) rounded[i] -= reader.weights[i];

@@ -38,6 +38,7 @@ class ScaleProblem {
     std::vector<float> importance;  // [K]
     std::vector<float> weights;     // [n, K]: every so-manieth row
     std::vector<float> outputs;     // [samples, n] without rounding, where inputs are rounded
+    std::vector<double> say;        // of the error of each of these rows
     double scale;                   // rows of the matrix per row in `weights`
     [[nodiscard]] std::int64_t rows() const {
       return static_cast<std::int64_t>(weights.size()) / parameter->cols;
