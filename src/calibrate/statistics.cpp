@@ -16,8 +16,8 @@ constexpr std::string_view kSum = ".in_sum2";
 constexpr std::string_view kAbsmax = ".in_absmax";
 constexpr std::string_view kCount = ".count";
 constexpr std::string_view kMagnitudes = ".in_magnitudes";
-// Exponent and two bits of the mantissa of 2^-31.75, the lower edge of bin 1.
-constexpr int kFirstBin = (127 - 32) * 4;
+// Exponent and five bits of the mantissa of 2^-32, the lower edge of bin 0.
+constexpr int kFirstBin = (127 - 32) * kBinsPerOctave;
 
 template <class T>
 std::span<const std::byte> bytes_of(const std::vector<T>& values) {
@@ -44,11 +44,13 @@ Result<std::vector<T>> read_vector(const Container& container, const std::string
 }  // namespace
 
 int magnitude_bin(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(std::abs(value)) >> 21U;
+  const auto bits = std::bit_cast<std::uint32_t>(std::abs(value)) >> 18U;
   return std::clamp(static_cast<int>(bits) - kFirstBin, 0, kMagnitudeBins - 1);
 }
 
-double bin_magnitude(int bin) { return std::ldexp(1.0 + (bin % 4 + 0.5) / 4.0, bin / 4 - 32); }
+double bin_magnitude(int bin) {
+  return std::ldexp(1.0 + (bin % kBinsPerOctave + 0.5) / kBinsPerOctave, bin / kBinsPerOctave - 32);
+}
 
 void Statistics::add(std::string_view module, const float* x, std::int64_t tokens,
                      std::int64_t cols) {

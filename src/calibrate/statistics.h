@@ -18,9 +18,10 @@ namespace quantlane {
 // q3_k and iq4_xs, 0.85 in q6_k). From 1e-6 to 1e-20 the encoders give the same errors.
 inline constexpr float kLeastImportance = 1e-9F;
 
-// Magnitudes are counted by quarter octaves: bin 0 holds those below 2^-31.75, the last one those
-// from 2^31.75 on.
-inline constexpr int kMagnitudeBins = 256;
+// Magnitudes are counted by 32nds of an octave, fine enough to see on which side of a step of FP8
+// they lie: bin 0 holds those up to 2^-32, the last one those near and above 2^32.
+inline constexpr int kBinsPerOctave = 32;
+inline constexpr int kMagnitudeBins = 64 * kBinsPerOctave;
 int magnitude_bin(float value);
 // A magnitude in the middle of a bin.
 double bin_magnitude(int bin);

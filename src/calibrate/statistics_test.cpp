@@ -53,7 +53,7 @@ TEST(Statistics, CountsMagnitudesOfEverySeventeenthRow) {
   EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), std::int64_t{0}), 6 * 3);
   for (const float value : {1e-5F, 0.3F, 1.0F, 1.3F, 447.0F, -6e4F}) {
     const double middle = bin_magnitude(magnitude_bin(value));
-    EXPECT_NEAR(middle / static_cast<double>(std::abs(value)), 1, 0.13) << value;
+    EXPECT_NEAR(middle / static_cast<double>(std::abs(value)), 1, 0.017) << value;
   }
   EXPECT_EQ(magnitude_bin(0.0F), 0);
   EXPECT_EQ(magnitude_bin(std::numeric_limits<float>::infinity()), kMagnitudeBins - 1);
