@@ -19,7 +19,7 @@ __mmask16 lanes_below(int64_t count) {
 inline __m512i rounded(const float* x, const float* minus, __mmask16 mask) {
   __m512 values = _mm512_maskz_loadu_ps(mask, x);
   if (minus != nullptr) values = _mm512_sub_ps(values, _mm512_maskz_loadu_ps(mask, minus));
-  return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(values));
+  return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values)));
 }
 
 void pack(const float* x, const float* minus, int64_t tokens, int64_t cols, int64_t width,
@@ -53,11 +53,12 @@ void tile(const MomentTileArgs& args) {
   const uint32_t* left = args.left;
   const uint32_t* right = args.right;
   for (int64_t p = 0; p < args.pairs; ++p) {
-    const __m512bh first = (__m512bh)_mm512_load_si512(right);
-    const __m512bh second = (__m512bh)_mm512_load_si512(right + kLanes);
+    const __m512bh first = reinterpret_cast<__m512bh>(_mm512_load_si512(right));
+    const __m512bh second = reinterpret_cast<__m512bh>(_mm512_load_si512(right + kLanes));
 #pragma GCC unroll 8
     for (int r = 0; r < kMomentRows; ++r) {
-      const __m512bh value = (__m512bh)_mm512_set1_epi32((int)left[r]);
+      const __m512bh value =
+          reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(left[r])));
       sum[r][0] = _mm512_dpbf16_ps(sum[r][0], value, first);
       sum[r][1] = _mm512_dpbf16_ps(sum[r][1], value, second);
     }
