@@ -4,7 +4,7 @@
     gpu_logits.py CHECKPOINT TEXT [--tokens 512] [--lanes A,B,…]   needs torch with CUDA, transformers, numpy;
                                                                    compressed-tensors for the folders of that dialect
 
-Makes each lane with quantlane (or takes LANE=FOLDER:LOGITS.npy made before), and runs the same tokens through
+Makes each lane with quantlane, and runs the same tokens through
   loaded: transformers on the GPU in float32, the library's own decoding and rounding of activations;
   native: the same model in bf16, its Linears computed from the stored bytes by torch._scaled_mm or torch._int_mm
           (lanes whose weights and activations have 8 bits), or as bf16 products of the loaded weights.
@@ -13,7 +13,6 @@ Prints KL(quantlane || GPU), and KL(reference || lane) on both sides: the figure
 import argparse
 import glob
 import json
-import os
 import pathlib
 import subprocess
 import tempfile
@@ -23,7 +22,8 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, FineGrainedFP8Config
 
-QUANTLANE = os.environ.get("QUANTLANE", "build/release/quantlane")
+from measure import QUANTLANE
+
 LANES = "fp8,fp8-static,fp8-block,w8a8,w8a8+smoothquant+gptq,w4a16,w4a16-asym+awq+gptq,nvfp4a16,nvfp4,mxfp4a16,mxfp4"
 
 

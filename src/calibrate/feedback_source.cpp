@@ -5,14 +5,12 @@
 #include <utility>
 #include <vector>
 
-#include "core/ceil_div.h"
 #include "core/check.h"
 #include "kernels/activation.h"
+#include "runtime/over_tokens.h"
 
 namespace quantlane {
 namespace {
-
-constexpr std::int64_t kRoundedRows = 16;
 
 std::size_t index_of(LayerStage stage) { return static_cast<std::size_t>(stage); }
 
@@ -93,21 +91,18 @@ Result<void> FeedbackSource::collect(const FeedbackRequest& request) {
   const std::int64_t width = stage_width(runtime_->config(), walk_->stage());
   HessianSum sum(width);
   std::vector<float> rounded;
-  QUANTLANE_TRY_VOID(
-      walk_->inputs([&](const float* settled, const float* exact, std::int64_t tokens) {
-        const float* rows = settled;
-        if (request.input) {
-          rounded.assign(settled, settled + tokens * width);
-          const std::int64_t tasks = ceil_div(tokens, kRoundedRows);
-          pool_.parallel_for(tasks, [&](std::int64_t task, int) {
-            const std::int64_t first = task * kRoundedRows;
-            kernels::round_activations(*request.input, rounded.data() + first * width,
-                                       std::min(kRoundedRows, tokens - first), width);
-          });
-          rows = rounded.data();
-        }
-        sum.add(rows, beside_ == LayerWalk::Beside::kExact ? exact : rows, tokens, pool_);
-      }));
+  QUANTLANE_TRY_VOID(walk_->inputs([&](const float* settled, const float* exact,
+                                       std::int64_t tokens) {
+    const float* rows = settled;
+    if (request.input) {
+      rounded.assign(settled, settled + tokens * width);
+      over_tokens(tokens, pool_, [&](std::int64_t first, std::int64_t count) {
+        kernels::round_activations(*request.input, rounded.data() + first * width, count, width);
+      });
+      rows = rounded.data();
+    }
+    sum.add(rows, beside_ == LayerWalk::Beside::kExact ? exact : rows, tokens, pool_);
+  }));
   Found& found = stages_[index_of(walk_->stage())];
   found = {.hessian = sum.take(), .input = request.input, .group = 0, .feedback = nullptr};
   return check_finite(*found.hessian, *checkpoint_, walk_->layer());

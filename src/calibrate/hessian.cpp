@@ -4,38 +4,24 @@
 #include <cmath>
 #include <utility>
 
-#include "core/ceil_div.h"
 #include "kernels/moments.h"
+#include "runtime/over_tokens.h"
 
 namespace quantlane {
 namespace {
 
-template <class See>
-void over_rows(std::int64_t tokens, ThreadPool& pool, const See& see) {
-  constexpr std::int64_t kRowsPerTask = 64;
-  pool.parallel_for(ceil_div(tokens, kRowsPerTask), [&](std::int64_t task, int) {
-    const std::int64_t end = std::min(tokens, (task + 1) * kRowsPerTask);
-    for (std::int64_t t = task * kRowsPerTask; t < end; ++t) see(t);
-  });
-}
-
 std::vector<float> row_energies(const float* x, std::int64_t tokens, std::int64_t cols,
                                 ThreadPool& pool) {
   std::vector<float> energies(static_cast<std::size_t>(tokens));
-  over_rows(tokens, pool, [&](std::int64_t t) {
-    double sum = 0;
-    for (std::int64_t c = t * cols; c < (t + 1) * cols; ++c)
-      sum += static_cast<double>(x[c]) * static_cast<double>(x[c]);
-    energies[static_cast<std::size_t>(t)] = static_cast<float>(sum);
+  over_tokens(tokens, pool, [&](std::int64_t first, std::int64_t count) {
+    for (std::int64_t t = first; t < first + count; ++t) {
+      double sum = 0;
+      for (std::int64_t c = t * cols; c < (t + 1) * cols; ++c)
+        sum += static_cast<double>(x[c]) * static_cast<double>(x[c]);
+      energies[static_cast<std::size_t>(t)] = static_cast<float>(sum);
+    }
   });
   return energies;
-}
-
-float median(std::vector<float> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
 }
 
 }  // namespace
@@ -48,13 +34,15 @@ HessianSum::HessianSum(std::int64_t cols) {
 void HessianSum::add(const float* x, const float* exact, std::int64_t tokens, ThreadPool& pool) {
   const std::int64_t cols = hessian_.cols;
   const std::vector<float> energies = row_energies(x, tokens, cols, pool);
-  if (hessian_.tokens == 0) most_energy_ = kMostRowEnergy * median(energies);
+  if (hessian_.tokens == 0) most_energy_ = most_row_energy(energies);
   if (std::ranges::any_of(energies, [&](float energy) { return energy > most_energy_; })) {
     const auto temper = [&](const float* rows, float* to) {
-      over_rows(tokens, pool, [&](std::int64_t t) {
-        const float energy = energies[static_cast<std::size_t>(t)];
-        const float factor = energy > most_energy_ ? std::sqrt(most_energy_ / energy) : 1.0F;
-        for (std::int64_t c = t * cols; c < (t + 1) * cols; ++c) to[c] = rows[c] * factor;
+      over_tokens(tokens, pool, [&](std::int64_t first, std::int64_t count) {
+        for (std::int64_t t = first; t < first + count; ++t) {
+          const float energy = energies[static_cast<std::size_t>(t)];
+          const float factor = energy > most_energy_ ? std::sqrt(most_energy_ / energy) : 1.0F;
+          for (std::int64_t c = t * cols; c < (t + 1) * cols; ++c) to[c] = rows[c] * factor;
+        }
       });
       return to;
     };

@@ -1,5 +1,8 @@
 // Second moments between the inputs of a Linear: what error feedback needs beyond importances.
 #pragma once
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -21,13 +24,21 @@ struct Hessian {
 // first one, separators) to values a thousand times those of the rest (Sun et al. 2024, "Massive
 // activations"); unchecked, such rows are all that H knows. On SmolLM2 (INT4, groups of 64) the KLD
 // falls from .141 to .124.
-inline constexpr float kMostRowEnergy = 4;
+// The most that a row may count among rows with these sums of squares; 0 without rows.
+template <std::floating_point T>
+T most_row_energy(std::vector<T> energies) {
+  constexpr T kMedians = 4;
+  if (energies.empty()) return 0;
+  const auto middle = energies.begin() + static_cast<std::ptrdiff_t>(energies.size() / 2);
+  std::ranges::nth_element(energies, middle);
+  return kMedians * *middle;
+}
 
 // Adds up batches of rows.
 class HessianSum {
  public:
   explicit HessianSum(std::int64_t cols);
-  // Rows x [tokens, cols]; `exact` may be x. Rows above kMostRowEnergy medians (of the first batch)
+  // Rows x [tokens, cols]; `exact` may be x. Rows above most_row_energy() (of the first batch)
   // are scaled down to that, those of `exact` with them.
   void add(const float* x, const float* exact, std::int64_t tokens, ThreadPool& pool);
   [[nodiscard]] Hessian take();

@@ -1,21 +1,13 @@
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "formats/random_values_for_test.h"
 #include "kernels/moments/moments_table.h"
 
 namespace quantlane::kernels {
 namespace {
-
-std::vector<float> normal_rows(std::int64_t count, unsigned seed) {
-  std::mt19937 rng(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> rows(static_cast<std::size_t>(count));
-  for (float& value : rows) value = normal(rng);
-  return rows;
-}
 
 // Both factors rounded to 8 bits, and float32 sums.
 double moment_bound(double sum_of_magnitudes) { return sum_of_magnitudes * (0x1p-7 + 0x1p-20); }
@@ -26,8 +18,8 @@ TEST(Moments, AreTheSumsOverTokensOnEveryInstructionSet) {
     // Odd tokens, columns that fill no panel, and more tokens than one block.
     for (const auto& [tokens, cols] :
          {std::pair<std::int64_t, std::int64_t>{1, 1}, {7, 40}, {33, 96}, {300, 71}}) {
-      const auto x = normal_rows(tokens * cols, 1);
-      const auto y = normal_rows(tokens * cols, 2);
+      const auto x = normal_values(tokens * cols, 1, 1);
+      const auto y = normal_values(tokens * cols, 1, 2);
       for (const bool shifted : {false, true}) {
         const float* other = shifted ? y.data() : x.data();
         std::vector<float> sums(static_cast<std::size_t>(cols * cols), 1.0F);
@@ -61,7 +53,7 @@ TEST(Moments, AreTheSumsOverTokensOnEveryInstructionSet) {
 TEST(Moments, KeepNaN) {
   for (const MomentRow& row : moment_rows()) {
     if (row.isa > cpu_info().best) continue;
-    auto x = normal_rows(4 * 8, 3);
+    auto x = normal_values(4 * 8, 1, 3);
     x[9] = NAN;
     std::vector<float> sums(64);
     ThreadPool pool(1);

@@ -54,10 +54,7 @@ std::vector<double> say_of_rows(const std::vector<float>& outputs, std::int64_t 
       outputs.size() / static_cast<std::size_t>(std::max<std::int64_t>(1, tokens));
   for (std::size_t i = 0; i < outputs.size(); i += width)
     energies.push_back(sum_of_squares(std::span(outputs).subspan(i, width)));
-  std::vector<double> sorted = energies;
-  std::ranges::sort(sorted);
-  const double most =
-      sorted.empty() ? 0 : static_cast<double>(kMostRowEnergy) * sorted[sorted.size() / 2];
+  const double most = most_row_energy(energies);
   for (double& energy : energies) energy = energy > most ? most / energy : 1;
   return energies;
 }
