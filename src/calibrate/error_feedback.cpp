@@ -156,10 +156,10 @@ std::vector<float> solve_shift(const Hessian& hessian, const ErrorFeedback& feed
   }
   // (U C)^T = C^T U^T, then U^T (U C).
   std::vector<float> half(size);
-  kernels::gemm(columns.data(), n, n, {.f32 = feedback.upper.data()}, n, half.data(), pool);
+  kernels::gemm_rounded(columns.data(), n, n, {.f32 = feedback.upper.data()}, n, half.data(), pool);
   const std::vector<float> lower = transposed(feedback.upper, n);
   std::vector<float> shift(size);
-  kernels::gemm(lower.data(), n, n, {.f32 = half.data()}, n, shift.data(), pool);
+  kernels::gemm_rounded(lower.data(), n, n, {.f32 = half.data()}, n, shift.data(), pool);
   return shift;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "kernels/moments.h"
@@ -10,15 +11,21 @@
 namespace quantlane {
 namespace {
 
+// Sums of squares of the rows: of every kLanes-th value first, which vectors add up.
 std::vector<float> row_energies(const float* x, std::int64_t tokens, std::int64_t cols,
                                 ThreadPool& pool) {
+  constexpr std::int64_t kLanes = 16;
   std::vector<float> energies(static_cast<std::size_t>(tokens));
   over_tokens(tokens, pool, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t t = first; t < first + count; ++t) {
-      double sum = 0;
-      for (std::int64_t c = t * cols; c < (t + 1) * cols; ++c)
-        sum += static_cast<double>(x[c]) * static_cast<double>(x[c]);
-      energies[static_cast<std::size_t>(t)] = static_cast<float>(sum);
+      const float* row = x + t * cols;
+      float sums[kLanes] = {};
+      std::int64_t c = 0;
+      for (; c + kLanes <= cols; c += kLanes) {
+        for (std::int64_t i = 0; i < kLanes; ++i) sums[i] += row[c + i] * row[c + i];
+      }
+      for (; c < cols; ++c) sums[0] += row[c] * row[c];
+      energies[static_cast<std::size_t>(t)] = std::accumulate(sums, sums + kLanes, 0.0F);
     }
   });
   return energies;

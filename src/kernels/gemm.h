@@ -25,4 +25,10 @@ struct RowSource {
 void gemm(const float* x, std::int64_t tokens, std::int64_t k, const RowSource& w, std::int64_t n,
           float* y, ThreadPool& pool);
 
+// The same for sums that stand some noise (calibration): where the processor multiplies pairs of
+// bf16, x and w are rounded to that first (|error| <= 2^-7 * sum |x*w|, unbiased; w in bf16 loses
+// nothing), in half of the time; elsewhere it is gemm(). The bits of y[t, n] depend on K only.
+void gemm_rounded(const float* x, std::int64_t tokens, std::int64_t k, const RowSource& w,
+                  std::int64_t n, float* y, ThreadPool& pool);
+
 }  // namespace quantlane::kernels

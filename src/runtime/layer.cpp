@@ -207,8 +207,8 @@ void multiply(std::span<const Product> products, const float* x, std::int64_t to
       });
       input = pass.rounded.data();
     }
-    kernels::gemm(input, tokens, parameter.cols, linear.rows(), parameter.rows, product.y,
-                  *pass.pool);
+    const auto gemm = pass.coarse ? kernels::gemm_rounded : kernels::gemm;
+    gemm(input, tokens, parameter.cols, linear.rows(), parameter.rows, product.y, *pass.pool);
     add_bias(linear, tokens, product.y);
   }
 }

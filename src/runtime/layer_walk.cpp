@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/cancel.h"
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "runtime/side_by_side.h"
 
@@ -38,84 +39,79 @@ LayerWalk::LayerWalk(const Runtime& runtime, std::span<const std::int32_t> token
       rope_windowed_(RopeTable::windowed(runtime.config())) {
   QUANTLANE_CHECK(chunk > 0 && tokens_ > 0 && tokens_ % chunk == 0);
   const ModelConfig& config = runtime.config();
-  settled_.rows.resize(static_cast<std::size_t>(tokens_ * config.hidden_size));
-  runtime.embed(tokens, settled_.rows.data());
-  pass_.config = &config;
-  pass_.pool = &pool;
-  pass_.rope_full = &rope_full_;
-  pass_.rope_windowed = &rope_windowed_;
+  for (Stream* stream : {&settled_, &exact_}) {
+    stream->pass.config = &config;
+    stream->pass.pool = &pool;
+    stream->pass.rope_full = &rope_full_;
+    stream->pass.rope_windowed = &rope_windowed_;
+    stream->pass.coarse = true;  // far below what is being rounded, and averaged over all tokens
+  }
   const std::int64_t sequences = std::max<std::int64_t>(1, kBatchTokens / chunk);
   caches_ = one_layer_caches(config, std::min(sequences, tokens_ / chunk), chunk);
-  const std::int64_t batch = static_cast<std::int64_t>(caches_.size()) * chunk;
-  const std::int64_t room = kKeptBytes / (8 * std::max<std::int64_t>(1, config.intermediate_size));
-  kept_ = std::min(tokens_, room / batch * batch);
-}
-
-void LayerWalk::set_batch(std::int64_t first) {
-  batch_ = first;
-  const auto room = static_cast<std::int64_t>(caches_.size()) * chunk_;
-  pass_.reserve(std::min(room, tokens_ - first));
-  lay_side_by_side(pass_, caches_, chunk_);
-}
-
-void LayerWalk::load(const std::vector<float>& from, std::int64_t width,
-                     std::vector<float>& buffer) const {
-  std::copy_n(from.begin() + batch_ * width, pass_.tokens * width, buffer.begin());
-}
-
-void LayerWalk::store(const std::vector<float>& buffer, std::int64_t width,
-                      std::vector<float>& to) const {
-  std::copy_n(buffer.begin(), pass_.tokens * width, to.begin() + batch_ * width);
-}
-
-const std::vector<float>& LayerWalk::stage_inputs(const BoundLayer& layer, Stream& stream) {
-  const ModelConfig& config = runtime_.config();
-  if (stage_ == LayerStage::kOutput) {
-    load(stream.attended, config.q_size(), pass_.attended);
-    return pass_.attended;
+  batch_tokens_ = static_cast<std::int64_t>(caches_.size()) * chunk;
+  kept_ = kKeptBytes / (8 * std::max<std::int64_t>(1, config.intermediate_size) * batch_tokens_);
+  settled_.batches.resize(static_cast<std::size_t>(batch_count()));
+  for (std::size_t b = 0; b < settled_.batches.size(); ++b) {
+    const std::size_t first = b * static_cast<std::size_t>(batch_tokens_);
+    const auto ids = tokens.subspan(
+        first, std::min(tokens.size() - first, static_cast<std::size_t>(batch_tokens_)));
+    std::vector<float>& rows = settled_.batches[b].rows;
+    rows.resize(ids.size() * static_cast<std::size_t>(config.hidden_size));
+    runtime.embed(ids, rows.data());
   }
-  load(stream.rows, config.hidden_size, pass_.stream);
+}
+
+std::int64_t LayerWalk::batch_count() const { return ceil_div(tokens_, batch_tokens_); }
+
+void LayerWalk::enter(Stream& stream, std::int64_t batch) {
+  stream.pass.reserve(std::min(batch_tokens_, tokens_ - batch * batch_tokens_));
+  lay_side_by_side(stream.pass, caches_, chunk_);
+  stream.pass.stream.swap(stream.batches[static_cast<std::size_t>(batch)].rows);
+}
+
+void LayerWalk::leave(Stream& stream, std::int64_t batch) {
+  stream.pass.stream.swap(stream.batches[static_cast<std::size_t>(batch)].rows);
+}
+
+const std::vector<float>& LayerWalk::stage_inputs(const BoundLayer& layer, Stream& stream,
+                                                  std::int64_t batch) {
+  Batch& kept = stream.batches[static_cast<std::size_t>(batch)];
+  Pass& pass = stream.pass;
+  if (stage_ == LayerStage::kOutput) return kept.attended;
   if (stage_ == LayerStage::kHeads) {
-    attention_inputs(layer, pass_);
-    return pass_.normed;
+    attention_inputs(layer, pass);
+    return pass.normed;
   }
-  const std::int64_t width = config.intermediate_size;
   const bool down = stage_ == LayerStage::kDown && layer.experts.empty();
-  if (down && static_cast<std::int64_t>(stream.gated.size()) >= (batch_ + pass_.tokens) * width) {
-    load(stream.gated, width, pass_.gate);
-    return pass_.gate;
-  }
-  feed_forward_inputs(layer, pass_);
-  if (!down) return pass_.normed;
-  run_gates(layer, pass_);
-  // Batches come in order, so what is kept has no holes.
-  if (batch_ + pass_.tokens <= kept_ &&
-      static_cast<std::int64_t>(stream.gated.size()) == batch_ * width) {
-    stream.gated.insert(stream.gated.end(), pass_.gate.begin(),
-                        pass_.gate.begin() + pass_.tokens * width);
-  }
-  return pass_.gate;
+  if (down && kept.has_gated) return kept.gated;
+  feed_forward_inputs(layer, pass);
+  if (!down) return pass.normed;
+  run_gates(layer, pass);
+  if (batch >= kept_) return pass.gate;
+  kept.gated.swap(pass.gate);
+  kept.has_gated = true;
+  return kept.gated;
 }
 
 Result<void> LayerWalk::inputs(const See& see) {
-  const std::int64_t width = stage_width(runtime_.config(), stage_);
-  std::vector<float> exact;
-  for (std::int64_t first = 0; first < tokens_; first += pass_.tokens) {
+  for (std::int64_t batch = 0; batch < batch_count(); ++batch) {
     QUANTLANE_TRY_VOID(check_cancel("calibrating"));
-    set_batch(first);
-    if (parted_) {
-      const auto& rows = stage_inputs(runtime_.layer(layer_), exact_);
-      exact.assign(rows.begin(), rows.begin() + pass_.tokens * width);
-    }
-    const auto& rows = stage_inputs(own_, settled_);
-    see(rows.data(), parted_ ? exact.data() : rows.data(), pass_.tokens);
+    const auto rows_of = [&](const BoundLayer& layer, Stream& stream) {
+      enter(stream, batch);
+      const float* rows = stage_inputs(layer, stream, batch).data();
+      leave(stream, batch);
+      return rows;
+    };
+    const float* exact = parted_ ? rows_of(runtime_.layer(layer_), exact_) : nullptr;
+    const float* settled = rows_of(own_, settled_);
+    see(settled, parted_ ? exact : settled, settled_.pass.tokens);
   }
   return {};
 }
 
 void LayerWalk::part_ways() {
   if (parted_ || beside_ == Beside::kNothing) return;
-  exact_ = settled_;
+  exact_.batches = settled_.batches;
   parted_ = true;
 }
 
@@ -125,21 +121,28 @@ void LayerWalk::settle(const Parameter& parameter, Weight weight) {
   matrix_of(own_, parameter).bind(std::move(weight), Arithmetic::kFloat);
 }
 
-void LayerWalk::leave_stage(const BoundLayer& layer, Stream& stream) {
-  const ModelConfig& config = runtime_.config();
-  stage_inputs(layer, stream);
-  if (stage_ == LayerStage::kHeads) {
-    run_heads(layer, 0, pass_);
-    store(pass_.attended, config.q_size(), stream.attended);
-    return;
+void LayerWalk::leave_stage(const BoundLayer& layer, Stream& stream, std::int64_t batch) {
+  Batch& kept = stream.batches[static_cast<std::size_t>(batch)];
+  Pass& pass = stream.pass;
+  enter(stream, batch);
+  stage_inputs(layer, stream, batch);
+  switch (stage_) {
+    case LayerStage::kHeads:
+      run_heads(layer, 0, pass);
+      kept.attended.swap(pass.attended);
+      break;
+    case LayerStage::kOutput:
+      pass.attended.swap(kept.attended);
+      finish_attention(layer, pass);
+      pass.attended.swap(kept.attended);
+      break;
+    default:
+      if (kept.has_gated) pass.gate.swap(kept.gated);
+      finish_feed_forward(layer, pass);
+      if (kept.has_gated) pass.gate.swap(kept.gated);
+      kept.has_gated = false;
   }
-  if (stage_ == LayerStage::kOutput) {
-    load(stream.rows, config.hidden_size, pass_.stream);
-    finish_attention(layer, pass_);
-  } else {
-    finish_feed_forward(layer, pass_);
-  }
-  store(pass_.stream, config.hidden_size, stream.rows);
+  leave(stream, batch);
 }
 
 Result<void> LayerWalk::advance() {
@@ -149,20 +152,15 @@ Result<void> LayerWalk::advance() {
   }
   for (Stream* stream : {&settled_, &exact_}) {
     if (stream == &exact_ && !parted_) continue;
-    if (stage_ == LayerStage::kHeads)
-      stream->attended.resize(static_cast<std::size_t>(tokens_ * runtime_.config().q_size()));
-    for (std::int64_t first = 0; first < tokens_; first += pass_.tokens) {
+    for (std::int64_t batch = 0; batch < batch_count(); ++batch) {
       QUANTLANE_TRY_VOID(check_cancel("calibrating"));
-      set_batch(first);
-      leave_stage(stream == &settled_ ? own_ : runtime_.layer(layer_), *stream);
+      leave_stage(stream == &settled_ ? own_ : runtime_.layer(layer_), *stream, batch);
     }
   }
   if (stage_ != LayerStage::kDown) {
     stage_ = stage_ == LayerStage::kHeads ? LayerStage::kOutput : LayerStage::kGates;
     return {};
   }
-  settled_.gated.clear();
-  exact_.gated.clear();
   stage_ = LayerStage::kHeads;
   ++layer_;
   if (layer_ < runtime_.config().layer_count) own_ = runtime_.layer(layer_);

@@ -22,7 +22,7 @@ LayerStage stage_of(Role role);
 std::int64_t stage_width(const ModelConfig& config, LayerStage stage);
 
 // Memory: the residual streams and the attention outputs of all sequences (twice once a matrix is
-// settled), the buffers of one batch, and up to 512 MiB of inputs of down, which save computing
+// settled), the buffers of two batches, and up to 512 MiB of inputs of down, which save computing
 // them once more.
 class LayerWalk {
  public:
@@ -45,32 +45,40 @@ class LayerWalk {
   Result<void> advance();
 
  private:
-  struct Stream {
+  struct Batch {
     std::vector<float> rows;      // [T, D]
     std::vector<float> attended;  // [T, q_size], at kOutput
-    std::vector<float> gated;     // [up to kept_, intermediate], at kDown
+    std::vector<float> gated;     // [T, intermediate], at kDown where has_gated
+    bool has_gated = false;
   };
-  void set_batch(std::int64_t first);
-  void load(const std::vector<float>& from, std::int64_t width, std::vector<float>& buffer) const;
-  void store(const std::vector<float>& buffer, std::int64_t width, std::vector<float>& to) const;
-  // The inputs of the present stage for the batch that is set; they lie in `pass_`.
-  const std::vector<float>& stage_inputs(const BoundLayer& layer, Stream& stream);
-  void leave_stage(const BoundLayer& layer, Stream& stream);
+  struct Stream {
+    std::vector<Batch> batches;
+    Pass pass;  // what it holds between the batches is of no account
+  };
+  [[nodiscard]] std::int64_t batch_count() const;
+  // Makes `stream.pass` that of a batch, with its residual stream.
+  void enter(Stream& stream, std::int64_t batch);
+  // Gives the residual stream back.
+  static void leave(Stream& stream, std::int64_t batch);
+  // The inputs of the present stage for the batch that has been entered, valid until something is
+  // done with `stream`.
+  const std::vector<float>& stage_inputs(const BoundLayer& layer, Stream& stream,
+                                         std::int64_t batch);
+  void leave_stage(const BoundLayer& layer, Stream& stream, std::int64_t batch);
   void part_ways();
 
   const Runtime& runtime_;
   Beside beside_;
   std::int64_t chunk_;
   std::int64_t tokens_;
-  std::int64_t kept_;       // tokens whose inputs of down are kept, whole batches
-  std::int64_t batch_ = 0;  // first token of the batch in pass_
+  std::int64_t batch_tokens_;  // of all batches but the last
+  std::int64_t kept_;          // batches whose inputs of down are kept
   std::int64_t layer_ = 0;
   LayerStage stage_ = LayerStage::kHeads;
   bool parted_ = false;
   Stream settled_;
-  Stream exact_;  // empty until they part
+  Stream exact_;  // without batches until they part
   BoundLayer own_;
-  Pass pass_;
   RopeTable rope_full_;
   RopeTable rope_windowed_;
   std::vector<KvCache> caches_;

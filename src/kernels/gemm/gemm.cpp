@@ -15,8 +15,9 @@ namespace {
 
 constexpr std::array kGemmRows = {GemmRow{Isa::kAvx512, &kGemmAvx512},
                                   GemmRow{Isa::kAvx2, &kGemmAvx2}, GemmRow{Isa::kRef, &kGemmRef}};
+constexpr std::array kRoundedGemmRows = {GemmRow{Isa::kAvx512Bf16, &kGemmAvx512Bf16}};
 
-// From this many tokens on widening w pays; below it is read as it lies.
+// From this many tokens on loading w pays; below it is read as it lies.
 constexpr std::int64_t kTiledTokens = 8;
 // Tokens whose sums a thread keeps: 224 rows * 272 * 4 bytes, beside a piece of w of the same size
 // in a level-2 cache of 1 MiB.
@@ -56,49 +57,47 @@ struct Product {
   const RowSource& w;
   std::int64_t n;
   float* y;
+  [[nodiscard]] std::int64_t slots() const { return ceil_div(k, kernels.slot_columns); }
 };
 
-// Widens rows [begin, begin + count) into K pieces: piece p, row r, column c at
-// to[(p * count + r) * kGemmKStride + c].
-void widen_rows(const Product& p, std::int64_t begin, std::int64_t count, WorkerScratch& scratch,
-                float* to) {
-  const auto spread = [&](std::int64_t row, const float* values) {
-    for (std::int64_t k0 = 0; k0 < p.k; k0 += kGemmKBlock) {
-      std::copy_n(values + k0, std::min(kGemmKBlock, p.k - k0),
-                  to + (k0 / kGemmKBlock * count + row) * kGemmKStride);
+// Loads rows [begin, begin + count) in K pieces: piece p, row r, slot s at
+// to[(p * count + r) * kGemmKStride + s].
+void load_rows(const Product& p, std::int64_t begin, std::int64_t count, WorkerScratch& scratch,
+               float* to) {
+  const std::int64_t piece = kGemmKBlock * p.kernels.slot_columns;
+  const auto spread = [&](std::int64_t row, const auto* values, const auto& load) {
+    for (std::int64_t k0 = 0; k0 < p.k; k0 += piece) {
+      load(values + k0, std::min(piece, p.k - k0), to + (k0 / piece * count + row) * kGemmKStride);
     }
   };
   if (p.w.bf16 != nullptr) {
-    for (std::int64_t row = 0; row < count; ++row) {
-      const std::uint16_t* from = p.w.bf16 + (begin + row) * p.k;
-      for (std::int64_t k0 = 0; k0 < p.k; k0 += kGemmKBlock) {
-        p.kernels.widen(from + k0, std::min(kGemmKBlock, p.k - k0),
-                        to + (k0 / kGemmKBlock * count + row) * kGemmKStride);
-      }
-    }
+    for (std::int64_t row = 0; row < count; ++row)
+      spread(row, p.w.bf16 + (begin + row) * p.k, p.kernels.load_bf16);
   } else if (p.w.f32 != nullptr) {
-    for (std::int64_t row = 0; row < count; ++row) spread(row, p.w.f32 + (begin + row) * p.k);
+    for (std::int64_t row = 0; row < count; ++row)
+      spread(row, p.w.f32 + (begin + row) * p.k, p.kernels.load_f32);
   } else {
     float* rows = scratch.rows.reserve(kDecodeRows * p.k);
     for (std::int64_t row = 0; row < count; row += kDecodeRows) {
       const std::int64_t batch = std::min(kDecodeRows, count - row);
       p.w.decode(p.w.context, begin + row, batch, rows);
-      for (std::int64_t i = 0; i < batch; ++i) spread(row + i, rows + i * p.k);
+      for (std::int64_t i = 0; i < batch; ++i) spread(row + i, rows + i * p.k, p.kernels.load_f32);
     }
   }
 }
 
 // x in panels: full ones of panel_tokens, the last rounded up to vector_tokens. Panel i starts at
-// i * panel_tokens * k.
+// i * panel_tokens * slots.
 const float* pack_tokens(const Product& p, Scratch<float>& scratch, ThreadPool& pool) {
   const std::int64_t width = p.kernels.panel_tokens;
   const std::int64_t count = ceil_div(p.tokens, width);
-  float* panels = scratch.reserve(count * width * p.k);
+  const std::int64_t panel_size = width * p.slots();
+  float* panels = scratch.reserve(count * panel_size);
   pool.parallel_for(count, [&](std::int64_t i, int) {
     const std::int64_t tokens = std::min(width, p.tokens - i * width);
     p.kernels.pack(p.x + i * width * p.k, tokens, p.k,
                    ceil_div(tokens, p.kernels.vector_tokens) * p.kernels.vector_tokens,
-                   panels + i * width * p.k);
+                   panels + i * panel_size);
   });
   return panels;
 }
@@ -106,10 +105,11 @@ const float* pack_tokens(const Product& p, Scratch<float>& scratch, ThreadPool& 
 // Rows [begin, begin + count) of w times all tokens.
 void tiled_block(const Product& p, const float* panels, std::int64_t begin, std::int64_t count,
                  WorkerScratch& scratch) {
-  const std::int64_t pieces = ceil_div(p.k, kGemmKBlock);
+  const std::int64_t slots = p.slots();
+  const std::int64_t pieces = ceil_div(slots, kGemmKBlock);
   float* w = scratch.w.reserve(pieces * count * kGemmKStride);
   float* sums = scratch.sums.reserve(count * kSumsStride);
-  widen_rows(p, begin, count, scratch, w);
+  load_rows(p, begin, count, scratch, w);
   const std::int64_t panel_tokens = p.kernels.panel_tokens;
   for (std::int64_t t0 = 0; t0 < p.tokens; t0 += kTokenBlock) {
     const std::int64_t block_end = std::min(p.tokens, t0 + kTokenBlock);
@@ -119,11 +119,11 @@ void tiled_block(const Product& p, const float* panels, std::int64_t begin, std:
         const std::int64_t width =
             ceil_div(tokens, p.kernels.vector_tokens) * p.kernels.vector_tokens;
         p.kernels.tile({.w = w + piece * count * kGemmKStride,
-                        .panel = panels + t * p.k + piece * kGemmKBlock * width,
+                        .panel = panels + t * slots + piece * kGemmKBlock * width,
                         .sums = sums + (t - t0),
                         .rows = count,
                         .width = width,
-                        .k_count = std::min(kGemmKBlock, p.k - piece * kGemmKBlock),
+                        .k_count = std::min(kGemmKBlock, slots - piece * kGemmKBlock),
                         .sums_stride = kSumsStride,
                         .first = piece == 0});
       }
@@ -187,6 +187,7 @@ void dot_product(const Product& p, ThreadPool& pool) {
 }  // namespace
 
 std::span<const GemmRow> gemm_rows() { return kGemmRows; }
+std::span<const GemmRow> rounded_gemm_rows() { return kRoundedGemmRows; }
 
 void gemm_with(const GemmKernels& kernels, const float* x, std::int64_t tokens, std::int64_t k,
                const RowSource& w, std::int64_t n, float* y, ThreadPool& pool) {
@@ -197,7 +198,8 @@ void gemm_with(const GemmKernels& kernels, const float* x, std::int64_t tokens, 
     return;
   }
   const Product product = {kernels, x, tokens, k, w, n, y};
-  if (kernels.panel_tokens == 0 || tokens < kTiledTokens) {
+  const bool dots = kernels.dot_f32 != nullptr;
+  if (dots && (kernels.panel_tokens == 0 || tokens < kTiledTokens)) {
     dot_product(product, pool);
   } else {
     tiled_product(product, pool);
@@ -210,6 +212,14 @@ void gemm(const float* x, std::int64_t tokens, std::int64_t k, const RowSource& 
                                         return row.isa <= active_isa();
                                       })->kernels;
   gemm_with(chosen, x, tokens, k, w, n, y, pool);
+}
+
+void gemm_rounded(const float* x, std::int64_t tokens, std::int64_t k, const RowSource& w,
+                  std::int64_t n, float* y, ThreadPool& pool) {
+  static const auto chosen = std::ranges::find_if(
+      kRoundedGemmRows, [](const GemmRow& row) { return row.isa <= active_isa(); });
+  if (chosen == kRoundedGemmRows.end()) return gemm(x, tokens, k, w, n, y, pool);
+  gemm_with(*chosen->kernels, x, tokens, k, w, n, y, pool);
 }
 
 }  // namespace quantlane::kernels

@@ -151,14 +151,18 @@ inline __m256 load_w(const uint16_t* w) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
 
-void widen(const uint16_t* bf16, int64_t count, float* values) {
+void load_bf16(const uint16_t* bf16, int64_t count, float* slots) {
   int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) _mm256_storeu_ps(values + i, load_w(bf16 + i));
+  for (; i + kLanes <= count; i += kLanes) _mm256_storeu_ps(slots + i, load_w(bf16 + i));
   if (i < count) {
     uint16_t padded[kLanes];
     copy_padded(bf16 + i, count - i, padded, kLanes);
-    store_some(values + i, count - i, load_w(padded));
+    store_some(slots + i, count - i, load_w(padded));
   }
+}
+
+void load_f32(const float* values, int64_t count, float* slots) {
+  __builtin_memcpy(slots, values, static_cast<size_t>(count) * sizeof(float));
 }
 
 // Two chains per output: columns 0 .. 7 and 8 .. 15 of each 16.
@@ -264,13 +268,15 @@ void dot(const GemmDotArgs& args) {
 }  // namespace
 
 const GemmKernels kGemmAvx2 = {
+    .slot_columns = 1,
     .panel_tokens = 2 * kLanes,
     .vector_tokens = kLanes,
     .row_block = 192,  // 32 tiles of 6 rows
     .pack = pack,
     .tile = tile,
     .store = store,
-    .widen = widen,
+    .load_bf16 = load_bf16,
+    .load_f32 = load_f32,
     .dot_f32 = dot<float>,
     .dot_bf16 = dot<uint16_t>,
 };

@@ -8,164 +8,46 @@ namespace quantlane::kernels {
 namespace {
 
 constexpr int64_t kLanes = 16;
-// 14 rows * 2 vectors = 28 accumulators, 2 panel vectors, 1 broadcast: 31 of 32 registers.
-constexpr int kTileRows = 14;
+constexpr int64_t kSlotColumns = 1;
 
-// Lanes below `count` (0 .. 16).
 __mmask16 lanes_below(int64_t count) {
-  return static_cast<__mmask16>((1U << static_cast<unsigned>(count)) - 1U);
+  if (count <= 0) return 0;
+  return count >= kLanes ? static_cast<__mmask16>(0xFFFF)
+                         : static_cast<__mmask16>((1U << static_cast<unsigned>(count)) - 1U);
 }
 
-// 16 rows of 16 float32 -> 16 columns. Each stage doubles the run of elements of one column:
-// unpack 32-bit pairs, unpack 64-bit pairs, then two rounds of 128-bit lane exchange.
-inline void transpose_16x16(__m512 r[16]) {
-  __m512 t[16];
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; i += 4) {
-    const __m512d a = _mm512_castps_pd(t[i]);
-    const __m512d b = _mm512_castps_pd(t[i + 1]);
-    const __m512d c = _mm512_castps_pd(t[i + 2]);
-    const __m512d d = _mm512_castps_pd(t[i + 3]);
-    r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));      // columns 0 4 8 12 of rows i .. i+3
-    r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));  // 1 5 9 13
-    r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));  // 2 6 10 14
-    r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));  // 3 7 11 15
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < 4; ++i) {
-    t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);           // columns i, i+8; rows 0 .. 7
-    t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xDD);       // columns i+4, i+12; rows 0 .. 7
-    t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);  // rows 8 .. 15
-    t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xDD);
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < 4; ++i) {
-    r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
-    r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD);
-    r[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD);
-  }
+inline __m512 load_slots(const float* x, int64_t columns) {
+  return _mm512_maskz_loadu_ps(lanes_below(columns), x);
 }
 
-void pack(const float* x, int64_t tokens, int64_t k, int64_t width, float* panel) {
-  for (int64_t t0 = 0; t0 < width; t0 += kLanes) {
-    const int64_t count = tokens - t0 < kLanes ? tokens - t0 : kLanes;
-    for (int64_t k0 = 0; k0 < k; k0 += kLanes) {
-      const int64_t columns = k - k0 < kLanes ? k - k0 : kLanes;
-      const __mmask16 mask = lanes_below(columns);
-      __m512 block[16];
-#pragma GCC unroll 16
-      for (int i = 0; i < 16; ++i) {
-        block[i] =
-            i < count ? _mm512_maskz_loadu_ps(mask, x + (t0 + i) * k + k0) : _mm512_setzero_ps();
-      }
-      transpose_16x16(block);
-      for (int i = 0; i < columns; ++i) _mm512_store_ps(panel + (k0 + i) * width + t0, block[i]);
-    }
-  }
-}
+inline __m512 multiply_add(__m512 w, __m512 x, __m512 sum) { return _mm512_fmadd_ps(w, x, sum); }
 
-template <int kRows, int kVectors>
-void tile_rows(const float* w, const GemmTileArgs& args, float* sums) {
-  const __mmask16 previous = args.first ? 0 : 0xFFFF;
-  __m512 sum[kRows][kVectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) {
-      sum[r][v] = _mm512_maskz_loadu_ps(previous, sums + r * args.sums_stride + v * kLanes);
-    }
-  }
-  const float* panel = args.panel;
-  for (int64_t k = 0; k < args.k_count; ++k) {
-    __m512 x[kVectors];
-#pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) x[v] = _mm512_load_ps(panel + v * kLanes);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const __m512 value = _mm512_set1_ps(w[r * kGemmKStride + k]);
-#pragma GCC unroll 16
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = _mm512_fmadd_ps(value, x[v], sum[r][v]);
-    }
-    panel += kVectors * kLanes;
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) {
-      _mm512_storeu_ps(sums + r * args.sums_stride + v * kLanes, sum[r][v]);
-    }
-  }
-}
+}  // namespace
+}  // namespace quantlane::kernels
 
-using TileRows = void (*)(const float*, const GemmTileArgs&, float*);
-constexpr TileRows kTails[2][kTileRows] = {
-    {nullptr, tile_rows<1, 1>, tile_rows<2, 1>, tile_rows<3, 1>, tile_rows<4, 1>, tile_rows<5, 1>,
-     tile_rows<6, 1>, tile_rows<7, 1>, tile_rows<8, 1>, tile_rows<9, 1>, tile_rows<10, 1>,
-     tile_rows<11, 1>, tile_rows<12, 1>, tile_rows<13, 1>},
-    {nullptr, tile_rows<1, 2>, tile_rows<2, 2>, tile_rows<3, 2>, tile_rows<4, 2>, tile_rows<5, 2>,
-     tile_rows<6, 2>, tile_rows<7, 2>, tile_rows<8, 2>, tile_rows<9, 2>, tile_rows<10, 2>,
-     tile_rows<11, 2>, tile_rows<12, 2>, tile_rows<13, 2>}};
+#include "kernels/gemm/gemm_avx512_tiles.inc"
 
-void tile(const GemmTileArgs& args) {
-  const bool wide = args.width == 2 * kLanes;
-  int64_t r = 0;
-  for (; r + kTileRows <= args.rows; r += kTileRows) {
-    const float* w = args.w + r * kGemmKStride;
-    float* sums = args.sums + r * args.sums_stride;
-    if (wide) {
-      tile_rows<kTileRows, 2>(w, args, sums);
-    } else {
-      tile_rows<kTileRows, 1>(w, args, sums);
-    }
-  }
-  if (r < args.rows) {
-    kTails[wide ? 1 : 0][args.rows - r](args.w + r * kGemmKStride, args,
-                                        args.sums + r * args.sums_stride);
-  }
-}
-
-void store(const float* sums, int64_t sums_stride, int64_t rows, int64_t tokens, float* y,
-           int64_t y_stride) {
-  for (int64_t t0 = 0; t0 < tokens; t0 += kLanes) {
-    const int64_t count = tokens - t0 < kLanes ? tokens - t0 : kLanes;
-    const __mmask16 load_mask = lanes_below(count);
-    for (int64_t r0 = 0; r0 < rows; r0 += kLanes) {
-      const int64_t height = rows - r0 < kLanes ? rows - r0 : kLanes;
-      const __mmask16 store_mask = lanes_below(height);
-      __m512 block[16];
-#pragma GCC unroll 16
-      for (int i = 0; i < 16; ++i) {
-        block[i] = i < height ? _mm512_maskz_loadu_ps(load_mask, sums + (r0 + i) * sums_stride + t0)
-                              : _mm512_setzero_ps();
-      }
-      transpose_16x16(block);
-      for (int i = 0; i < count; ++i) {
-        _mm512_mask_storeu_ps(y + (t0 + i) * y_stride + r0, store_mask, block[i]);
-      }
-    }
-  }
-}
+namespace quantlane::kernels {
+namespace {
 
 inline __m512 widen_16(__m256i bf16) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16));
 }
 
-void widen(const uint16_t* bf16, int64_t count, float* values) {
+void load_bf16(const uint16_t* bf16, int64_t count, float* slots) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    _mm512_storeu_ps(values + i,
+    _mm512_storeu_ps(slots + i,
                      widen_16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bf16 + i))));
   }
   if (i < count) {
     const __mmask16 mask = lanes_below(count - i);
-    _mm512_mask_storeu_ps(values + i, mask, widen_16(_mm256_maskz_loadu_epi16(mask, bf16 + i)));
+    _mm512_mask_storeu_ps(slots + i, mask, widen_16(_mm256_maskz_loadu_epi16(mask, bf16 + i)));
   }
+}
+
+void load_f32(const float* values, int64_t count, float* slots) {
+  __builtin_memcpy(slots, values, static_cast<size_t>(count) * sizeof(float));
 }
 
 inline __m512 load_w(const float* w) { return _mm512_loadu_ps(w); }
@@ -256,9 +138,8 @@ void dot_block(const W* w, const float* x, const GemmDotArgs& args, float* y) {
   }
   if (i < k) {
     const int64_t rest = k - i;
-    dot_step<kRows, kTokens>(w + i, k, x + i, args.x_stride, sum,
-                             lanes_below(rest < kLanes ? rest : kLanes),
-                             lanes_below(rest < kLanes ? 0 : rest - kLanes));
+    dot_step<kRows, kTokens>(w + i, k, x + i, args.x_stride, sum, lanes_below(rest),
+                             lanes_below(rest - kLanes));
   }
   static_assert(kRows * kTokens <= kReduced);
   __m512 output[kReduced];
@@ -316,13 +197,15 @@ void dot(const GemmDotArgs& args) {
 }  // namespace
 
 const GemmKernels kGemmAvx512 = {
+    .slot_columns = kSlotColumns,
     .panel_tokens = 2 * kLanes,
     .vector_tokens = kLanes,
     .row_block = 224,  // 16 tiles of 14 rows, 14 transposes of 16
     .pack = pack,
     .tile = tile,
     .store = store,
-    .widen = widen,
+    .load_bf16 = load_bf16,
+    .load_f32 = load_f32,
     .dot_f32 = dot<float>,
     .dot_bf16 = dot<uint16_t>,
 };

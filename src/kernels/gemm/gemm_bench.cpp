@@ -42,18 +42,23 @@ const Shape kShapes[] = {{2048, 576, 1536}, {512, 1536, 576}, {512, 576, 49152},
                          {512, 4096, 4096}, {8, 576, 1536},   {32, 4096, 4096},
                          {1, 576, 1536},    {1, 4096, 16384}, {4, 4096, 16384}};
 
-const bool kRegistered = [] {
-  for (const GemmRow& row : gemm_rows()) {
+void register_rows(const char* name, std::span<const GemmRow> rows) {
+  for (const GemmRow& row : rows) {
     if (row.isa > cpu_info().best || row.isa == Isa::kRef) continue;
     for (const Shape& shape : kShapes) {
-      const std::string name = "gemm/" + std::string(isa_name(row.isa)) +
+      const std::string full = std::string(name) + '/' + std::string(isa_name(row.isa)) +
                                "/T:" + std::to_string(shape.tokens) +
                                "/K:" + std::to_string(shape.k) + "/N:" + std::to_string(shape.n);
-      benchmark::RegisterBenchmark(name.c_str(), [&row, shape](benchmark::State& state) {
+      benchmark::RegisterBenchmark(full.c_str(), [&row, shape](benchmark::State& state) {
         multiply(state, *row.kernels, shape);
       });
     }
   }
+}
+
+const bool kRegistered = [] {
+  register_rows("gemm", gemm_rows());
+  register_rows("gemm_rounded", rounded_gemm_rows());
   return true;
 }();
 

@@ -36,13 +36,15 @@ void dot_bf16(const GemmDotArgs& args) {
 }  // namespace
 
 const GemmKernels kGemmRef = {
+    .slot_columns = 1,
     .panel_tokens = 0,
     .vector_tokens = 0,
     .row_block = 0,
     .pack = nullptr,
     .tile = nullptr,
     .store = nullptr,
-    .widen = nullptr,
+    .load_bf16 = nullptr,
+    .load_f32 = nullptr,
     .dot_f32 = dot_f32,
     .dot_bf16 = dot_bf16,
 };

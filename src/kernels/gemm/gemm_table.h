@@ -16,6 +16,8 @@ struct GemmRow {
 
 // Best first; the last row is the reference, so a choice always exists.
 std::span<const GemmRow> gemm_rows();
+// Those of gemm_rounded(); gemm() where none of them runs.
+std::span<const GemmRow> rounded_gemm_rows();
 
 // gemm() with the row given instead of chosen; the processor must have row.isa.
 void gemm_with(const GemmKernels& kernels, const float* x, std::int64_t tokens, std::int64_t k,

@@ -49,9 +49,9 @@ const Shape kProducts[] = {{1, 1, 1},      {1, 17, 3},    {1, 64, 33},    {2, 31
                            {16, 256, 15},  {17, 257, 97}, {31, 300, 113}, {33, 128, 224},
                            {47, 511, 225}, {61, 769, 29}, {513, 40, 30},  {530, 64, 17}};
 
-// Bound of the contract, in double: K * 2^-24 * sum |x w|, and the rounding of the result.
+// y is the product in double, but for `unit` * sum |x w|.
 void expect_close(const Shape& shape, const std::vector<float>& x, const std::vector<float>& w,
-                  const std::vector<float>& y) {
+                  const std::vector<float>& y, double unit) {
   for (std::int64_t t = 0; t < shape.tokens; ++t) {
     for (std::int64_t n = 0; n < shape.n; ++n) {
       double sum = 0;
@@ -62,15 +62,16 @@ void expect_close(const Shape& shape, const std::vector<float>& x, const std::ve
         sum += product;
         magnitude += std::abs(product);
       }
-      const double bound = static_cast<double>(shape.k) * 0x1p-24 * magnitude;
-      ASSERT_NEAR(static_cast<double>(y[static_cast<std::size_t>(t * shape.n + n)]), sum, bound)
+      ASSERT_NEAR(static_cast<double>(y[static_cast<std::size_t>(t * shape.n + n)]), sum,
+                  unit * magnitude)
           << "tokens " << shape.tokens << " k " << shape.k << " n " << shape.n << " at " << t
           << ", " << n;
     }
   }
 }
 
-TEST_P(GemmRows, StaysWithinTheBoundForEverySource) {
+// Every product of kProducts, from every kind of rows of w; these are bf16 values. `unit` of K.
+void check_products(const GemmKernels& kernels, double (*unit)(std::int64_t k)) {
   ThreadPool pool(3);
   for (const Shape& shape : kProducts) {
     const auto x = normal_values(shape.tokens * shape.k, 1, 1);
@@ -86,16 +87,20 @@ TEST_P(GemmRows, StaysWithinTheBoundForEverySource) {
     std::vector<float> first;
     for (const RowSource& source : sources) {
       std::vector<float> y(static_cast<std::size_t>(shape.tokens * shape.n), NAN);
-      gemm_with(*GetParam().kernels, x.data(), shape.tokens, shape.k, source, shape.n, y.data(),
-                pool);
-      expect_close(shape, x, w, y);
+      gemm_with(kernels, x.data(), shape.tokens, shape.k, source, shape.n, y.data(), pool);
+      expect_close(shape, x, w, y, unit(shape.k));
       if (first.empty()) first = y;
       EXPECT_EQ(first, y) << "the storage of w changes bits";
     }
   }
 }
 
-TEST_P(GemmRows, BitsDependOnKOnly) {
+TEST_P(GemmRows, StaysWithinTheBoundForEverySource) {
+  check_products(*GetParam().kernels,
+                 [](std::int64_t k) { return static_cast<double>(k) * 0x1p-24; });
+}
+
+void check_bits_depend_on_k_only(const GemmKernels& kernels) {
   constexpr std::int64_t kTokens = 70;
   constexpr std::int64_t kOutputs = 131;
   constexpr std::int64_t kInputs = 603;
@@ -105,19 +110,21 @@ TEST_P(GemmRows, BitsDependOnKOnly) {
   source.f32 = w.data();
   ThreadPool one(1);
   std::vector<float> all(kTokens * kOutputs);
-  gemm_with(*GetParam().kernels, x.data(), kTokens, kInputs, source, kOutputs, all.data(), one);
+  gemm_with(kernels, x.data(), kTokens, kInputs, source, kOutputs, all.data(), one);
   for (const int threads : {1, 2, 5}) {
     ThreadPool pool(threads);
     for (const std::int64_t tokens : {8, 15, 16, 32, 41}) {
       const std::int64_t offset = kTokens - tokens;
       std::vector<float> part(static_cast<std::size_t>(tokens * kOutputs));
-      gemm_with(*GetParam().kernels, x.data() + offset * kInputs, tokens, kInputs, source, kOutputs,
+      gemm_with(kernels, x.data() + offset * kInputs, tokens, kInputs, source, kOutputs,
                 part.data(), pool);
       ASSERT_TRUE(std::equal(part.begin(), part.end(), all.begin() + offset * kOutputs))
           << threads << " threads, " << tokens << " tokens";
     }
   }
 }
+
+TEST_P(GemmRows, BitsDependOnKOnly) { check_bits_depend_on_k_only(*GetParam().kernels); }
 
 TEST_P(GemmRows, DotBitsDependOnKOnly) {
   constexpr std::int64_t kOutputs = 37;
@@ -172,7 +179,7 @@ TEST_P(GemmRows, EmptySizesAreHandled) {
   EXPECT_EQ(y, std::vector<float>(9, 0.0F));
 }
 
-TEST_P(GemmRows, NanAndInfinityStayInTheirRowsAndColumns) {
+void check_nan_and_infinity(const GemmKernels& kernels) {
   ThreadPool pool(1);
   for (const std::int64_t tokens : {3, 9}) {
     constexpr std::int64_t kInputs = 35;
@@ -184,7 +191,7 @@ TEST_P(GemmRows, NanAndInfinityStayInTheirRowsAndColumns) {
     RowSource source;
     source.f32 = w.data();
     std::vector<float> y(static_cast<std::size_t>(tokens * kOutputs));
-    gemm_with(*GetParam().kernels, x.data(), tokens, kInputs, source, kOutputs, y.data(), pool);
+    gemm_with(kernels, x.data(), tokens, kInputs, source, kOutputs, y.data(), pool);
     for (std::int64_t t = 0; t < tokens; ++t) {
       for (std::int64_t n = 0; n < kOutputs; ++n) {
         const float value = y[static_cast<std::size_t>(t * kOutputs + n)];
@@ -193,6 +200,10 @@ TEST_P(GemmRows, NanAndInfinityStayInTheirRowsAndColumns) {
       }
     }
   }
+}
+
+TEST_P(GemmRows, NanAndInfinityStayInTheirRowsAndColumns) {
+  check_nan_and_infinity(*GetParam().kernels);
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, GemmRows, testing::ValuesIn(gemm_rows().begin(), gemm_rows().end()),
@@ -213,6 +224,26 @@ TEST(Gemm, TheOverrideChoosesTheRow) {
   gemm_with(*chosen.kernels, x.data(), 11, 301, source, 23, direct.data(), pool);
   gemm(x.data(), 11, 301, source, 23, selected.data(), pool);
   EXPECT_EQ(direct, selected);
+}
+
+// x rounded to 8 bits, w as it is, float32 sums.
+TEST(RoundedGemm, KeepsItsContractOnEveryInstructionSet) {
+  for (const GemmRow& row : rounded_gemm_rows()) {
+    if (row.isa > cpu_info().best) GTEST_SKIP() << "this processor lacks " << isa_name(row.isa);
+    check_products(*row.kernels,
+                   [](std::int64_t k) { return 0x1p-8 + static_cast<double>(k) * 0x1p-24; });
+    check_bits_depend_on_k_only(*row.kernels);
+    check_nan_and_infinity(*row.kernels);
+  }
+}
+
+TEST(RoundedGemm, RunsEverywhere) {
+  const auto x = normal_values(9 * 40, 1, 13);
+  const auto w = normal_values(5 * 40, 1, 14);
+  ThreadPool pool(2);
+  std::vector<float> y(9 * 5, NAN);
+  gemm_rounded(x.data(), 9, 40, {.f32 = w.data()}, 5, y.data(), pool);
+  expect_close({9, 40, 5}, x, w, y, 0x1p-7 + 0x1p-18);
 }
 
 }  // namespace

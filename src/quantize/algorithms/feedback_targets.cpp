@@ -11,7 +11,8 @@ std::vector<float> feedback_targets(const float* values, std::int64_t rows,
   std::vector<float> result(static_cast<std::size_t>(rows * cols), 0.0F);
   if (!feedback.shift.empty()) {
     ThreadPool alone(1);  // the rows of other slices keep the other threads busy
-    kernels::gemm(values, rows, cols, {.f32 = feedback.shift.data()}, cols, result.data(), alone);
+    kernels::gemm_rounded(values, rows, cols, {.f32 = feedback.shift.data()}, cols, result.data(),
+                          alone);
   }
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t j = 0; j < cols; ++j) {
