@@ -18,6 +18,7 @@ struct BlockEncoders {
   EncodeBlocks q4_1;
   EncodeBlocks q5_0;
   EncodeBlocks q5_1;
+  EncodeBlocks q8_0;
   EncodeBlocks q2_k;
   EncodeBlocks q3_k;
   EncodeBlocks q4_k;

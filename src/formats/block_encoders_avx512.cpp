@@ -17,6 +17,7 @@ const BlockEncoders kBlockEncodersAvx512 = {
     .q4_1 = encode_q4_1,
     .q5_0 = encode_q5_0,
     .q5_1 = encode_q5_1,
+    .q8_0 = encode_q8_0,
     .q2_k = encode_q2_k,
     .q3_k = encode_q3_k,
     .q4_k = encode_q4_k,

@@ -22,14 +22,15 @@ constexpr IsaRow kEncoderRows[] = {{Isa::kAvx2, &kBlockEncodersAvx2},
                                    {Isa::kAvx512, &kBlockEncodersAvx512}};
 
 constexpr EncodeBlocks BlockEncoders::* kFormats[] = {
-    &BlockEncoders::q4_0,    &BlockEncoders::q4_1,   &BlockEncoders::q5_0,
-    &BlockEncoders::q5_1,    &BlockEncoders::q2_k,   &BlockEncoders::q3_k,
-    &BlockEncoders::q4_k,    &BlockEncoders::q5_k,   &BlockEncoders::q6_k,
-    &BlockEncoders::iq4_nl,  &BlockEncoders::iq4_xs, &BlockEncoders::mxfp4,
-    &BlockEncoders::nvfp4,   &BlockEncoders::iq1_s,  &BlockEncoders::iq1_m,
-    &BlockEncoders::iq2_xxs, &BlockEncoders::iq2_xs, &BlockEncoders::iq2_s,
-    &BlockEncoders::iq3_xxs, &BlockEncoders::iq3_s,  &BlockEncoders::q1_0,
-    &BlockEncoders::q2_0,    &BlockEncoders::tq1_0,  &BlockEncoders::tq2_0};
+    &BlockEncoders::q8_0,  &BlockEncoders::q4_0,    &BlockEncoders::q4_1,
+    &BlockEncoders::q5_0,  &BlockEncoders::q5_1,    &BlockEncoders::q2_k,
+    &BlockEncoders::q3_k,  &BlockEncoders::q4_k,    &BlockEncoders::q5_k,
+    &BlockEncoders::q6_k,  &BlockEncoders::iq4_nl,  &BlockEncoders::iq4_xs,
+    &BlockEncoders::mxfp4, &BlockEncoders::nvfp4,   &BlockEncoders::iq1_s,
+    &BlockEncoders::iq1_m, &BlockEncoders::iq2_xxs, &BlockEncoders::iq2_xs,
+    &BlockEncoders::iq2_s, &BlockEncoders::iq3_xxs, &BlockEncoders::iq3_s,
+    &BlockEncoders::q1_0,  &BlockEncoders::q2_0,    &BlockEncoders::tq1_0,
+    &BlockEncoders::tq2_0};
 
 std::vector<float> values_of(std::size_t count, int kind, std::uint64_t seed) {
   Rng rng(seed);
@@ -56,8 +57,8 @@ TEST(BlockEncoders, EveryInstructionSetGivesTheSameBytes) {
       for (const bool weighted : {false, true}) {
         const float* weights = weighted ? importance.data() : nullptr;
         for (const auto format : kFormats) {
-          std::vector<unsigned char> expected(4096, 0xAA);
-          std::vector<unsigned char> bytes(4096, 0xAA);
+          std::vector<unsigned char> expected(8192, 0xAA);
+          std::vector<unsigned char> bytes(8192, 0xAA);
           (kBlockEncodersRef.*format)(values.data(), weights, 4096, expected.data());
           (row.encoders->*format)(values.data(), weights, 4096, bytes.data());
           EXPECT_EQ(bytes, expected) << isa_name(row.isa) << " kind " << kind;

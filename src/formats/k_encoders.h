@@ -35,7 +35,8 @@ inline void encode_q2_k(const float* values, const float* importance, int64_t co
 constexpr SymmetricLayout<CodeRange> kLayoutQ3K{.sub_blocks = 16,
                                                 .codes = {.low = -4, .high = 3},
                                                 .scales = {.low = -32, .high = 31},
-                                                .rounds = 2};
+                                                .rounds = 2,
+                                                .from_extremes = false};
 
 inline void encode_q3_k(const float* values, const float* importance, int64_t count, void* blocks) {
   for (int64_t b = 0; b * kSuperBlock < count; ++b) {
@@ -88,7 +89,8 @@ inline void encode_q5_k(const float* values, const float* importance, int64_t co
 constexpr SymmetricLayout<CodeRange> kLayoutQ6K{.sub_blocks = 16,
                                                 .codes = {.low = -32, .high = 31},
                                                 .scales = {.low = -128, .high = 127},
-                                                .rounds = 2};
+                                                .rounds = 2,
+                                                .from_extremes = true};
 
 inline void encode_q6_k(const float* values, const float* importance, int64_t count, void* blocks) {
   for (int64_t b = 0; b * kSuperBlock < count; ++b) {

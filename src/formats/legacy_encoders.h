@@ -1,4 +1,4 @@
-// Rows of values to blocks of q4_0, q4_1, q5_0, q5_1. `importance` may be null, `count` is a
+// Rows of values to blocks of q4_0, q4_1, q5_0, q5_1, q8_0. `importance` may be null, `count` is a
 // multiple of 32. Internal linkage for the reason given in lanes.h.
 #pragma once
 #include <stdint.h>
@@ -9,6 +9,7 @@
 #include "formats/q4_1.h"
 #include "formats/q5_0.h"
 #include "formats/q5_1.h"
+#include "formats/q8_0.h"
 
 namespace quantlane {
 namespace {
@@ -65,6 +66,35 @@ inline void encode_q5_1(const float* values, const float* importance, int64_t co
     const StoredAffine stored = encode_affine_block(source, weight, kMaxBlock, kHighCodeQ51);
     BlockQ5_1 block{.d = stored.d, .m = stored.m, .qh = {}, .qs = {}};
     pack_five_bits(stored.codes, block.qh, block.qs);
+    store_block(block, b, blocks);
+  }
+}
+
+using IntLanes [[gnu::vector_size(kVectorLanes * 4)]] = int;
+
+// As ggml's reference: d = amax / 127, codes by the unrounded d, halves away from zero; so files
+// equal those of llama-quantize, which ignores importance here. Deviates only where amax / 127 has
+// no finite binary16: d stays finite and codes saturate.
+inline void encode_q8_0(const float* values, const float* /*importance*/, int64_t count,
+                        void* blocks) {
+  for (int64_t b = 0; b * kMaxBlock < count; ++b) {
+    const float* source = values + b * kMaxBlock;
+    float d = largest_magnitude(source, kMaxBlock) / 127.0F;
+    BlockQ8_0 block{.d = finite_f16_bits(d), .qs = {}};
+    if (d >= 65520.0F) d = f16_value(block.d);
+    const float inverse = d != 0.0F ? 1.0F / d : 0.0F;
+    if (inverse < __builtin_inff()) {
+      int codes[kMaxBlock];
+      for (int i = 0; i < kMaxBlock; i += kVectorLanes) {
+        const LaneVector value = clamp_lanes(load_lanes(source + i) * inverse,
+                                             LaneVector{} - 127.0F, LaneVector{} + 127.0F);
+        IntLanes code = __builtin_convertvector(value, IntLanes);  // towards zero
+        const LaneVector rest = value - __builtin_convertvector(code, LaneVector);
+        code = code - (rest >= 0.5F) + (rest <= -0.5F);  // a comparison gives -1 where it holds
+        __builtin_memcpy(codes + i, &code, sizeof code);
+      }
+      for (int i = 0; i < kMaxBlock; ++i) block.qs[i] = static_cast<int8_t>(codes[i]);
+    }
     store_block(block, b, blocks);
   }
 }

@@ -26,8 +26,11 @@ inline void encode_iq4_nl(const float* values, const float* importance, int64_t 
   }
 }
 
-constexpr SymmetricLayout<NonLinearCodes> kLayoutIq4Xs{
-    .sub_blocks = 8, .codes = {}, .scales = {.low = -32, .high = 31}, .rounds = 2};
+constexpr SymmetricLayout<NonLinearCodes> kLayoutIq4Xs{.sub_blocks = 8,
+                                                       .codes = {},
+                                                       .scales = {.low = -32, .high = 31},
+                                                       .rounds = 2,
+                                                       .from_extremes = false};
 
 inline void encode_iq4_xs(const float* values, const float* importance, int64_t count,
                           void* blocks) {

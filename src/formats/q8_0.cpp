@@ -1,9 +1,9 @@
 #include "formats/q8_0.h"
 
-#include <cmath>
 #include <cstring>
 
 #include "core/half.h"
+#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/block_grid.h"
 #include "formats/block_values.h"
@@ -23,23 +23,9 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
-// As ggml's reference: d = amax / 127, codes by the unrounded d, halves away from zero; so files
-// equal those of llama-quantize, which ignores importance here. Deviates only where amax / 127 has
-// no finite binary16: d stays finite and codes saturate.
 void encode(std::span<const float> values, std::span<const float> /*importance*/,
             std::byte* blocks) {
-  for (std::size_t b = 0; b * kValues < values.size(); ++b) {
-    const float* source = values.data() + b * kValues;
-    float d = largest_magnitude(source, kValues) / 127.0F;
-    BlockQ8_0 block{.d = finite_f16_bits(d), .qs = {}};
-    if (d >= 65520.0F) d = f16_value(block.d);
-    const float inverse = d != 0.0F ? 1.0F / d : 0.0F;
-    for (int j = 0; j < kValues && std::isfinite(inverse); ++j) {
-      const float code = std::round(source[j] * inverse);
-      block.qs[j] = static_cast<std::int8_t>(code < -127 ? -127 : code > 127 ? 127 : code);
-    }
-    std::memcpy(blocks + b * sizeof block, &block, sizeof block);
-  }
+  block_encoders().q8_0(values.data(), nullptr, static_cast<std::int64_t>(values.size()), blocks);
 }
 
 void take_apart(const std::byte* bytes, BlockParts& parts) {

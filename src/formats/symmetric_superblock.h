@@ -9,6 +9,8 @@ namespace {
 
 constexpr int kSuperBlock = 256;
 constexpr int kMaxSubBlocks = 16;
+// How much larger than the scale that clips nothing a scale may get.
+constexpr float kRoomAboveExtremes = 1.08F;
 
 template <class Codes>
 struct SymmetricLayout {
@@ -16,6 +18,9 @@ struct SymmetricLayout {
   Codes codes;
   CodeRange scales;
   int rounds;  // of alternating between the integer scales and d
+  // With many codes the best scale lies so near the one that takes the value of largest magnitude
+  // to code `low` that the integer scales around it need no search before.
+  bool from_extremes;
 };
 
 struct SymmetricSuperBlock {
@@ -25,13 +30,13 @@ struct SymmetricSuperBlock {
 };
 
 struct SymmetricRound {
-  float error = 0;
+  float error = 0;      // less what codes of 0 would have
   float numerator = 0;  // of the least-squares d
   float denominator = 0;
   float scales[kMaxSubBlocks] = {};
 };
 
-// Best integer scale of every sub-block near found_j / d, with exact errors.
+// Best integer scale of every sub-block near found_j / d.
 template <class Codes>
 inline SymmetricRound choose_symmetric_scales(const float* x, const float* w,
                                               const SymmetricLayout<Codes>& layout,
@@ -43,7 +48,7 @@ inline SymmetricRound choose_symmetric_scales(const float* x, const float* w,
     centre = centre < layout.scales.high ? centre : layout.scales.high;
     centre = layout.scales.low < centre ? centre : layout.scales.low;
     centre = (centre + kRoundMagic) - kRoundMagic;
-    Lanes scale;
+    Lanes inverse;
     Lanes integer;
     Lanes error;
     Lanes xq;
@@ -53,9 +58,14 @@ inline SymmetricRound choose_symmetric_scales(const float* x, const float* w,
       candidate = candidate < layout.scales.high ? candidate : layout.scales.high;
       candidate = layout.scales.low < candidate ? candidate : layout.scales.low;
       integer.v[l] = candidate;
-      scale.v[l] = d * candidate;
+      const float scale = d * candidate;
+      inverse.v[l] = scale == 0.0F ? 0.0F : 1.0F / scale;
     }
-    symmetric_errors(x + j * length, w + j * length, length, scale, layout.codes, error, xq, qq);
+    symmetric_sums(x + j * length, w + j * length, length, inverse, layout.codes, xq, qq);
+    for (int l = 0; l < kLanes; ++l) {
+      const float scale = d * integer.v[l];
+      error.v[l] = scale * (scale * qq.v[l] - 2.0F * xq.v[l]);
+    }
     const int best = index_of_smallest(error);
     const float chosen = integer.v[best];
     round.scales[j] = chosen;
@@ -83,11 +93,18 @@ inline SymmetricSuperBlock encode_symmetric_superblock(const float* values, cons
   float found[kMaxSubBlocks];
   float largest = 0;
   for (int j = 0; j < layout.sub_blocks; ++j) {
-    found[j] = search_symmetric_scale(x + j * length, w + j * length, length, layout.codes);
+    if (layout.from_extremes) {
+      const BlockExtremes extremes = block_extremes(x + j * length, length);
+      found[j] = (extremes.high < -extremes.low ? extremes.low : extremes.high) /
+                 lowest_code(layout.codes);
+    } else {
+      found[j] = search_symmetric_scale(x + j * length, w + j * length, length, layout.codes);
+    }
     const float magnitude = found[j] < 0 ? -found[j] : found[j];
     largest = largest < magnitude ? magnitude : largest;
   }
-  float d = round_scale_up(largest / layout.scales.high, unit);
+  const float room = layout.from_extremes ? kRoomAboveExtremes : 1.0F;
+  float d = round_scale_up(largest * room / layout.scales.high, unit);
   float best_d = 0;
   SymmetricRound best;
   for (int r = 0; r < layout.rounds; ++r) {
