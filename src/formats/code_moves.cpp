@@ -1,11 +1,14 @@
 #include "formats/code_moves.h"
 
 #include <array>
+#include <bit>
 #include <cstring>
 
 #include "core/check.h"
 #include "core/half.h"
 #include "formats/fifth_bits.h"
+#include "formats/mxfp4.h"
+#include "formats/nvfp4.h"
 #include "formats/q4_0.h"
 #include "formats/q4_1.h"
 #include "formats/q5_0.h"
@@ -85,27 +88,6 @@ void to_q8_0(const Codes& source, std::byte* target) {
   store(block, target);
 }
 
-// From few bits to many.
-struct Move {
-  const BlockFormat* target;
-  int bits;         // widest codes
-  bool asymmetric;  // holds zero points, too
-  void (*pack)(const Codes& source, std::byte* block);
-};
-constexpr std::array<Move, 5> kMoves = {{{&kQ4_0, 4, false, to_q4_0},
-                                         {&kQ4_1, 4, true, to_q4_1},
-                                         {&kQ5_0, 5, false, to_q5_0},
-                                         {&kQ5_1, 5, true, to_q5_1},
-                                         {&kQ8_0, 8, false, to_q8_0}}};
-
-bool holds(const Move& move, const Scheme& scheme, std::int64_t cols) {
-  const bool groups_fit =
-      scheme.granularity == Granularity::kTensor || scheme.granularity == Granularity::kChannel ||
-      (scheme.granularity == Granularity::kGroup && scheme.group_size % kBlockValues == 0);
-  return scheme.type == ValueType::kInt && scheme.bits <= move.bits &&
-         (scheme.symmetric || move.asymmetric) && groups_fit && cols % kBlockValues == 0;
-}
-
 std::int64_t group_of(const QuantTensor& tensor, std::int64_t column) {
   if (!tensor.group_of_column.empty()) {
     return tensor.group_of_column[static_cast<std::size_t>(column)];
@@ -113,18 +95,113 @@ std::int64_t group_of(const QuantTensor& tensor, std::int64_t column) {
   return tensor.scheme.granularity == Granularity::kGroup ? column / tensor.scheme.group_size : 0;
 }
 
+// `Pack` one block of integers after another.
+template <void (*kPack)(const Codes& source, std::byte* block), class Block>
+void move_integers(const QuantTensor& tensor, std::int64_t row, std::byte* blocks) {
+  const Scheme& scheme = tensor.scheme;
+  const std::int64_t first_scale =
+      scheme.granularity == Granularity::kTensor ? 0 : row * scheme.groups_per_row(tensor.cols);
+  for (std::int64_t c = 0; c < tensor.cols; c += kBlockValues) {
+    const auto scale = static_cast<std::size_t>(first_scale + group_of(tensor, c));
+    kPack({.codes = tensor.codes.data() + row * tensor.cols + c,
+           .scale = tensor.scales[scale],
+           .zero = scheme.symmetric
+                       ? 0
+                       : static_cast<int>(static_cast<unsigned char>(tensor.zeros[scale])),
+           .symmetric = scheme.symmetric},
+          blocks);
+    blocks += sizeof(Block);
+  }
+}
+
+std::uint8_t two_nibbles(std::int8_t low, std::int8_t high) {
+  return static_cast<std::uint8_t>((low & 15) | (high & 15) << 4);
+}
+
+void move_mxfp4(const QuantTensor& tensor, std::int64_t row, std::byte* blocks) {
+  const std::int8_t* codes = tensor.codes.data() + row * tensor.cols;
+  const std::int64_t groups = tensor.scheme.groups_per_row(tensor.cols);
+  for (std::int64_t g = 0; g < groups; ++g) {
+    const float scale = tensor.scales[static_cast<std::size_t>(row * groups + g)];
+    BlockMxfp4 block{};
+    block.e = static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(scale) >> 23);
+    for (int j = 0; j < 16; ++j)
+      block.qs[j] = two_nibbles(codes[g * 32 + j], codes[g * 32 + j + 16]);
+    store(block, blocks + g * std::int64_t{sizeof block});
+  }
+}
+
+void move_nvfp4(const QuantTensor& tensor, std::int64_t row, std::byte* blocks) {
+  const std::int8_t* codes = tensor.codes.data() + row * tensor.cols;
+  const std::int64_t groups = tensor.scheme.groups_per_row(tensor.cols);
+  for (std::int64_t g = 0; g < groups; g += 4) {
+    BlockNvfp4 block{};
+    for (int part = 0; part < 4; ++part) {
+      const std::int8_t* from = codes + (g + part) * 16;
+      block.d[part] = f32_to_e4m3(tensor.scales[static_cast<std::size_t>(row * groups + g + part)]);
+      for (int l = 0; l < 8; ++l) block.qs[8 * part + l] = two_nibbles(from[l], from[l + 8]);
+    }
+    store(block, blocks + g / 4 * std::int64_t{sizeof block});
+  }
+}
+
+bool integers_fit(const Scheme& scheme, std::int64_t cols, int bits, bool asymmetric) {
+  const bool groups_fit =
+      scheme.granularity == Granularity::kTensor || scheme.granularity == Granularity::kChannel ||
+      (scheme.granularity == Granularity::kGroup && scheme.group_size % kBlockValues == 0);
+  return scheme.type == ValueType::kInt && scheme.bits <= bits &&
+         (scheme.symmetric || asymmetric) && groups_fit && cols % kBlockValues == 0;
+}
+
+bool is_fp4(const Scheme& scheme, std::int64_t group, DType scales) {
+  return scheme.type == ValueType::kFloat && scheme.bits == 4 &&
+         scheme.granularity == Granularity::kGroup && scheme.group_size == group &&
+         scheme.scale_dtype == scales;
+}
+
+// From few bits to many.
+struct Move {
+  const BlockFormat* target;
+  bool (*holds)(const Scheme& scheme, std::int64_t cols);
+  void (*pack)(const QuantTensor& tensor, std::int64_t row, std::byte* blocks);
+};
+template <int kBits, bool kAsymmetric>
+bool holds_integers(const Scheme& scheme, std::int64_t cols) {
+  return integers_fit(scheme, cols, kBits, kAsymmetric);
+}
+bool holds_mxfp4(const Scheme& scheme, std::int64_t cols) {
+  return is_fp4(scheme, 32, DType::kF8E8M0) && scheme.tensor_scale == TensorScale::kNone &&
+         cols % 32 == 0;
+}
+bool holds_nvfp4(const Scheme& scheme, std::int64_t cols) {
+  return is_fp4(scheme, 16, DType::kF8E4M3) && cols % 64 == 0;
+}
+constexpr std::array<Move, 7> kMoves = {
+    {{&kQ4_0, holds_integers<4, false>, move_integers<to_q4_0, BlockQ4_0>},
+     {&kQ4_1, holds_integers<4, true>, move_integers<to_q4_1, BlockQ4_1>},
+     {&kQ5_0, holds_integers<5, false>, move_integers<to_q5_0, BlockQ5_0>},
+     {&kQ5_1, holds_integers<5, true>, move_integers<to_q5_1, BlockQ5_1>},
+     {&kQ8_0, holds_integers<8, false>, move_integers<to_q8_0, BlockQ8_0>},
+     {&kMxfp4, holds_mxfp4, move_mxfp4},
+     {&kNvfp4, holds_nvfp4, move_nvfp4}}};
+
+const Move* move_to(const BlockFormat& target) {
+  for (const Move& move : kMoves) {
+    if (move.target == &target) return &move;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 bool can_move_codes(const Scheme& scheme, std::int64_t cols, const BlockFormat& target) {
-  for (const Move& move : kMoves) {
-    if (move.target == &target) return holds(move, scheme, cols);
-  }
-  return false;
+  const Move* move = move_to(target);
+  return move != nullptr && move->holds(scheme, cols);
 }
 
 const BlockFormat* block_for_codes(const Scheme& scheme, std::int64_t cols) {
   for (const Move& move : kMoves) {
-    if (holds(move, scheme, cols)) return move.target;
+    if (move.holds(scheme, cols)) return move.target;
   }
   return nullptr;
 }
@@ -139,25 +216,9 @@ bool groups_fit_blocks(const QuantTensor& tensor, const BlockFormat& target) {
 
 void move_codes(const QuantTensor& tensor, std::int64_t row, const BlockFormat& target,
                 std::byte* blocks) {
-  const Scheme& scheme = tensor.scheme;
-  const Move* move = nullptr;
-  for (const Move& candidate : kMoves) {
-    if (candidate.target == &target) move = &candidate;
-  }
-  QUANTLANE_CHECK(move != nullptr && holds(*move, scheme, tensor.cols));
-  const std::int64_t first_scale =
-      scheme.granularity == Granularity::kTensor ? 0 : row * scheme.groups_per_row(tensor.cols);
-  for (std::int64_t c = 0; c < tensor.cols; c += kBlockValues) {
-    const auto scale = static_cast<std::size_t>(first_scale + group_of(tensor, c));
-    const Codes source{
-        .codes = tensor.codes.data() + row * tensor.cols + c,
-        .scale = tensor.scales[scale],
-        .zero = scheme.symmetric
-                    ? 0
-                    : static_cast<int>(static_cast<unsigned char>(tensor.zeros[scale])),
-        .symmetric = scheme.symmetric};
-    move->pack(source, blocks + c / kBlockValues * target.block_bytes);
-  }
+  const Move* move = move_to(target);
+  QUANTLANE_CHECK(move != nullptr && move->holds(tensor.scheme, tensor.cols));
+  move->pack(tensor, row, blocks);
 }
 
 }  // namespace quantlane

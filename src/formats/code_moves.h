@@ -1,6 +1,7 @@
 // Codes of a quantized matrix as ggml blocks, without choosing any code anew: symmetric integers
-// become q4_0, q5_0 or q8_0, integers with zero points q4_1 or q5_1. Scales are rounded to f16;
-// what that costs is left to be measured.
+// become q4_0, q5_0 or q8_0, integers with zero points q4_1 or q5_1, whose scales are rounded to
+// f16 (what that costs is left to be measured); MXFP4 and NVFP4 keep every bit. Blocks have no room
+// for a scale of the whole tensor: it stays outside.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -106,6 +106,39 @@ TEST_P(CodeMoves, KeepEveryValueUpToTheRoundingOfScales) {
   EXPECT_FALSE(can_move_codes(*scheme, kCols, block("q4_k")));
 }
 
+TEST(CodeMovesOfFp4, KeepEveryBitButTheScaleOfTheTensor) {
+  struct {
+    const char* scheme;
+    const char* target;
+    std::int64_t wrong_cols;
+  } const cases[] = {{"mxfp4", "mxfp4", kCols - 16}, {"nvfp4", "nvfp4", kCols - 32}};
+  for (const auto& row : cases) {
+    const auto scheme = Scheme::parse(row.scheme);
+    ASSERT_TRUE(scheme.has_value()) << row.scheme;
+    EXPECT_EQ(block_for_codes(*scheme, kCols), &block(row.target));
+    EXPECT_EQ(block_for_codes(*scheme, row.wrong_cols), nullptr);
+    EXPECT_FALSE(can_move_codes(*scheme, kCols, block("q4_0")));
+    Rng rng(14);
+    QuantTensor tensor;
+    tensor.scheme = *scheme;
+    tensor.rows = kTensorRows;
+    tensor.cols = kCols;
+    for (std::int64_t i = 0; i < kTensorRows * kCols; ++i)
+      tensor.codes.push_back(static_cast<std::int8_t>(rng.below(16)));
+    for (std::int64_t i = 0; i < kTensorRows * scheme->groups_per_row(kCols); ++i) {
+      // Every stored scale but NaN; zero is none that a power of two has.
+      const bool e8m0 = scheme->scale_dtype == DType::kF8E8M0;
+      tensor.scales.push_back(e8m0 ? std::ldexp(1.0F, static_cast<int>(rng.below(200)) - 110)
+                                   : e4m3_to_f32(static_cast<std::uint8_t>(rng.below(0x7F))));
+    }
+    EXPECT_EQ(moved(tensor, block(row.target)), decoded(tensor)) << row.scheme;
+    if (scheme->tensor_scale == TensorScale::kNone) continue;
+    const auto plain = decoded(tensor);
+    tensor.tensor_scale = 4;
+    EXPECT_EQ(moved(tensor, block(row.target)), plain) << row.scheme;
+  }
+}
+
 TEST(CodeMovesByActivationOrder, NeedWholeBlocksOfOneGroup) {
   Rng rng(12);
   QuantTensor tensor = random_tensor(*Scheme::parse("int4_g64_sym"), rng);

@@ -13,6 +13,7 @@
 #include "core/hash.h"
 #include "model/checkpoint_cache.h"
 #include "model/checkpoint_parts.h"
+#include "model/gguf_factors.h"
 
 namespace quantlane {
 namespace {
@@ -64,22 +65,6 @@ Result<void> check_tied_head(const Container& container, const ModelConfig& conf
                   .got("others, which engines disagree about")
                   .advise("set tie_word_embeddings to false in config.json to keep the head, or "
                           "remove the tensor"));
-}
-
-// llama.cpp multiplies a matrix with the ".scale" tensor beside it (NVFP4 files have them): without
-// it the weights would silently be others.
-Result<void> refuse_factors(const Container& container) {
-  for (const TensorInfo& tensor : container.tensors()) {
-    if (!tensor.name.ends_with(".scale")) continue;
-    return fail(unsupported("reading a GGUF file")
-                    .in(container.files()[tensor.shard])
-                    .of(tensor.name)
-                    .at(tensor.offset)
-                    .expects("matrices without factors of their own")
-                    .got("a factor")
-                    .advise("quantize the original checkpoint instead"));
-  }
-  return {};
 }
 
 bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
@@ -203,7 +188,7 @@ Result<void> Checkpoint::read_gguf() {
   QUANTLANE_TRY_VOID(complete_gguf_config(*container_, config));
   graph_ = build_graph(config);
   QUANTLANE_TRY_VOID(verify_parameters(*container_, *graph_, true, nullptr, nullptr));
-  return refuse_factors(*container_);
+  return verify_factors(*container_, *graph_);
 }
 
 StoredRows Checkpoint::stored(const Parameter& parameter) const {
@@ -261,9 +246,14 @@ Result<Weight> Checkpoint::stored_weight(const Parameter& parameter) const {
   if (tensor == nullptr) {
     return fail(not_found("reading a parameter").in(path_.string()).of(parameter.name));
   }
-  if (parameter.expert >= 0) return Weight(container_.get(), tensor, first_row, parameter.rows);
-  if (container_->kind() == kGguf) return gguf_weight(parameter, *tensor);
-  return Weight(container_.get(), tensor);
+  const bool gguf = container_->kind() == kGguf;
+  if (parameter.expert < 0 && !gguf) return Weight(container_.get(), tensor);
+  Weight weight(container_.get(), tensor, first_row, parameter.rows);
+  if (parameter.expert < 0) {
+    QUANTLANE_TRY(weight, gguf_weight(parameter, *tensor));
+  }
+  if (gguf) weight.scale_by(factor_beside(*container_, parameter, *tensor));
+  return weight;
 }
 
 bool Checkpoint::engine_differs() const {

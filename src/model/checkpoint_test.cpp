@@ -137,29 +137,62 @@ TEST(CheckpointOpen, AVocabularyNeedsNoTensors) {
   EXPECT_EQ((*checkpoint)->graph(), nullptr);
 }
 
-TEST(CheckpointOpen, AFactorBesideAMatrixOfGgufIsRefused) {
-  const auto folder = fixtures::open_checkpoint(fixtures::model_data("llama"));
-  ASSERT_NE(folder, nullptr);
-  const fixtures::ScratchFolder scratch;
-  fixtures::write_gguf(*folder, scratch.path() / "plain.gguf");
-  const auto plain = open_container(scratch.path() / "plain.gguf");
-  ASSERT_TRUE(plain.has_value());
+// The llama of tests as GGUF with one tensor more.
+fs::path gguf_beside(const fs::path& folder, const std::string& name, std::vector<float> values) {
+  const auto source = fixtures::open_checkpoint(fixtures::model_data("llama"));
+  fixtures::write_gguf(*source, folder / "plain.gguf");
+  const auto plain = open_container(folder / "plain.gguf");
+  EXPECT_TRUE(plain.has_value());
   std::vector<PlannedTensor> plan;
   for (const TensorInfo& tensor : (*plain)->tensors())
     plan.push_back({tensor.name, tensor.type, tensor.shape});
-  plan.push_back({"blk.0.attn_q.scale", {.plain = DType::kF32}, {1}});
-  const fs::path path = scratch.path() / "factor.gguf";
+  plan.push_back({name, {.plain = DType::kF32}, {static_cast<std::int64_t>(values.size())}});
+  const fs::path path = folder / "factor.gguf";
   auto writer = create_gguf(path, plan, (*plain)->metadata());
-  ASSERT_TRUE(writer.has_value());
+  EXPECT_TRUE(writer.has_value());
   for (std::size_t i = 0; i + 1 < plan.size(); ++i) {
-    ASSERT_TRUE((*writer)->write(i, (*plain)->bytes((*plain)->tensors()[i])).has_value());
+    EXPECT_TRUE((*writer)->write(i, (*plain)->bytes((*plain)->tensors()[i])).has_value());
   }
-  const float factor = 2;
-  ASSERT_TRUE((*writer)->write(plan.size() - 1, std::as_bytes(std::span(&factor, 1))).has_value());
-  ASSERT_TRUE((*writer)->commit().has_value());
-  const auto refused = Checkpoint::open(path);
-  ASSERT_FALSE(refused.has_value());
-  EXPECT_THAT(refused.error().message(), HasSubstr("blk.0.attn_q.scale"));
+  EXPECT_TRUE((*writer)->write(plan.size() - 1, std::as_bytes(std::span(values))).has_value());
+  EXPECT_TRUE((*writer)->commit().has_value());
+  return path;
+}
+
+TEST(CheckpointOpen, AFactorBesideAMatrixOfGgufMultipliesIt) {
+  const fixtures::ScratchFolder scratch;
+  const auto scaled = Checkpoint::open(gguf_beside(scratch.path(), "blk.0.attn_q.scale", {2}));
+  ASSERT_TRUE(scaled.has_value()) << scaled.error().message();
+  const auto plain = Checkpoint::open(scratch.path() / "plain.gguf");
+  ASSERT_TRUE(plain.has_value());
+  for (const Role role : {Role::kQuery, Role::kKey}) {
+    const Parameter& p = *(*plain)->graph()->find(role, 0);
+    std::vector<float> values[2];
+    for (int i = 0; i < 2; ++i) {
+      values[i].resize(static_cast<std::size_t>(p.rows * p.cols));
+      (i == 0 ? *plain : *scaled)->weight(p)->decode_rows(0, p.rows, values[i].data());
+    }
+    if (role == Role::kQuery) {
+      for (float& value : values[0]) value *= 2;
+    }
+    EXPECT_EQ(values[0], values[1]);
+  }
+}
+
+TEST(CheckpointOpen, FactorsThatMakeNoSenseAreRefused) {
+  const fixtures::ScratchFolder scratch;
+  const struct {
+    const char* name;
+    std::vector<float> values;
+  } cases[] = {{"blk.0.attn_q.scale", {2, 3}}, {"blk.0.attn_q.scale", {NAN}},
+               {"blk.0.attn_q.scale", {0}},    {"blk.0.attn_norm.scale", {2}},
+               {"blk.77.attn_q.scale", {2}},   {"output.scale", {2}}};
+  for (const auto& row : cases) {
+    const auto refused = Checkpoint::open(gguf_beside(scratch.path(), row.name, row.values));
+    ASSERT_FALSE(refused.has_value()) << row.name;
+    EXPECT_THAT(refused.error().message(), HasSubstr(row.name));
+    fs::remove(scratch.path() / "factor.gguf");
+    fs::remove(scratch.path() / "plain.gguf");
+  }
 }
 
 // ---- refusals --------------------------------------------------------------------------------

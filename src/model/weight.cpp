@@ -46,6 +46,9 @@ void Weight::edit(std::shared_ptr<const WeightEdit> edit, float offset) {
 void Weight::decode_rows(std::int64_t begin, std::int64_t count, float* values) const {
   QUANTLANE_DCHECK(begin >= 0 && count >= 0 && begin + count <= rows_);
   decode_stored(begin, count, values);
+  if (factor_ != 1) {
+    for (std::int64_t i = 0; i < count * cols_; ++i) values[i] *= factor_;
+  }
   for (const Edit& row : edits_) {
     apply_edit(*row.edit, begin, count, cols_, row.offset, values);
   }
@@ -112,12 +115,12 @@ const T* direct_rows(const Container* container, const TensorInfo* tensor, std::
 }  // namespace
 
 const std::uint16_t* Weight::bf16_rows() const {
-  if (!edits_.empty()) return nullptr;
+  if (!edits_.empty() || factor_ != 1) return nullptr;
   return direct_rows<std::uint16_t>(container_, tensor_, head_dim_, first_row_, DType::kBF16);
 }
 
 const float* Weight::f32_rows() const {
-  if (!edits_.empty()) return nullptr;
+  if (!edits_.empty() || factor_ != 1) return nullptr;
   if (values_) return values_->data();
   return direct_rows<float>(container_, tensor_, head_dim_, first_row_, DType::kF32);
 }

@@ -32,6 +32,12 @@ class Weight {
   // below, are closed then.
   void edit(std::shared_ptr<const WeightEdit> edit, float offset);
 
+  // From now on what is stored counts `factor` times; blocks keep their format, plain rows are not
+  // read directly any more.
+  void scale_by(float factor) { factor_ *= factor; }
+  // What row_blocks() are to be multiplied with.
+  [[nodiscard]] float factor() const { return factor_; }
+
   [[nodiscard]] bool valid() const { return rows_ > 0; }
   [[nodiscard]] std::int64_t rows() const { return rows_; }
   [[nodiscard]] std::int64_t cols() const { return cols_; }
@@ -74,6 +80,7 @@ class Weight {
   std::shared_ptr<const std::vector<float>> values_;
   std::optional<ActivationScheme> input_;
   std::vector<Edit> edits_;
+  float factor_ = 1;
   std::int64_t rows_ = 0;
   std::int64_t cols_ = 0;
 };

@@ -7,6 +7,7 @@
 
 #include "containers/gguf_split.h"
 #include "core/check.h"
+#include "model/gguf_factors.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace quantlane {
@@ -174,6 +175,25 @@ Result<void> plan_as_stored(const QuantizeJob& job, GgufPlan& plan) {
   return {};
 }
 
+// Behind each tensor the factors that its blocks have no room for.
+void add_factors(const Checkpoint& source, GgufPlan& plan) {
+  std::vector<GgufPlan::Item> items;
+  for (GgufPlan::Item& item : plan.items) {
+    GgufPlan::Item factors;
+    if (std::ranges::any_of(item.parameters, [&](const Parameter* p) {
+          return keeps_factor(source, *p, item.transfer);
+        })) {
+      factors.factors_of = item.parameters;
+      factors.tensor = {.name = factor_name(item.tensor.name),
+                        .type = {.plain = DType::kF32},
+                        .shape = {static_cast<std::int64_t>(item.parameters.size())}};
+    }
+    items.push_back(std::move(item));
+    if (!factors.factors_of.empty()) items.push_back(std::move(factors));
+  }
+  plan.items = std::move(items);
+}
+
 Result<void> check_transfers(const QuantizeJob& job, const GgufPlan& plan) {
   if (job.allow_requantize) return {};
   std::vector<PlannedTransfer> transfers;
@@ -203,12 +223,12 @@ void note_input_rounding(const QuantizeJob& job, GgufPlan& plan) {
 
 // The source's file that holds the item, or what became of it in a quantized folder.
 std::uint32_t source_shard(const Checkpoint& source, const GgufPlan::Item& item) {
-  const TensorInfo* stored = item.parameters.empty()
-                                 ? source.container().find(item.tensor.name)
-                                 : source.stored(*item.parameters.front()).tensor;
+  const auto& parameters = item.parameters.empty() ? item.factors_of : item.parameters;
+  const TensorInfo* stored = parameters.empty() ? source.container().find(item.tensor.name)
+                                                : source.stored(*parameters.front()).tensor;
   if (stored != nullptr) return stored->shard;
-  if (item.parameters.empty()) return 0;
-  const std::string prefix = std::string(item.parameters.front()->module()) + ".";
+  if (parameters.empty()) return 0;
+  const std::string prefix = std::string(parameters.front()->module()) + ".";
   for (const TensorInfo& tensor : source.container().tensors()) {
     if (tensor.name.starts_with(prefix)) return tensor.shard;
   }
@@ -262,6 +282,7 @@ Result<GgufPlan> plan_gguf(const QuantizeJob& job) {
   }
   QUANTLANE_TRY_VOID(job.as_stored ? plan_as_stored(job, plan) : plan_tensors(job, plan));
   QUANTLANE_TRY_VOID(check_transfers(job, plan));
+  add_factors(job.source, plan);
   note_input_rounding(job, plan);
   if (const auto caveat = job.source.architecture()->gguf_caveat) {
     if (std::string text = caveat(job.source.graph()->config); !text.empty())

@@ -11,9 +11,11 @@ namespace quantlane {
 
 struct GgufPlan {
   struct Item {
-    std::vector<const Parameter*> parameters;  // row after row; none: the rotary divisors
+    // Row after row; none: the rotary divisors, or the factors (transfer.h) of `factors_of`.
+    std::vector<const Parameter*> parameters;
     PlannedTensor tensor;
     Transfer transfer = Transfer::kEncode;
+    std::vector<const Parameter*> factors_of = {};
   };
   std::vector<Item> items;  // in file order
   std::vector<float> rope_divisors;

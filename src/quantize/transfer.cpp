@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "formats/code_moves.h"
+#include "model/gguf_factors.h"
 
 namespace quantlane {
 namespace {
@@ -60,6 +61,24 @@ Transfer transfer_to(const Checkpoint& source, const Parameter& parameter,
   const BlockFormat* blocks = stored_blocks(source, parameter);
   if (blocks == nullptr) return Transfer::kEncode;
   return blocks == target.block ? Transfer::kCopy : Transfer::kRequantize;
+}
+
+bool keeps_factor(const Checkpoint& source, const Parameter& parameter, Transfer transfer) {
+  if (transfer == Transfer::kMove) {
+    const auto scheme = scheme_of(source, parameter);
+    return scheme && scheme->tensor_scale != TensorScale::kNone;
+  }
+  if (transfer != Transfer::kCopy || !is_linear(parameter.role)) return false;
+  const TensorInfo* stored = source.stored(parameter).tensor;
+  return stored != nullptr && source.container().find(factor_name(stored->name)) != nullptr;
+}
+
+float kept_factor(const Weight& weight) {
+  const QuantTensor* tensor = weight.quantized();
+  if (tensor == nullptr || tensor->scheme.tensor_scale == TensorScale::kNone)
+    return weight.factor();
+  return tensor->scheme.tensor_scale == TensorScale::kDivides ? 1 / tensor->tensor_scale
+                                                              : tensor->tensor_scale;
 }
 
 std::optional<ElementType> type_as_stored(const Checkpoint& source, const Parameter& parameter) {

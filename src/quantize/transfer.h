@@ -29,6 +29,10 @@ bool is_quantized(const Checkpoint& source, const Parameter& parameter);
 std::string stored_encoding(const Checkpoint& source, const Parameter& parameter);
 Transfer transfer_to(const Checkpoint& source, const Parameter& parameter,
                      const ElementType& target);
+// Do codes or blocks that are carried over stand under a factor that blocks have no room for: a
+// scale of the tensor, or the ".scale" beside it? And which, as loaded.
+bool keeps_factor(const Checkpoint& source, const Parameter& parameter, Transfer transfer);
+float kept_factor(const Weight& weight);
 // The type that takes the parameter as it is: its blocks, blocks for its codes, its plain float;
 // nullopt where GGUF has none or codes were edited.
 std::optional<ElementType> type_as_stored(const Checkpoint& source, const Parameter& parameter);

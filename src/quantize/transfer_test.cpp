@@ -2,6 +2,7 @@
 #include "quantize/transfer.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <gmock/gmock.h>
 
@@ -62,6 +63,34 @@ class Transfers : public testing::Test {
 
   const ScratchFolder scratch_;
 };
+
+TEST_F(Transfers, Fp4CodesKeepTheirBitsAndTheScaleOfTheTensorStandsBeside) {
+  for (const std::string name : {"mxfp4", "nvfp4"}) {
+    const auto source = made(name + "a16");
+    const auto summary = as_stored(*source, out(name + ".gguf"));
+    ASSERT_TRUE(summary.has_value()) << summary.error().message();
+    EXPECT_EQ(count(*summary, Transfer::kMove), 42);
+    EXPECT_EQ(summary->tensor_types.at(name), 42);
+    const auto artefact = open_checkpoint(out(name + ".gguf"));
+    const bool factors = artefact->container().find("blk.0.attn_q.scale") != nullptr;
+    EXPECT_EQ(factors, name == "nvfp4");
+    for (const Parameter& p : source->graph()->parameters) {
+      std::vector<float> want(static_cast<std::size_t>(p.rows * p.cols));
+      std::vector<float> got(want.size());
+      source->weight(p)->decode_rows(0, p.rows, want.data());
+      artefact->weight(*artefact->graph()->find(p.role, p.layer))
+          ->decode_rows(0, p.rows, got.data());
+      // The engines of the folder round decoded NVFP4 values to bf16.
+      for (std::size_t i = 0; i < want.size(); ++i)
+        ASSERT_NEAR(got[i], want[i], std::abs(want[i]) * 0x1p-8F) << p.name;
+    }
+    // Copied as they are, factors included.
+    const auto again = as_stored(*artefact, out(name + "-again.gguf"));
+    ASSERT_TRUE(again.has_value()) << again.error().message();
+    EXPECT_EQ(count(*again, Transfer::kCopy), 42);
+    expect_same_values(*open_checkpoint(out(name + "-again.gguf")), *artefact);
+  }
+}
 
 TEST_F(Transfers, IntegerCodesBecomeBlocksWithoutChangingAValue) {
   for (const auto& [lane, type, file_type] :

@@ -144,6 +144,7 @@ class GgufWriter {
  private:
   Result<void> write_item(std::size_t index) {
     const GgufPlan::Item& item = plan_.items[index];
+    if (!item.factors_of.empty()) return write_factors(index, item.factors_of);
     if (item.parameters.empty()) {
       return writer_->write(index, std::as_bytes(std::span(plan_.rope_divisors)));
     }
@@ -154,6 +155,15 @@ class GgufWriter {
     if (is_linear(role) || role == Role::kEmbedding)
       ++summary_.tensor_types[std::string(item.tensor.type.name())];
     return {};
+  }
+
+  Result<void> write_factors(std::size_t index, std::span<const Parameter* const> parameters) {
+    std::vector<float> factors;
+    for (const Parameter* p : parameters) {
+      QUANTLANE_TRY(const Weight weight, job_.source.weight(*p));
+      factors.push_back(kept_factor(weight));
+    }
+    return writer_->write(index, std::as_bytes(std::span(factors)));
   }
 
   Result<void> write_parameter(std::size_t index, const GgufPlan::Item& item, const Parameter& p) {

@@ -59,7 +59,7 @@ struct Pass {
   ThreadPool* pool = nullptr;
   LinearObserver* observer = nullptr;
   const KvRounding* kv = nullptr;  // nullptr: keys and values stay float32
-  bool coarse = false;             // products may be gemm_rounded()
+  bool coarse = false;             // products are kernels::gemm_rounded()
   std::vector<Piece> pieces;
   std::int64_t tokens = 0;
   RopeTable* rope_full = nullptr;
