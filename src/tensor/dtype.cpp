@@ -55,6 +55,20 @@ void decode_numbers(const std::byte* source, std::int64_t count, float* values) 
 // E5M2 is binary16 without its low byte.
 float e5m2_to_f32(std::uint8_t code) { return f16_to_f32(static_cast<std::uint16_t>(code << 8)); }
 
+// The type of most checkpoints: halves of words, in pieces that vectors take.
+void decode_bf16(const std::byte* source, std::int64_t count, float* values) {
+  constexpr std::int64_t kPiece = 16;
+  std::int64_t i = 0;
+  for (; i + kPiece <= count; i += kPiece) {
+    std::uint16_t stored[kPiece];
+    std::uint32_t bits[kPiece];
+    std::memcpy(stored, source + 2 * i, sizeof stored);
+    for (std::int64_t l = 0; l < kPiece; ++l) bits[l] = std::uint32_t{stored[l]} << 16;
+    std::memcpy(values + i, bits, sizeof bits);
+  }
+  decode_each<std::uint16_t>(source + 2 * i, count - i, values + i, bf16_to_f32);
+}
+
 }  // namespace
 
 std::span<const DTypeRow> dtype_table() { return kTable; }
@@ -90,7 +104,7 @@ void decode_plain(DType dtype, const std::byte* source, std::int64_t count, floa
     case DType::kF16:
       return decode_each<std::uint16_t>(source, count, values, f16_to_f32);
     case DType::kBF16:
-      return decode_each<std::uint16_t>(source, count, values, bf16_to_f32);
+      return decode_bf16(source, count, values);
     case DType::kF64:
       return decode_numbers<double>(source, count, values);
     case DType::kF8E4M3:
