@@ -161,7 +161,7 @@ Result<void> plan_as_stored(const QuantizeJob& job, GgufPlan& plan) {
                       .in(job.source.path().string())
                       .of(p.name)
                       .expects("codes that a GGUF type can hold: integers in groups of a multiple "
-                               "of 32, or blocks")
+                               "of 32, MXFP4, NVFP4, or blocks")
                       .got(stored_encoding(job.source, p))
                       .advise("convert to bf16 or f32, or quantize with --allow-requantize"));
     }
