@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "containers/dialects/dialect.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "quantize/companion_files.h"
@@ -27,6 +28,11 @@ fs::path resolved(const fs::path& path) {
   return result.has_filename() ? result : result.parent_path();
 }
 
+bool is_side_file(std::string_view name) {
+  return std::ranges::any_of(dialects(),
+                             [&](const Dialect* row) { return row->side_file == name; });
+}
+
 // The first entry that a checkpoint folder does not have; empty when all belong to one.
 std::string foreign_entry(const fs::path& folder) {
   std::error_code code;
@@ -35,7 +41,8 @@ std::string foreign_entry(const fs::path& folder) {
     if (entry.is_symlink(code) || !entry.is_regular_file(code)) return name;
     const bool weights =
         name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
-    if (!weights && name != "config.json" && !is_companion_file(entry.path())) return name;
+    if (weights || name == "config.json" || is_side_file(name)) continue;
+    if (!is_companion_file(entry.path())) return name;
   }
   return code ? code.message() : "";
 }
