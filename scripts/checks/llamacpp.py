@@ -98,8 +98,10 @@ class LlamaCpp:
 
 def lane_of(kind):
     """The arguments that make a file whose matrices are of this type or recipe."""
-    if kind in ("mxfp4", "nvfp4"):  # types without a file type of their own
-        return ["gguf:q8_0", "--tensor-type", f"weight={kind}", "--token-embedding-type", "q8_0"]
+    # Types without a file type of their own; that called IQ2_S has IQ2_XS matrices.
+    if kind in ("mxfp4", "nvfp4", "iq2_s"):
+        lane = "gguf:iq2_s" if kind == "iq2_s" else "gguf:q8_0"
+        return [lane, "--tensor-type", f"weight={kind}", "--token-embedding-type", "q8_0"]
     if "_k_" in kind or kind in ("f16", "bf16"):
         return [f"gguf:{kind}"]
     return [f"gguf:{kind}", "--pure", "--token-embedding-type", "q8_0"]
