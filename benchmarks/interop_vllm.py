@@ -16,14 +16,10 @@ import subprocess
 import sys
 import tempfile
 
-from measure import QUANTLANE, machine
+from measure import QUANTLANE, machine, timed
 
 LANES = "base,fp8,w8a8,w4a16,w4a16-asym,awq,gptq"
 MOST = 0.01
-
-
-def quantlane(*arguments):
-    return subprocess.run([QUANTLANE, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
 
 
 def in_vllm(options, folder, kv):
@@ -55,18 +51,17 @@ def main():
             folder = options.checkpoint
             if lane != "base":
                 folder = pathlib.Path(scratch) / "lane"
-                quantlane("quantize", options.checkpoint, lane, "-o", folder, "-f", "-q",
-                          *(["--calibration-text", options.calibration] if options.calibration else []),
-                          *(["--kv", kv] if kv else []))
+                timed([QUANTLANE, "quantize", options.checkpoint, lane, "-o", folder, "-f", "-q",
+                       *(["--calibration-text", options.calibration] if options.calibration else []),
+                       *(["--kv", kv] if kv else [])])
             name = lane if kv is None else f"{lane}, cache in {kv}"
             theirs = in_vllm(options, folder, kv)
             if not theirs["loads"]:
                 failed.append(name)
                 print(f"| {name} | does not: {theirs['error']} |", flush=True)
                 continue
-            ours = json.loads(quantlane("eval", folder, "--text", options.text, "--chunk", 512, "--chunks",
-                                        options.chunks, "--json", "-q"))["ppl"]
-            ours = ours["value"] if isinstance(ours, dict) else ours
+            ours = json.loads(timed([QUANTLANE, "eval", folder, "--text", options.text, "--chunk", 512, "--chunks",
+                                     options.chunks, "--json", "-q"])[2])["ppl"]
             apart = theirs["ppl"] / ours - 1
             if abs(apart) > MOST:
                 failed.append(name)

@@ -95,7 +95,7 @@ std::int64_t group_of(const QuantTensor& tensor, std::int64_t column) {
   return tensor.scheme.granularity == Granularity::kGroup ? column / tensor.scheme.group_size : 0;
 }
 
-// `Pack` one block of integers after another.
+// A row of integers, packed block by block.
 template <void (*kPack)(const Codes& source, std::byte* block), class Block>
 void move_integers(const QuantTensor& tensor, std::int64_t row, std::byte* blocks) {
   const Scheme& scheme = tensor.scheme;
@@ -145,12 +145,13 @@ void move_nvfp4(const QuantTensor& tensor, std::int64_t row, std::byte* blocks) 
   }
 }
 
-bool integers_fit(const Scheme& scheme, std::int64_t cols, int bits, bool asymmetric) {
+template <int kBits, bool kAsymmetric>
+bool holds_integers(const Scheme& scheme, std::int64_t cols) {
   const bool groups_fit =
       scheme.granularity == Granularity::kTensor || scheme.granularity == Granularity::kChannel ||
       (scheme.granularity == Granularity::kGroup && scheme.group_size % kBlockValues == 0);
-  return scheme.type == ValueType::kInt && scheme.bits <= bits &&
-         (scheme.symmetric || asymmetric) && groups_fit && cols % kBlockValues == 0;
+  return scheme.type == ValueType::kInt && scheme.bits <= kBits &&
+         (scheme.symmetric || kAsymmetric) && groups_fit && cols % kBlockValues == 0;
 }
 
 bool is_fp4(const Scheme& scheme, std::int64_t group, DType scales) {
@@ -159,16 +160,6 @@ bool is_fp4(const Scheme& scheme, std::int64_t group, DType scales) {
          scheme.scale_dtype == scales;
 }
 
-// From few bits to many.
-struct Move {
-  const BlockFormat* target;
-  bool (*holds)(const Scheme& scheme, std::int64_t cols);
-  void (*pack)(const QuantTensor& tensor, std::int64_t row, std::byte* blocks);
-};
-template <int kBits, bool kAsymmetric>
-bool holds_integers(const Scheme& scheme, std::int64_t cols) {
-  return integers_fit(scheme, cols, kBits, kAsymmetric);
-}
 bool holds_mxfp4(const Scheme& scheme, std::int64_t cols) {
   return is_fp4(scheme, 32, DType::kF8E8M0) && scheme.tensor_scale == TensorScale::kNone &&
          cols % 32 == 0;
@@ -176,6 +167,13 @@ bool holds_mxfp4(const Scheme& scheme, std::int64_t cols) {
 bool holds_nvfp4(const Scheme& scheme, std::int64_t cols) {
   return is_fp4(scheme, 16, DType::kF8E4M3) && cols % 64 == 0;
 }
+
+// From few bits to many.
+struct Move {
+  const BlockFormat* target;
+  bool (*holds)(const Scheme& scheme, std::int64_t cols);
+  void (*pack)(const QuantTensor& tensor, std::int64_t row, std::byte* blocks);
+};
 constexpr std::array<Move, 7> kMoves = {
     {{&kQ4_0, holds_integers<4, false>, move_integers<to_q4_0, BlockQ4_0>},
      {&kQ4_1, holds_integers<4, true>, move_integers<to_q4_1, BlockQ4_1>},

@@ -25,13 +25,18 @@ inline float best_explained_scale(const Lanes& xq, const Lanes& qq) {
   return scale.v[index_of_largest(explained)];
 }
 
+// The value of largest magnitude; of two the positive one.
+inline float extreme_value(const float* x, int count) {
+  const BlockExtremes extremes = block_extremes(x, count);
+  return extremes.high < -extremes.low ? extremes.low : extremes.high;
+}
+
 // Minimises sum w (x - scale * code)^2 over candidates, each refined by its least-squares scale:
 // half of them put the value of largest magnitude at or around code `low`, half at or around
 // `high`. Not yet rounded to storage.
 template <class Codes>
 inline float search_symmetric_scale(const float* x, const float* w, int count, const Codes& codes) {
-  const BlockExtremes extremes = block_extremes(x, count);
-  const float extreme = extremes.high < -extremes.low ? extremes.low : extremes.high;
+  const float extreme = extreme_value(x, count);
   if (extreme == 0.0F) return 0.0F;
   Lanes inverse;
   Lanes xq;

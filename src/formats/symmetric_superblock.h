@@ -93,13 +93,10 @@ inline SymmetricSuperBlock encode_symmetric_superblock(const float* values, cons
   float found[kMaxSubBlocks];
   float largest = 0;
   for (int j = 0; j < layout.sub_blocks; ++j) {
-    if (layout.from_extremes) {
-      const BlockExtremes extremes = block_extremes(x + j * length, length);
-      found[j] = (extremes.high < -extremes.low ? extremes.low : extremes.high) /
-                 lowest_code(layout.codes);
-    } else {
-      found[j] = search_symmetric_scale(x + j * length, w + j * length, length, layout.codes);
-    }
+    const float* part = x + j * length;
+    found[j] = layout.from_extremes
+                   ? extreme_value(part, length) / lowest_code(layout.codes)
+                   : search_symmetric_scale(part, w + j * length, length, layout.codes);
     const float magnitude = found[j] < 0 ? -found[j] : found[j];
     largest = largest < magnitude ? magnitude : largest;
   }

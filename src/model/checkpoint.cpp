@@ -202,7 +202,10 @@ StoredRows Checkpoint::stored(const Parameter& parameter) const {
 }
 
 // GGUF keeps q and k permuted and Gemma's norms whole; here they become what Hugging Face has.
-Result<Weight> Checkpoint::gguf_weight(const Parameter& parameter, const TensorInfo& tensor) const {
+Result<Weight> Checkpoint::gguf_weight(const Parameter& parameter, const StoredRows& place) const {
+  const TensorInfo& tensor = *place.tensor;
+  if (parameter.expert >= 0)
+    return Weight(container_.get(), &tensor, place.first_row, parameter.rows);
   const ModelConfig& config = graph_->config;
   const bool permuted = architecture_->permutes_qk;
   if (permuted && (parameter.role == Role::kQuery || parameter.role == Role::kKey)) {
@@ -246,14 +249,13 @@ Result<Weight> Checkpoint::stored_weight(const Parameter& parameter) const {
   if (tensor == nullptr) {
     return fail(not_found("reading a parameter").in(path_.string()).of(parameter.name));
   }
-  const bool gguf = container_->kind() == kGguf;
-  if (parameter.expert < 0 && !gguf) return Weight(container_.get(), tensor);
-  Weight weight(container_.get(), tensor, first_row, parameter.rows);
-  if (parameter.expert < 0) {
-    QUANTLANE_TRY(weight, gguf_weight(parameter, *tensor));
+  if (container_->kind() == kGguf) {
+    QUANTLANE_TRY(Weight weight, gguf_weight(parameter, {tensor, first_row}));
+    weight.scale_by(factor_beside(*container_, parameter, *tensor));
+    return weight;
   }
-  if (gguf) weight.scale_by(factor_beside(*container_, parameter, *tensor));
-  return weight;
+  if (parameter.expert >= 0) return Weight(container_.get(), tensor, first_row, parameter.rows);
+  return Weight(container_.get(), tensor);
 }
 
 bool Checkpoint::engine_differs() const {

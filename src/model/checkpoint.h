@@ -84,7 +84,7 @@ class Checkpoint {
   Result<void> read_quantization(std::string origin);
   Result<void> read_gguf();
   Result<Weight> stored_weight(const Parameter& parameter) const;
-  Result<Weight> gguf_weight(const Parameter& parameter, const TensorInfo& tensor) const;
+  Result<Weight> gguf_weight(const Parameter& parameter, const StoredRows& place) const;
   [[nodiscard]] std::string hash_with_edits(std::string stored) const;
   struct Cache;
   std::filesystem::path path_;

@@ -43,12 +43,15 @@ void Weight::edit(std::shared_ptr<const WeightEdit> edit, float offset) {
   edits_.push_back({.edit = std::move(edit), .offset = offset});
 }
 
+void Weight::apply_factor(std::int64_t rows, float* values) const {
+  if (factor_ == 1) return;
+  for (std::int64_t i = 0; i < rows * cols_; ++i) values[i] *= factor_;
+}
+
 void Weight::decode_rows(std::int64_t begin, std::int64_t count, float* values) const {
   QUANTLANE_DCHECK(begin >= 0 && count >= 0 && begin + count <= rows_);
   decode_stored(begin, count, values);
-  if (factor_ != 1) {
-    for (std::int64_t i = 0; i < count * cols_; ++i) values[i] *= factor_;
-  }
+  apply_factor(count, values);
   for (const Edit& row : edits_) {
     apply_edit(*row.edit, begin, count, cols_, row.offset, values);
   }

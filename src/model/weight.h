@@ -35,8 +35,9 @@ class Weight {
   // From now on what is stored counts `factor` times; blocks keep their format, plain rows are not
   // read directly any more.
   void scale_by(float factor) { factor_ *= factor; }
-  // What row_blocks() are to be multiplied with.
+  // What row_blocks() are to be multiplied with, and that done to `values` [rows, cols].
   [[nodiscard]] float factor() const { return factor_; }
+  void apply_factor(std::int64_t rows, float* values) const;
 
   [[nodiscard]] bool valid() const { return rows_ > 0; }
   [[nodiscard]] std::int64_t rows() const { return rows_; }

@@ -1,5 +1,6 @@
 // The GGUF writer: encodes the tensors of a plan in their order.
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "containers/gguf_split.h"
@@ -157,18 +158,17 @@ class GgufWriter {
     return {};
   }
 
+  // Those of matrices that have been written, as loading each again would unpack all of it.
   Result<void> write_factors(std::size_t index, std::span<const Parameter* const> parameters) {
     std::vector<float> factors;
-    for (const Parameter* p : parameters) {
-      QUANTLANE_TRY(const Weight weight, job_.source.weight(*p));
-      factors.push_back(kept_factor(weight));
-    }
+    for (const Parameter* p : parameters) factors.push_back(factors_.at(p));
     return writer_->write(index, std::as_bytes(std::span(factors)));
   }
 
   Result<void> write_parameter(std::size_t index, const GgufPlan::Item& item, const Parameter& p) {
     Transfer transfer = item.transfer;
     QUANTLANE_TRY(const Weight weight, job_.source.weight(p));
+    factors_[&p] = kept_factor(weight);
     QUANTLANE_TRY(const SliceEncoder encoder, encoder_for(job_, item, p, weight, transfer));
     const bool settles = job_.feedback != nullptr && item.tensor.type.block != nullptr;
     std::vector<std::byte> whole;
@@ -215,6 +215,7 @@ class GgufWriter {
   Progress& progress_;
   std::unique_ptr<ContainerWriter> writer_;
   QuantizeSummary summary_;
+  std::map<const Parameter*, float> factors_;  // kept_factor() of what has been written
   std::uint64_t done_ = 0;
   std::uint64_t values_ = 0;
 };

@@ -145,9 +145,7 @@ void BoundLinear::decode_rows(std::int64_t begin, std::int64_t count, float* val
     for (std::int64_t r = 0; r < count; ++r) {
       decode_blocks(weight.row_blocks(begin + r), blocks, values + r * weight.cols());
     }
-    if (const float factor = weight.factor(); factor != 1) {
-      for (std::int64_t i = 0; i < count * weight.cols(); ++i) values[i] *= factor;
-    }
+    weight.apply_factor(count, values);
   } else {
     weight.decode_rows(begin, count, values);
   }

@@ -1,21 +1,12 @@
 // The tiled product for AVX-512 with bf16 products: slots of two columns, the lower one first. See
 // gemm_kernels.h for the layouts.
-#include <immintrin.h>
-#include <stdint.h>
-
 #include "kernels/gemm/gemm_kernels.h"
+#include "kernels/simd/lanes_avx512.inc"
 
 namespace quantlane::kernels {
 namespace {
 
-constexpr int64_t kLanes = 16;
 constexpr int64_t kSlotColumns = 2;
-
-__mmask16 lanes_below(int64_t count) {
-  if (count <= 0) return 0;
-  return count >= kLanes ? static_cast<__mmask16>(0xFFFF)
-                         : static_cast<__mmask16>((1U << static_cast<unsigned>(count)) - 1U);
-}
 
 inline __m512 load_slots(const float* x, int64_t columns) {
   const __m512 low = _mm512_maskz_loadu_ps(lanes_below(columns), x);

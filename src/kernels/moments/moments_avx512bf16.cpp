@@ -1,19 +1,9 @@
 // Second moments for AVX-512 with bf16 products. See moments_kernels.h for the layouts.
-#include <immintrin.h>
-#include <stdint.h>
-
 #include "kernels/moments/moments_kernels.h"
+#include "kernels/simd/lanes_avx512.inc"
 
 namespace quantlane::kernels {
 namespace {
-
-constexpr int64_t kLanes = 16;
-
-__mmask16 lanes_below(int64_t count) {
-  if (count <= 0) return 0;
-  return count >= kLanes ? static_cast<__mmask16>(0xFFFF)
-                         : static_cast<__mmask16>((1U << static_cast<unsigned>(count)) - 1U);
-}
 
 // 16 columns of one token as bf16, in the lower halves.
 inline __m512i rounded(const float* x, const float* minus, __mmask16 mask) {
