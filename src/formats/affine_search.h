@@ -113,12 +113,10 @@ struct StoredAffine {
 inline void affine_codes(const float* x, int count, AffineFit fit, float high_code,
                          unsigned char* codes) {
   const float factor = fit.scale == 0.0F ? 0.0F : 1.0F / fit.scale;
-  const LaneVector high = LaneVector{} + high_code;
   float whole[kMaxBlock];
   for (int i = 0; i < count; i += kVectorLanes) {
-    LaneVector q = (fit.minimum + load_lanes(x + i)) * factor;
-    q = clamp_lanes(q, LaneVector{}, high);
-    store_lanes((q + kRoundMagic) - kRoundMagic, whole + i);
+    const LaneVector q = (fit.minimum + load_lanes(x + i)) * factor;
+    store_lanes(round_lanes(q, 0.0F, high_code), whole + i);
   }
   store_codes(whole, count, codes);
 }

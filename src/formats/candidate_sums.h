@@ -11,9 +11,7 @@ namespace {
 // value: the code as stored, from 0), code_value (of a stored code), lowest_code, highest_code.
 // Here the integers of a range, half to even; fp4_and_nl_codes.h has others.
 inline LaneVector nearest_code(const LaneVector& value, const CodeRange& range) {
-  const LaneVector low = LaneVector{} + range.low;
-  const LaneVector high = LaneVector{} + range.high;
-  return (clamp_lanes(value, low, high) + kRoundMagic) - kRoundMagic;
+  return round_lanes(value, range.low, range.high);
 }
 inline int nearest_index(float value, const CodeRange& range) {
   float q = value < range.high ? value : range.high;
@@ -73,7 +71,6 @@ inline void symmetric_errors(const float* x, const float* w, int count, const La
 // q = clamp(round((x + minimum) * inverse), 0, high); x here may be any shifted copy of the values.
 inline void affine_sums(const float* x, const float* w, int count, const Lanes& inverse,
                         const Lanes& minimum, float high_code, AffineSums& sums) {
-  const LaneVector high = LaneVector{} + high_code;
   for (int h = 0; h < kLanes; h += kVectorLanes) {
     const LaneVector factor = load_lanes(inverse.v + h);
     const LaneVector shift = load_lanes(minimum.v + h);
@@ -81,8 +78,7 @@ inline void affine_sums(const float* x, const float* w, int count, const Lanes& 
     LaneVector sum_qq{};
     LaneVector sum_xq{};
     for (int i = 0; i < count; ++i) {
-      LaneVector q = clamp_lanes((shift + x[i]) * factor, LaneVector{}, high);
-      q = (q + kRoundMagic) - kRoundMagic;
+      const LaneVector q = round_lanes((shift + x[i]) * factor, 0.0F, high_code);
       const LaneVector wq = q * w[i];
       sum_q += wq;
       sum_qq += wq * q;
@@ -97,7 +93,6 @@ inline void affine_sums(const float* x, const float* w, int count, const Lanes& 
 // The same with scale and minimum fixed, and the error of each candidate.
 inline void affine_errors(const float* x, const float* w, int count, const Lanes& scale,
                           const Lanes& minimum, float high_code, AffineSums& sums) {
-  const LaneVector high = LaneVector{} + high_code;
   for (int h = 0; h < kLanes; h += kVectorLanes) {
     const LaneVector step = load_lanes(scale.v + h);
     const LaneVector shift = load_lanes(minimum.v + h);
@@ -108,8 +103,7 @@ inline void affine_errors(const float* x, const float* w, int count, const Lanes
     LaneVector sum_xq{};
     for (int i = 0; i < count; ++i) {
       const LaneVector shifted = shift + x[i];
-      LaneVector q = clamp_lanes(shifted * factor, LaneVector{}, high);
-      q = (q + kRoundMagic) - kRoundMagic;
+      const LaneVector q = round_lanes(shifted * factor, 0.0F, high_code);
       const LaneVector difference = step * q - shifted;
       const LaneVector wq = q * w[i];
       sum_error += difference * difference * w[i];

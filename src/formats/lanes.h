@@ -48,6 +48,7 @@ constexpr int kVectorLanes = 8;
 constexpr int kVectorLanes = 4;
 #endif
 using LaneVector [[gnu::vector_size(kVectorLanes * 4)]] = float;
+using IntLanes [[gnu::vector_size(kVectorLanes * 4)]] = int;
 // 1.5 * 2^23: adding and subtracting it rounds half to even; |value| must stay below 2^22.
 constexpr float kRoundMagic = 12582912.0F;
 
@@ -62,6 +63,17 @@ inline void store_lanes(const LaneVector& lanes, float* target) {
 inline LaneVector clamp_lanes(LaneVector value, const LaneVector& low, const LaneVector& high) {
   value = value < high ? value : high;
   return low < value ? value : low;
+}
+// The nearest whole number, half to even, not below `low` nor above `high` (both whole, below
+// 2^21). Added to the magic number, values are in the order of their bits: integers are clamped in
+// one instruction each.
+inline LaneVector round_lanes(const LaneVector& value, float low, float high) {
+  IntLanes bits = __builtin_bit_cast(IntLanes, value + kRoundMagic);
+  const IntLanes lowest = IntLanes{} + __builtin_bit_cast(int, low + kRoundMagic);
+  const IntLanes highest = IntLanes{} + __builtin_bit_cast(int, high + kRoundMagic);
+  bits = bits < highest ? bits : highest;
+  bits = bits > lowest ? bits : lowest;
+  return __builtin_bit_cast(LaneVector, bits) - kRoundMagic;
 }
 
 // In pairs at distance 8, 4, 2, 1.
