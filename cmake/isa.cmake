@@ -1,7 +1,8 @@
 # A source named *_<isa>.cpp is compiled for that instruction set. Such files follow the ISA-object
 # rule (docs/howto/add-a-kernel.md): raw pointers only, no STL, no inline project functions.
 # -ffp-contract=off: products and sums round as written, so kernels agree across compilers.
-add_compile_options(-ffp-contract=off)
+# -fno-math-errno: roots of many values are one instruction; nothing reads errno of a function of math.h.
+add_compile_options(-ffp-contract=off -fno-math-errno)
 function(quantlane_isa_flags)
   foreach(source IN LISTS ARGN)
     if(source MATCHES "_avx2\\.cpp$")
