@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "formats/affine_search.h"
+#include "formats/blocks_abreast.h"
 #include "formats/fifth_bits.h"
 #include "formats/q4_0.h"
 #include "formats/q4_1.h"
@@ -17,15 +18,16 @@ namespace {
 constexpr CodeRange kCodesQ40{.low = -8, .high = 7};
 
 inline void encode_q4_0(const float* values, const float* importance, int64_t count, void* blocks) {
-  for (int64_t b = 0; b * kMaxBlock < count; ++b) {
-    const float* source = values + b * kMaxBlock;
-    const float* weight = importance == nullptr ? nullptr : importance + b * kMaxBlock;
-    const StoredSymmetric stored = encode_symmetric_block(source, weight, kMaxBlock, kCodesQ40);
-    BlockQ4_0 block{.d = stored.d, .qs = {}};
-    for (int j = 0; j < 16; ++j) {
-      block.qs[j] = static_cast<uint8_t>(stored.codes[j] | stored.codes[j + 16] << 4);
+  for (int64_t first = 0; first * kMaxBlock < count; first += kAbreast) {
+    const int here = blocks_abreast(count, first);
+    const StoredAbreast stored = encode_abreast(values, importance, first, here, kCodesQ40);
+    int words[4][kVectorLanes];
+    pack_nibbles_abreast(stored.codes, words);
+    for (int b = 0; b < here; ++b) {
+      BlockQ4_0 block{.d = stored.d[b], .qs = {}};
+      for (int k = 0; k < 4; ++k) __builtin_memcpy(block.qs + 4 * k, &words[k][b], 4);
+      store_block(block, first + b, blocks);
     }
-    store_block(block, b, blocks);
   }
 }
 
@@ -47,13 +49,19 @@ inline void encode_q4_1(const float* values, const float* importance, int64_t co
 constexpr CodeRange kCodesQ50{.low = -16, .high = 15};
 
 inline void encode_q5_0(const float* values, const float* importance, int64_t count, void* blocks) {
-  for (int64_t b = 0; b * kMaxBlock < count; ++b) {
-    const float* source = values + b * kMaxBlock;
-    const float* weight = importance == nullptr ? nullptr : importance + b * kMaxBlock;
-    const StoredSymmetric stored = encode_symmetric_block(source, weight, kMaxBlock, kCodesQ50);
-    BlockQ5_0 block{.d = stored.d, .qh = {}, .qs = {}};
-    pack_five_bits(stored.codes, block.qh, block.qs);
-    store_block(block, b, blocks);
+  for (int64_t first = 0; first * kMaxBlock < count; first += kAbreast) {
+    const int here = blocks_abreast(count, first);
+    const StoredAbreast stored = encode_abreast(values, importance, first, here, kCodesQ50);
+    int words[4][kVectorLanes];
+    pack_nibbles_abreast(stored.codes, words);
+    int fifth[kVectorLanes];
+    pack_fifth_bits_abreast(stored.codes, fifth);
+    for (int b = 0; b < here; ++b) {
+      BlockQ5_0 block{.d = stored.d[b], .qh = {}, .qs = {}};
+      __builtin_memcpy(block.qh, &fifth[b], 4);
+      for (int k = 0; k < 4; ++k) __builtin_memcpy(block.qs + 4 * k, &words[k][b], 4);
+      store_block(block, first + b, blocks);
+    }
   }
 }
 
@@ -69,8 +77,6 @@ inline void encode_q5_1(const float* values, const float* importance, int64_t co
     store_block(block, b, blocks);
   }
 }
-
-using IntLanes [[gnu::vector_size(kVectorLanes * 4)]] = int;
 
 // As ggml's reference: d = amax / 127, codes by the unrounded d, halves away from zero; so files
 // equal those of llama-quantize, which ignores importance here. Deviates only where amax / 127 has
