@@ -18,7 +18,8 @@ inline LaneVector zip_low(const LaneVector& a, const LaneVector& b) {
   return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
 }
 inline LaneVector zip_high(const LaneVector& a, const LaneVector& b) {
-  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
+                                 31);
 }
 #elif defined(__AVX__)
 inline LaneVector zip_low(const LaneVector& a, const LaneVector& b) {

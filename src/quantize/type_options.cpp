@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "core/ceil_div.h"
 #include "core/check.h"
 #include "kernels/ops.h"
+#include "quantize/layer_losses.h"
 #include "runtime/residual_pass.h"
 
 namespace quantlane {
@@ -86,6 +88,12 @@ double squared_distance(const std::vector<float>& a, const std::vector<float>& b
   return sum;
 }
 
+// What the matrices of a layer change when they are in their probe types.
+struct LayerProbe {
+  std::vector<std::pair<MatrixOptions*, double>> alone;  // the stream behind the layer, each alone
+  std::optional<double> loss_per_change;                 // of all together, where measured
+};
+
 class Prober {
  public:
   Prober(const QuantizeJob& job, const GgufPlan& plan, std::vector<MatrixOptions> matrices,
@@ -110,9 +118,19 @@ class Prober {
     progress_.begin("sensitivity", matrices_.size(), "matrices");
     QUANTLANE_TRY_VOID(run_exact());
     const std::int64_t layers = runtime_.config().layer_count;
+    std::vector<std::vector<std::pair<MatrixOptions*, double>>> changes;
+    std::vector<std::optional<double>> measured;
     for (std::int64_t layer = 0; layer < layers; ++layer) {
       QUANTLANE_TRY_VOID(check_cancel("measuring sensitivities"));
-      QUANTLANE_TRY_VOID(probe_layer(layer));
+      QUANTLANE_TRY(LayerProbe probe, probe_layer(layer, is_measured_layer(layer, layers)));
+      changes.push_back(std::move(probe.alone));
+      measured.push_back(probe.loss_per_change);
+    }
+    const std::vector<double> losses = fill_between(measured);
+    for (std::size_t layer = 0; layer < losses.size(); ++layer) {
+      for (const auto& [matrix, change] : changes[layer]) {
+        QUANTLANE_TRY_VOID(set_options(*matrix, losses[layer] * change));
+      }
     }
     QUANTLANE_TRY_VOID(probe_ends());
     progress_.end();
@@ -193,10 +211,10 @@ class Prober {
     return {};
   }
 
-  Result<void> probe_layer(std::int64_t layer) {
+  Result<LayerProbe> probe_layer(std::int64_t layer, bool measured) {
     const auto at = static_cast<std::size_t>(layer);
+    LayerProbe probe;
     BoundLayer all = runtime_.layer(layer);
-    std::vector<std::pair<MatrixOptions*, double>> alone;
     for (MatrixOptions& matrix : matrices_) {
       if (parameters(matrix).front()->layer != layer) continue;
       BoundLayer one = runtime_.layer(layer);
@@ -206,17 +224,16 @@ class Prober {
       }
       std::vector<float> rows = streams_[at];
       pass_.run(one, rows);
-      alone.emplace_back(&matrix, squared_distance(rows, streams_[at + 1]));
+      probe.alone.emplace_back(&matrix, squared_distance(rows, streams_[at + 1]));
+      progress_.update(++done_);
     }
-    if (alone.empty()) return {};
+    if (!measured) return probe;
     std::vector<float> rows = streams_[at];
     pass_.run(all, rows);
-    const double together = squared_distance(rows, streams_[at + 1]);
+    const double change = squared_distance(rows, streams_[at + 1]);
     QUANTLANE_TRY(const double loss, loss_from(layer + 1, std::move(rows), runtime_.head()));
-    for (auto& [matrix, change] : alone) {
-      QUANTLANE_TRY_VOID(set_options(*matrix, together > 0 ? loss * change / together : 0));
-    }
-    return {};
+    probe.loss_per_change = change > 0 ? loss / change : 0;
+    return probe;
   }
 
   // Embedding and head; one matrix where they are tied.
@@ -239,6 +256,7 @@ class Prober {
       QUANTLANE_TRY(const double loss,
                     loss_from(layer, std::move(rows), is_head ? changed : runtime_.head()));
       QUANTLANE_TRY_VOID(set_options(matrix, loss));
+      progress_.update(++done_);
     }
     return {};
   }
@@ -259,7 +277,6 @@ class Prober {
     const double unit = errors[static_cast<std::size_t>(probe)];
     for (std::size_t t = 0; t < errors.size(); ++t)
       matrix.options[t].loss = unit > 0 ? loss * errors[t] / unit : 0;
-    progress_.update(++done_);
     return {};
   }
 

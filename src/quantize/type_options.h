@@ -4,10 +4,10 @@
 // Near the original weights the KLD of the output grows with the square of what a matrix puts into
 // the residual stream. So, for a few sequences of the calibration text:
 //   per layer   all its matrices in a probe type: the change D of the stream behind the layer, and
-//               the KLD L of the model's output with this layer alone changed
+//               the KLD L of the model's output with this layer alone changed; in deep models L / D
+//               of some layers only (layer_losses.h)
 //   per matrix  it alone in the probe type: the change d of the stream behind its layer; its share
-//   of
-//               the loss is L d / D
+//               of the loss is L d / D
 //   per type    the importance-weighted squared error e of a sample of rows, against that of the
 //               probe type: the loss is L d / D * e(type) / e(probe)
 // The embedding and the head are probed by the output itself.
