@@ -5,12 +5,18 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "core/check.h"
 #include "kernels/activation.h"
 #include "runtime/over_tokens.h"
 
 namespace quantlane {
 namespace {
+
+bool is_expert_down(const Parameter& linear) {
+  return linear.expert >= 0 && linear.role == Role::kDown;
+}
 
 std::size_t index_of(LayerStage stage) { return static_cast<std::size_t>(stage); }
 
@@ -48,9 +54,7 @@ const Parameter* FeedbackSource::linear(std::string_view module) const {
 Result<std::shared_ptr<const ErrorFeedback>> FeedbackSource::of(std::string_view module,
                                                                 const FeedbackRequest& request) {
   const Parameter* parameter = linear(module);
-  if (parameter == nullptr || (parameter->expert >= 0 && parameter->role == Role::kDown)) {
-    return nullptr;
-  }
+  if (parameter == nullptr) return nullptr;
   QUANTLANE_TRY_VOID(walk_to(*parameter, request));
   Found& found = stages_[index_of(stage_of(parameter->role))];
   if (found.feedback == nullptr || found.group != request.group) {
@@ -64,11 +68,13 @@ Result<std::shared_ptr<const ErrorFeedback>> FeedbackSource::of(std::string_view
 
 Result<void> FeedbackSource::walk_to(const Parameter& linear, const FeedbackRequest& request) {
   const LayerStage stage = stage_of(linear.role);
+  const Parameter* expert = is_expert_down(linear) ? &linear : nullptr;
   if (runtime_ == nullptr) {
     QUANTLANE_TRY(runtime_, Runtime::load(checkpoint_));
   }
   const bool known = walk_ != nullptr && walk_->layer() == linear.layer &&
-                     stages_[index_of(stage)].hessian.has_value();
+                     stages_[index_of(stage)].hessian.has_value() &&
+                     stages_[index_of(stage)].expert == (expert != nullptr ? linear.expert : -1);
   if (known && stages_[index_of(stage)].input == request.input) return {};
   if (walk_ == nullptr || walk_->layer() > linear.layer ||
       (walk_->layer() == linear.layer && walk_->stage() > stage)) {
@@ -84,15 +90,15 @@ Result<void> FeedbackSource::walk_to(const Parameter& linear, const FeedbackRequ
     if (!stages_[index_of(walk_->stage())].hessian) QUANTLANE_TRY_VOID(collect(request));
     QUANTLANE_TRY_VOID(walk_->advance());
   }
-  return collect(request);
+  return collect(request, expert);
 }
 
-Result<void> FeedbackSource::collect(const FeedbackRequest& request) {
-  const std::int64_t width = stage_width(runtime_->config(), walk_->stage());
+Result<void> FeedbackSource::collect(const FeedbackRequest& request, const Parameter* expert) {
+  const std::int64_t width =
+      expert != nullptr ? expert->cols : stage_width(runtime_->config(), walk_->stage());
   HessianSum sum(width);
   std::vector<float> rounded;
-  QUANTLANE_TRY_VOID(walk_->inputs([&](const float* settled, const float* exact,
-                                       std::int64_t tokens) {
+  const auto add = [&](const float* settled, const float* exact, std::int64_t tokens) {
     const float* rows = settled;
     if (request.input) {
       rounded.assign(settled, settled + tokens * width);
@@ -102,10 +108,59 @@ Result<void> FeedbackSource::collect(const FeedbackRequest& request) {
       rows = rounded.data();
     }
     sum.add(rows, beside_ == LayerWalk::Beside::kExact ? exact : rows, tokens, pool_);
-  }));
+  };
+  if (expert != nullptr) {
+    QUANTLANE_TRY_VOID(see_expert(*expert, add));
+  } else {
+    QUANTLANE_TRY_VOID(walk_->inputs(add));
+  }
   Found& found = stages_[index_of(walk_->stage())];
-  found = {.hessian = sum.take(), .input = request.input, .group = 0, .feedback = nullptr};
+  found = {.hessian = sum.take(),
+           .input = request.input,
+           .group = 0,
+           .feedback = nullptr,
+           .expert = expert != nullptr ? expert->expert : -1};
   return check_finite(*found.hessian, *checkpoint_, walk_->layer());
+}
+
+// An expert has few rows in each batch, and what a row may count is judged by those of the first
+// call: they are put together.
+Result<void> FeedbackSource::see_expert(const Parameter& down, const LayerWalk::See& see) {
+  constexpr std::int64_t kRowsAtOnce = 1024;
+  std::vector<float> settled_rows;
+  std::vector<float> exact_rows;
+  std::int64_t rows = 0;
+  const auto hand_over = [&] {
+    if (rows > 0) see(settled_rows.data(), exact_rows.data(), rows);
+    settled_rows.clear();
+    exact_rows.clear();
+    rows = 0;
+  };
+  QUANTLANE_TRY(
+      const std::int64_t own,
+      walk_->expert_inputs(down.expert, down.cols,
+                           [&](const float* settled, const float* exact, std::int64_t tokens) {
+                             const std::int64_t count = tokens * down.cols;
+                             settled_rows.insert(settled_rows.end(), settled, settled + count);
+                             exact_rows.insert(exact_rows.end(), exact, exact + count);
+                             rows += tokens;
+                             if (rows >= kRowsAtOnce) hand_over();
+                           }));
+  hand_over();
+  ++experts_;
+  if (own < down.cols) {
+    fewest_ = scarce_ == 0 ? own : std::min(fewest_, own);
+    ++scarce_;
+  }
+  return {};
+}
+
+std::string FeedbackSource::notice() const {
+  if (scarce_ == 0) return {};
+  return fmt::format(
+      "error feedback: {} of {} experts saw fewer calibration tokens than their down matrix has "
+      "columns (the least: {}); it also sees tokens of other experts",
+      scarce_, experts_, fewest_);
 }
 
 void FeedbackSource::settle(std::string_view module, Weight weight) {

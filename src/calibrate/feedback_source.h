@@ -32,15 +32,18 @@ class FeedbackSource {
   FeedbackSource(const FeedbackSource&) = delete;
   FeedbackSource& operator=(const FeedbackSource&) = delete;
 
-  // Null where `module` has none (head, embedding, down of an expert, not of the model). Gate and
-  // up of experts: the rows of all tokens, whoever they are routed to, so none lacks any. Ask layer
-  // by layer: what lies behind costs a new pass, in which nothing is settled. kCorrupt when
-  // activations are not finite.
+  // Null where `module` has none (head, embedding, not of the model). Gate and up of experts: the
+  // rows of all tokens, whoever they are routed to. Down of an expert: of its own tokens, and of
+  // others where these are fewer than its columns. Ask layer by layer: what lies behind costs a new
+  // pass, in which nothing is settled. kCorrupt when activations are not finite.
   Result<std::shared_ptr<const ErrorFeedback>> of(std::string_view module,
                                                   const FeedbackRequest& request);
   // `module` has been quantized to `weight`: what comes after it sees its outputs. Only between
   // of() for this stage and of() for a later one; ignored otherwise.
   void settle(std::string_view module, Weight weight);
+  // A line on experts that saw fewer tokens than their down has columns; empty where there are
+  // none.
+  [[nodiscard]] std::string notice() const;
 
  private:
   struct Found {
@@ -48,10 +51,12 @@ class FeedbackSource {
     std::optional<ActivationScheme> input;
     std::int64_t group = 0;
     std::shared_ptr<const ErrorFeedback> feedback;
+    std::int64_t expert = -1;  // whose inputs of down these are
   };
   [[nodiscard]] const Parameter* linear(std::string_view module) const;
   Result<void> walk_to(const Parameter& linear, const FeedbackRequest& request);
-  Result<void> collect(const FeedbackRequest& request);
+  Result<void> collect(const FeedbackRequest& request, const Parameter* expert = nullptr);
+  Result<void> see_expert(const Parameter& down, const LayerWalk::See& see);
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   TokenChunks chunks_;
@@ -60,6 +65,9 @@ class FeedbackSource {
   std::unique_ptr<Runtime> runtime_;  // on first use
   std::unique_ptr<LayerWalk> walk_;
   std::array<Found, 4> stages_;  // of the layer of the walk
+  std::int64_t experts_ = 0;     // whose down was asked for
+  std::int64_t scarce_ = 0;      // of them with fewer tokens than columns
+  std::int64_t fewest_ = 0;      // tokens of one of those
 };
 
 }  // namespace quantlane

@@ -35,8 +35,7 @@ std::vector<double> fill_between(const std::vector<std::optional<double>>& measu
     const auto log_of = [](double figure) {
       return std::log(std::max(figure, std::numeric_limits<double>::min()));
     };
-    const double share =
-        static_cast<double>(here - before) / static_cast<double>(behind - before);
+    const double share = static_cast<double>(here - before) / static_cast<double>(behind - before);
     filled.push_back(
         std::exp((1 - share) * log_of(*measured[before]) + share * log_of(*measured[behind])));
   }

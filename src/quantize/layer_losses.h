@@ -1,5 +1,5 @@
-// Sensitivities of a model of many layers from a few of them: what the output loses by a change of the
-// residual stream varies slowly from layer to layer, and measuring it takes all layers behind.
+// Sensitivities of a model of many layers from a few of them: what the output loses by a change of
+// the residual stream varies slowly from layer to layer, and measuring it takes all layers behind.
 #pragma once
 #include <cstdint>
 #include <optional>

@@ -178,6 +178,9 @@ Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, P
   if (summary.files.empty()) summary.files = {job.out};
   for (const auto& file : summary.files) summary.size_bytes += weight_bytes(file);
   summary.format = main_formats(summary.tensor_types);
+  if (job.feedback != nullptr && !job.feedback->notice().empty()) {
+    summary.notices.push_back(job.feedback->notice());
+  }
   for (const std::string& notice : summary.notices) progress.notice(job.lane.name + ": " + notice);
   return summary;
 }

@@ -33,21 +33,6 @@ Groups group_by_expert(const std::vector<ExpertPick>& picks, std::int64_t per_to
   return groups;
 }
 
-std::vector<ExpertPick> route(const BoundLayer& layer, Pass& pass) {
-  const ExpertConfig& config = pass.config->experts;
-  const Product router[] = {{&layer.router, pass.scores.data()}};
-  multiply(router, pass.normed.data(), pass.tokens, pass);
-  std::vector<ExpertPick> picks(static_cast<std::size_t>(pass.tokens * config.per_token));
-  over_tokens(pass.tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
-    for (std::int64_t t = first; t < first + count; ++t) {
-      pick_experts(
-          config, {pass.scores.data() + t * config.count, static_cast<std::size_t>(config.count)},
-          {picks.data() + t * config.per_token, static_cast<std::size_t>(config.per_token)});
-    }
-  });
-  return picks;
-}
-
 }  // namespace
 
 void pick_experts(const ExpertConfig& config, std::span<const float> scores,
@@ -74,6 +59,21 @@ void pick_experts(const ExpertConfig& config, std::span<const float> scores,
     picks[i] = {.expert = order[i],
                 .weight = static_cast<float>(share / (config.normalised ? picked : all))};
   }
+}
+
+std::vector<ExpertPick> route(const BoundLayer& layer, Pass& pass) {
+  const ExpertConfig& config = pass.config->experts;
+  const Product router[] = {{&layer.router, pass.scores.data()}};
+  multiply(router, pass.normed.data(), pass.tokens, pass);
+  std::vector<ExpertPick> picks(static_cast<std::size_t>(pass.tokens * config.per_token));
+  over_tokens(pass.tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
+    for (std::int64_t t = first; t < first + count; ++t) {
+      pick_experts(
+          config, {pass.scores.data() + t * config.count, static_cast<std::size_t>(config.count)},
+          {picks.data() + t * config.per_token, static_cast<std::size_t>(config.per_token)});
+    }
+  });
+  return picks;
 }
 
 void run_experts(const BoundLayer& layer, Pass& pass) {

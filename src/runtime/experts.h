@@ -19,6 +19,9 @@ struct ExpertPick {
 void pick_experts(const ExpertConfig& config, std::span<const float> scores,
                   std::span<ExpertPick> picks);
 
+// The experts of each token of pass.normed, `per_token` in turn.
+std::vector<ExpertPick> route(const BoundLayer& layer, Pass& pass);
+
 // pass.normed [tokens, D] becomes the weighted sum of what the experts of each token make of it.
 // Each expert's products run once for all of its tokens; sums run in the order of experts.
 void run_experts(const BoundLayer& layer, Pass& pass);

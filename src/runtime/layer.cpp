@@ -92,18 +92,6 @@ void add_to_stream(float* branch, const std::vector<float>& post_norm, Pass& pas
 }
 
 // pass.gate [tokens, F] = act(gate(x)) * up(x).
-void gate_up(const BoundMlp& mlp, const float* x, std::int64_t tokens, Pass& pass) {
-  const Product products[] = {{&mlp.gate, pass.gate.data()}, {&mlp.up, pass.up.data()}};
-  multiply(products, x, tokens, pass);
-  const auto act_multiply = pass.config->activation == Activation::kSilu
-                                ? kernels::silu_multiply
-                                : kernels::gelu_tanh_multiply;
-  const std::int64_t width = mlp.gate.parameter->rows;
-  over_tokens(tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
-    const std::int64_t at = first * width;
-    act_multiply(pass.gate.data() + at, pass.up.data() + at, count * width);
-  });
-}
 
 }  // namespace
 
@@ -244,8 +232,17 @@ void feed_forward_inputs(const BoundLayer& layer, Pass& pass) {
             config.rms_norm_eps, pass.normed.data(), *pass.pool);
 }
 
-void run_gates(const BoundLayer& layer, Pass& pass) {
-  gate_up(layer.mlp, pass.normed.data(), pass.tokens, pass);
+void run_gates(const BoundMlp& mlp, const float* x, std::int64_t tokens, Pass& pass) {
+  const Product products[] = {{&mlp.gate, pass.gate.data()}, {&mlp.up, pass.up.data()}};
+  multiply(products, x, tokens, pass);
+  const auto act_multiply = pass.config->activation == Activation::kSilu
+                                ? kernels::silu_multiply
+                                : kernels::gelu_tanh_multiply;
+  const std::int64_t width = mlp.gate.parameter->rows;
+  over_tokens(tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
+    const std::int64_t at = first * width;
+    act_multiply(pass.gate.data() + at, pass.up.data() + at, count * width);
+  });
 }
 
 void finish_feed_forward(const BoundLayer& layer, Pass& pass) {
@@ -259,7 +256,7 @@ void finish_feed_forward(const BoundLayer& layer, Pass& pass) {
 }
 
 void run_mlp(const BoundMlp& mlp, const float* x, std::int64_t tokens, float* y, Pass& pass) {
-  gate_up(mlp, x, tokens, pass);
+  run_gates(mlp, x, tokens, pass);
   const Product down[] = {{&mlp.down, y}};
   multiply(down, pass.gate.data(), tokens, pass);
 }
@@ -269,7 +266,7 @@ void run_layer(const BoundLayer& layer, std::int64_t index, Pass& pass) {
   run_heads(layer, index, pass);
   finish_attention(layer, pass);
   feed_forward_inputs(layer, pass);
-  if (layer.experts.empty()) run_gates(layer, pass);
+  if (layer.experts.empty()) run_gates(layer.mlp, pass.normed.data(), pass.tokens, pass);
   finish_feed_forward(layer, pass);
 }
 

@@ -84,8 +84,8 @@ void run_heads(const BoundLayer& layer, std::int64_t index, Pass& pass);
 void finish_attention(const BoundLayer& layer, Pass& pass);
 // Inputs of the gate and up matrices: pass.stream -> pass.normed.
 void feed_forward_inputs(const BoundLayer& layer, Pass& pass);
-// pass.normed -> pass.gate, the inputs of the down matrix; of layers without experts.
-void run_gates(const BoundLayer& layer, Pass& pass);
+// x [tokens, D] -> pass.gate, the inputs of the down matrix.
+void run_gates(const BoundMlp& mlp, const float* x, std::int64_t tokens, Pass& pass);
 // pass.gate, or with experts pass.normed -> added to pass.stream.
 void finish_feed_forward(const BoundLayer& layer, Pass& pass);
 // y [tokens, D] = mlp(x [tokens, D]); y may be x.

@@ -6,6 +6,7 @@
 #include "core/cancel.h"
 #include "core/ceil_div.h"
 #include "core/check.h"
+#include "runtime/experts.h"
 #include "runtime/side_by_side.h"
 
 namespace quantlane {
@@ -14,6 +15,18 @@ namespace {
 // Tokens of one batch: enough rows to keep the products efficient.
 constexpr std::int64_t kBatchTokens = 2048;
 constexpr std::int64_t kKeptBytes = std::int64_t{512} << 20;  // inputs of down, both streams
+
+// `own` (ascending) and, up to `least`, others of [0, tokens) at equal distances; ascending.
+std::vector<std::int64_t> topped_up(const std::vector<std::int64_t>& own, std::int64_t least,
+                                    std::int64_t tokens) {
+  std::vector<std::int64_t> rows = own;
+  const std::int64_t missing = std::min(least, tokens) - static_cast<std::int64_t>(own.size());
+  for (std::int64_t i = 0; i < missing; ++i) rows.push_back(i * tokens / missing);
+  std::ranges::sort(rows);
+  const auto twice = std::ranges::unique(rows);
+  rows.erase(twice.begin(), twice.end());
+  return rows;
+}
 
 }  // namespace
 
@@ -86,7 +99,7 @@ const std::vector<float>& LayerWalk::stage_inputs(const BoundLayer& layer, Strea
   if (down && kept.has_gated) return kept.gated;
   feed_forward_inputs(layer, pass);
   if (!down) return pass.normed;
-  run_gates(layer, pass);
+  run_gates(layer.mlp, pass.normed.data(), pass.tokens, pass);
   if (batch >= kept_) return pass.gate;
   kept.gated.swap(pass.gate);
   kept.has_gated = true;
@@ -107,6 +120,55 @@ Result<void> LayerWalk::inputs(const See& see) {
     see(settled, parted_ ? exact : settled, settled_.pass.tokens);
   }
   return {};
+}
+
+Result<void> LayerWalk::route_tokens() {
+  const ExpertConfig& config = runtime_.config().experts;
+  routed_.resize(static_cast<std::size_t>(config.count));
+  for (std::int64_t batch = 0; batch < batch_count(); ++batch) {
+    QUANTLANE_TRY_VOID(check_cancel("calibrating"));
+    enter(settled_, batch);
+    feed_forward_inputs(own_, settled_.pass);
+    const std::vector<ExpertPick> picks = route(own_, settled_.pass);
+    leave(settled_, batch);
+    for (std::size_t i = 0; i < picks.size(); ++i) {
+      routed_[static_cast<std::size_t>(picks[i].expert)].push_back(
+          batch * batch_tokens_ + static_cast<std::int64_t>(i) / config.per_token);
+    }
+  }
+  return {};
+}
+
+Result<std::int64_t> LayerWalk::expert_inputs(std::int64_t expert, std::int64_t least,
+                                              const See& see) {
+  QUANTLANE_CHECK(stage_ == LayerStage::kDown && !own_.experts.empty());
+  if (routed_.empty()) QUANTLANE_TRY_VOID(route_tokens());
+  const auto& own = routed_[static_cast<std::size_t>(expert)];
+  const std::vector<std::int64_t> rows = topped_up(own, least, tokens_);
+  const std::int64_t width = runtime_.config().hidden_size;
+  for (auto first = rows.begin(); first != rows.end();) {
+    QUANTLANE_TRY_VOID(check_cancel("calibrating"));
+    const std::int64_t batch = *first / batch_tokens_;
+    const auto last = std::lower_bound(first, rows.end(), (batch + 1) * batch_tokens_);
+    const std::int64_t count = last - first;
+    const auto gated = [&](const BoundLayer& layer, Stream& stream) {
+      Pass& pass = stream.pass;
+      enter(stream, batch);
+      feed_forward_inputs(layer, pass);
+      leave(stream, batch);
+      float* gathered = pass.gathered.data();
+      for (auto row = first; row != last; ++row, gathered += width) {
+        std::copy_n(pass.normed.data() + (*row - batch * batch_tokens_) * width, width, gathered);
+      }
+      run_gates(layer.experts[static_cast<std::size_t>(expert)], pass.gathered.data(), count, pass);
+      return pass.gate.data();
+    };
+    const float* exact = parted_ ? gated(runtime_.layer(layer_), exact_) : nullptr;
+    const float* settled = gated(own_, settled_);
+    see(settled, parted_ ? exact : settled, count);
+    first = last;
+  }
+  return static_cast<std::int64_t>(own.size());
 }
 
 void LayerWalk::part_ways() {
@@ -162,6 +224,7 @@ Result<void> LayerWalk::advance() {
     return {};
   }
   stage_ = LayerStage::kHeads;
+  routed_.clear();
   ++layer_;
   if (layer_ < runtime_.config().layer_count) own_ = runtime_.layer(layer_);
   return {};

@@ -15,7 +15,7 @@
 namespace quantlane {
 
 // The four inputs of a layer: of query, key and value; of the output matrix; of gate and up (of
-// experts: as if every token reached every expert); of down (of experts: not to be asked for).
+// experts: as if every token reached every expert); of down (of experts: expert_inputs()).
 enum class LayerStage : std::uint8_t { kHeads, kOutput, kGates, kDown };
 LayerStage stage_of(Role role);
 // Columns of the inputs.
@@ -39,6 +39,10 @@ class LayerWalk {
   // first settle().
   using See = std::function<void(const float* settled, const float* exact, std::int64_t tokens)>;
   Result<void> inputs(const See& see);
+  // At kDown of a layer of experts: the inputs of down of one of them, for the tokens that the
+  // router of the settled model gives it and, where these are fewer than `least`, up to that number
+  // for others, evenly spread. How many tokens were its own.
+  Result<std::int64_t> expert_inputs(std::int64_t expert, std::int64_t least, const See& see);
   // The matrix of this layer has become `weight`; it is read when its stage is left.
   void settle(const Parameter& parameter, Weight weight);
   // To the next stage, or the first one of the next layer.
@@ -65,6 +69,7 @@ class LayerWalk {
   const std::vector<float>& stage_inputs(const BoundLayer& layer, Stream& stream,
                                          std::int64_t batch);
   void leave_stage(const BoundLayer& layer, Stream& stream, std::int64_t batch);
+  Result<void> route_tokens();
   void part_ways();
 
   const Runtime& runtime_;
@@ -82,6 +87,7 @@ class LayerWalk {
   RopeTable rope_full_;
   RopeTable rope_windowed_;
   std::vector<KvCache> caches_;
+  std::vector<std::vector<std::int64_t>> routed_;  // tokens of each expert, once asked for
 };
 
 }  // namespace quantlane

@@ -116,5 +116,55 @@ TEST(LayerWalk, GivesTheInputsOfAForwardPassAndKeepsThemWhenMatricesChange) {
   }
 }
 
+// Rows [tokens, width] of the down matrix of an expert, and how many tokens were its own.
+std::int64_t expert_inputs_of(LayerWalk& walk, const Parameter& down, std::int64_t least,
+                              Inputs& inputs) {
+  inputs = {};
+  const auto own = walk.expert_inputs(
+      down.expert, least, [&](const float* settled, const float* exact, std::int64_t tokens) {
+        inputs.settled.insert(inputs.settled.end(), settled, settled + tokens * down.cols);
+        inputs.exact.insert(inputs.exact.end(), exact, exact + tokens * down.cols);
+      });
+  EXPECT_TRUE(own.has_value());
+  return own.value_or(-1);
+}
+
+TEST(LayerWalk, GivesEachExpertTheTokensOfItsOwnAndOthersWhereTheseAreFew) {
+  for (const char* family : {"mixtral", "qwen3-moe"}) {
+    const auto runtime = load_model(model_data(family));
+    ASSERT_NE(runtime, nullptr);
+    ThreadPool pool(2);
+    const auto ids = some_ids();
+    const Recorder want = forward(*runtime, ids, pool);
+    const Graph& graph = *runtime->checkpoint().graph();
+    LayerWalk walk(*runtime, ids, kChunk, pool);
+    while (walk.layer() < graph.config.layer_count) {
+      for (const Parameter& p : graph.parameters) {
+        if (p.layer != walk.layer() || walk.stage() != LayerStage::kDown || p.expert < 0 ||
+            p.role != Role::kDown) {
+          continue;
+        }
+        Inputs inputs;
+        const std::int64_t own = expert_inputs_of(walk, p, 0, inputs);
+        const auto seen = want.seen.find(p.name);
+        if (seen != want.seen.end()) {
+          EXPECT_EQ(static_cast<std::size_t>(own * p.cols), seen->second.size());
+          expect_near(inputs.settled, seen->second, p.name);
+        } else {
+          EXPECT_EQ(own, 0) << p.name;
+        }
+        EXPECT_EQ(expert_inputs_of(walk, p, kWalkTokens, inputs), own);
+        EXPECT_EQ(inputs.settled.size(), kWalkTokens * static_cast<std::size_t>(p.cols));
+        expert_inputs_of(walk, p, own + 4, inputs);
+        const auto rows = static_cast<std::int64_t>(inputs.settled.size()) / p.cols;
+        EXPECT_GE(rows, own);
+        EXPECT_LE(rows, own + 4);
+        EXPECT_EQ(inputs.settled.size(), inputs.exact.size());
+      }
+      ASSERT_TRUE(walk.advance().has_value());
+    }
+  }
+}
+
 }  // namespace
 }  // namespace quantlane
