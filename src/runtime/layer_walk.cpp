@@ -16,15 +16,25 @@ namespace {
 constexpr std::int64_t kBatchTokens = 2048;
 constexpr std::int64_t kKeptBytes = std::int64_t{512} << 20;  // inputs of down, both streams
 
-// `own` (ascending) and, up to `least`, others of [0, tokens) at equal distances; ascending.
+// `own` (ascending) and, up to `least` in all, every so many of the others of [0, tokens).
 std::vector<std::int64_t> topped_up(const std::vector<std::int64_t>& own, std::int64_t least,
                                     std::int64_t tokens) {
-  std::vector<std::int64_t> rows = own;
-  const std::int64_t missing = std::min(least, tokens) - static_cast<std::int64_t>(own.size());
-  for (std::int64_t i = 0; i < missing; ++i) rows.push_back(i * tokens / missing);
-  std::ranges::sort(rows);
-  const auto twice = std::ranges::unique(rows);
-  rows.erase(twice.begin(), twice.end());
+  const auto count = static_cast<std::int64_t>(own.size());
+  const std::int64_t others = tokens - count;
+  const std::int64_t missing = std::min(least, tokens) - count;
+  if (missing <= 0) return own;
+  std::vector<std::int64_t> rows;
+  std::int64_t passed = 0;  // of the others
+  auto next = own.begin();
+  for (std::int64_t token = 0; token < tokens; ++token) {
+    if (next != own.end() && *next == token) {
+      rows.push_back(token);
+      ++next;
+    } else {
+      if (passed * missing / others != (passed + 1) * missing / others) rows.push_back(token);
+      ++passed;
+    }
+  }
   return rows;
 }
 

