@@ -55,7 +55,7 @@ Result<std::shared_ptr<const ErrorFeedback>> FeedbackSource::of(std::string_view
                                                                 const FeedbackRequest& request) {
   const Parameter* parameter = linear(module);
   if (parameter == nullptr) return nullptr;
-  QUANTLANE_TRY_VOID(walk_to(*parameter, request));
+  QUANTLANE_TRY_VOID(walk_to(*parameter, &request));
   Found& found = stages_[index_of(stage_of(parameter->role))];
   if (found.feedback == nullptr || found.group != request.group) {
     QUANTLANE_TRY(ErrorFeedback feedback,
@@ -66,7 +66,7 @@ Result<std::shared_ptr<const ErrorFeedback>> FeedbackSource::of(std::string_view
   return found.feedback;
 }
 
-Result<void> FeedbackSource::walk_to(const Parameter& linear, const FeedbackRequest& request) {
+Result<void> FeedbackSource::walk_to(const Parameter& linear, const FeedbackRequest* request) {
   const LayerStage stage = stage_of(linear.role);
   const Parameter* expert = is_expert_down(linear) ? &linear : nullptr;
   if (runtime_ == nullptr) {
@@ -75,7 +75,7 @@ Result<void> FeedbackSource::walk_to(const Parameter& linear, const FeedbackRequ
   const bool known = walk_ != nullptr && walk_->layer() == linear.layer &&
                      stages_[index_of(stage)].hessian.has_value() &&
                      stages_[index_of(stage)].expert == (expert != nullptr ? linear.expert : -1);
-  if (known && stages_[index_of(stage)].input == request.input) return {};
+  if (known && request != nullptr && stages_[index_of(stage)].input == request->input) return {};
   if (walk_ == nullptr || walk_->layer() > linear.layer ||
       (walk_->layer() == linear.layer && walk_->stage() > stage)) {
     walk_ = std::make_unique<LayerWalk>(*runtime_, chunks_.tokens, chunks_.chunk, pool_, beside_);
@@ -87,10 +87,12 @@ Result<void> FeedbackSource::walk_to(const Parameter& linear, const FeedbackRequ
   }
   // What is passed in this layer may be asked for later.
   while (walk_->stage() < stage) {
-    if (!stages_[index_of(walk_->stage())].hessian) QUANTLANE_TRY_VOID(collect(request));
+    if (request != nullptr && !stages_[index_of(walk_->stage())].hessian) {
+      QUANTLANE_TRY_VOID(collect(*request));
+    }
     QUANTLANE_TRY_VOID(walk_->advance());
   }
-  return collect(request, expert);
+  return request == nullptr ? Result<void>() : collect(*request, expert);
 }
 
 Result<void> FeedbackSource::collect(const FeedbackRequest& request, const Parameter* expert) {
@@ -152,6 +154,14 @@ Result<void> FeedbackSource::see_expert(const Parameter& down, const LayerWalk::
     fewest_ = scarce_ == 0 ? own : std::min(fewest_, own);
     ++scarce_;
   }
+  return {};
+}
+
+Result<void> FeedbackSource::settle_earlier(std::string_view module, Weight weight) {
+  const Parameter* parameter = linear(module);
+  if (parameter == nullptr) return {};
+  QUANTLANE_TRY_VOID(walk_to(*parameter, nullptr));
+  walk_->settle(*parameter, std::move(weight));
   return {};
 }
 

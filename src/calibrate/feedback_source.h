@@ -41,6 +41,9 @@ class FeedbackSource {
   // `module` has been quantized to `weight`: what comes after it sees its outputs. Only between
   // of() for this stage and of() for a later one; ignored otherwise.
   void settle(std::string_view module, Weight weight);
+  // The same for what an earlier run has made of `module`, for which of() is not asked.
+  Result<void> settle_earlier(std::string_view module, Weight weight);
+  [[nodiscard]] const TokenChunks& chunks() const { return chunks_; }
   // A line on experts that saw fewer tokens than their down has columns; empty where there are
   // none.
   [[nodiscard]] std::string notice() const;
@@ -54,7 +57,8 @@ class FeedbackSource {
     std::int64_t expert = -1;  // whose inputs of down these are
   };
   [[nodiscard]] const Parameter* linear(std::string_view module) const;
-  Result<void> walk_to(const Parameter& linear, const FeedbackRequest& request);
+  // To the stage of `linear`; null `request`: nothing that is passed will be asked for.
+  Result<void> walk_to(const Parameter& linear, const FeedbackRequest* request);
   Result<void> collect(const FeedbackRequest& request, const Parameter* expert = nullptr);
   Result<void> see_expert(const Parameter& down, const LayerWalk::See& see);
 

@@ -32,15 +32,16 @@ std::map<const TensorInfo*, std::vector<const Parameter*>> parameters_of_tensors
 // Linears of the blocks are quantized; the head is not (every engine expects it so), nor is the
 // router. Experts that share a tensor become Linears of their own: engines read them so.
 Result<void> add_linears(const QuantizeJob& job, const TensorInfo& tensor,
-                         const std::vector<const Parameter*>& held, std::vector<FolderItem>& items) {
+                         const std::vector<const Parameter*>& held,
+                         std::vector<FolderItem>& items) {
   for (const Parameter* p : held) {
     FolderItem item{.name = p->name,
-              .shard = tensor.shard,
-              .weight = {},
-              .raw = &tensor,
-              .first_row = job.source.stored(*p).first_row,
-              .shape = {p->rows, p->cols},
-              .quantized = job.lane.dialect != nullptr && is_block_linear(p->role)};
+                    .shard = tensor.shard,
+                    .weight = {},
+                    .raw = &tensor,
+                    .first_row = job.source.stored(*p).first_row,
+                    .shape = {p->rows, p->cols},
+                    .quantized = job.lane.dialect != nullptr && is_block_linear(p->role)};
     if (item.quantized || job.lane.plain || job.source.edited(*p)) {
       QUANTLANE_TRY(item.weight, job.source.weight(*p));
     }
@@ -61,10 +62,10 @@ Result<std::vector<FolderItem>> items_of_tensors(const QuantizeJob& job) {
       continue;
     }
     FolderItem item{.name = tensor.name,
-              .shard = tensor.shard,
-              .weight = {},
-              .raw = &tensor,
-              .shape = tensor.shape};
+                    .shard = tensor.shard,
+                    .weight = {},
+                    .raw = &tensor,
+                    .shape = tensor.shape};
     item.quantized =
         job.lane.dialect != nullptr && job.source.graph() == nullptr && looks_like_linear(tensor);
     const bool edited =
@@ -184,7 +185,7 @@ std::vector<PlannedPart> planned_parts(const QuantizeJob& job, const LinearSchem
 }
 
 std::vector<PlannedTensor> planned_tensors(const QuantizeJob& job, const LinearScheme& scheme,
-                                   const FolderItem& item) {
+                                           const FolderItem& item) {
   if (item.quantized) {
     std::vector<PlannedTensor> tensors;
     for (PlannedPart& part : planned_parts(job, scheme, item)) {

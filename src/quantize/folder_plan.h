@@ -25,7 +25,7 @@ struct FolderItem {
 
 struct FolderPlan {
   std::vector<FolderItem> items;
-  LinearScheme scheme;                // of lanes with a dialect
+  LinearScheme scheme;               // of lanes with a dialect
   std::vector<std::string> notices;  // fallbacks taken
 };
 

@@ -5,8 +5,11 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/cpu.h"
 #include "core/file.h"
+#include "core/hash.h"
 #include "quantize/gguf_plan.h"
+#include "quantlane/version.h"
 
 namespace quantlane {
 namespace {
@@ -103,6 +106,28 @@ Result<void> check_output(const QuantizeJob& job) {
           .expects(job.lane.is_gguf() ? "an output file that ends in .gguf" : "an output folder"));
 }
 
+// Everything that the codes of a matrix depend on, but for its type.
+Result<std::string> journal_key(const QuantizeJob& job) {
+  ContentHash hash;
+  QUANTLANE_TRY(const std::string source, job.source.content_hash());
+  for (const std::string_view part : {std::string_view(source), std::string_view(job.lane.name),
+                                      isa_name(active_isa()), version()}) {
+    hash.add(part);
+    hash.add("\n");
+  }
+  const TokenChunks& chunks = job.feedback->chunks();
+  hash.add(std::to_string(chunks.chunk));
+  hash.add(std::as_bytes(std::span(chunks.tokens)));
+  if (job.statistics != nullptr) {
+    for (const auto& [module, inputs] : job.statistics->modules()) {
+      hash.add(module);
+      hash.add(std::as_bytes(std::span(inputs.sum_squares)));
+      hash.add(std::as_bytes(std::span(inputs.absmax)));
+    }
+  }
+  return hash.hex();
+}
+
 }  // namespace
 
 std::vector<float> importance_for(const QuantizeJob& job, const Algorithm* algorithm,
@@ -165,8 +190,22 @@ Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, P
   QUANTLANE_TRY_VOID(check_output(job));
   QUANTLANE_TRY_VOID(check_kv(job));
   const auto start = std::chrono::steady_clock::now();
+  QuantizeJob kept = job;
+  std::optional<MatrixJournal> journal;
+  if (job.feedback != nullptr) {
+    QUANTLANE_TRY(const std::string key, journal_key(job));
+    QUANTLANE_TRY(journal, MatrixJournal::open(job.out, key));
+    kept.journal = &*journal;
+    if (journal->left() > 0) {
+      progress.notice(job.lane.name + ": going on from " + std::to_string(journal->left()) +
+                      " matrices that an interrupted run has left");
+    }
+  }
   auto written =
-      job.lane.is_gguf() ? write_gguf(job, pool, progress) : write_folder(job, pool, progress);
+      job.lane.is_gguf() ? write_gguf(kept, pool, progress) : write_folder(kept, pool, progress);
+  const bool interrupted = !written && (written.error().code == ErrorCode::kCancelled ||
+                                        written.error().code == ErrorCode::kIo);
+  if (journal && !interrupted) journal->remove();
   if (!written) {
     Error error = std::move(written).error();
     // Slices know their tensor, not the checkpoint.

@@ -13,6 +13,7 @@
 #include "model/checkpoint.h"
 #include "quantize/algorithms/algorithm.h"
 #include "quantize/lane.h"
+#include "quantize/matrix_journal.h"
 #include "quantize/transfer.h"
 #include "quantlane/progress.h"
 #include "quantlane/result.h"
@@ -48,6 +49,7 @@ struct QuantizeJob {
   SplitRequest split = {};             // GGUF lanes only
   ImportanceOrigin origin = {};        // of `statistics`
   FeedbackSource* feedback = nullptr;  // for algorithms that want it; nullptr = none
+  MatrixJournal* journal = nullptr;    // run_quantize() opens it where there is feedback
   // Scheme and scales of the key-value cache to write; nullptr = none. A plan needs the scheme
   // only.
   const KvRounding* kv = nullptr;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "core/cancel.h"
@@ -104,6 +105,29 @@ void keep_slice(const QuantTensor& slice, std::int64_t begin, QuantTensor& whole
   if (begin == 0) whole.tensor_scale = slice.tensor_scale;
 }
 
+// The opposite of keep_slice().
+QuantTensor rows_of(const QuantTensor& whole, std::int64_t begin, std::int64_t count) {
+  QuantTensor slice;
+  slice.scheme = whole.scheme;
+  slice.rows = count;
+  slice.cols = whole.cols;
+  slice.tensor_scale = whole.tensor_scale;
+  const auto part = [](const auto& values, std::int64_t first, std::int64_t size) {
+    return std::remove_cvref_t<decltype(values)>(values.begin() + first,
+                                                 values.begin() + first + size);
+  };
+  slice.codes = part(whole.codes, begin * whole.cols, count * whole.cols);
+  if (whole.scheme.granularity == Granularity::kTensor) {
+    slice.scales = whole.scales;
+    return slice;
+  }
+  const std::int64_t first = whole.scheme.first_scale(begin, whole.cols);
+  const std::int64_t scales = whole.scheme.scale_count(count, whole.cols);
+  slice.scales = part(whole.scales, first, scales);
+  if (!whole.zeros.empty()) slice.zeros = part(whole.zeros, first, scales);
+  return slice;
+}
+
 }  // namespace
 
 std::shared_ptr<QuantTensor> whole_tensor(const Scheme& scheme, const Weight& weight) {
@@ -160,6 +184,21 @@ SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
     }
     if (whole != nullptr) keep_slice(slice, begin, *whole);
     return writer.pack(scheme, slice, weight.rows());
+  };
+}
+
+SliceEncoder kept_encoder(const QuantTensor& whole, const DialectWriter& writer,
+                          const LinearScheme& scheme) {
+  return [&whole, &writer, scheme](std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
+    return writer.pack(scheme, rows_of(whole, begin, count), whole.rows);
+  };
+}
+
+SliceEncoder kept_encoder(std::span<const std::byte> bytes, std::uint64_t row_bytes) {
+  return [bytes, row_bytes](std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
+    const auto rows = bytes.subspan(static_cast<std::size_t>(begin) * row_bytes,
+                                    static_cast<std::size_t>(count) * row_bytes);
+    return SliceParts{{rows.begin(), rows.end()}};
   };
 }
 

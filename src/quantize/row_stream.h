@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,12 @@ SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
                             const DialectWriter& writer, const LinearScheme& scheme,
                             const Algorithm& algorithm, InputModel inputs,
                             std::shared_ptr<QuantTensor> whole = nullptr);
+
+// Packs the rows of codes that are there already; `whole` must outlive it.
+SliceEncoder kept_encoder(const QuantTensor& whole, const DialectWriter& writer,
+                          const LinearScheme& scheme);
+// Gives out rows of `row_bytes` that are there already; `bytes` must outlive it.
+SliceEncoder kept_encoder(std::span<const std::byte> bytes, std::uint64_t row_bytes);
 
 // Where output row r of a plain or block tensor comes from (and its column c, for biases), and what
 // is added to every value

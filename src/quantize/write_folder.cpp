@@ -142,16 +142,25 @@ class FolderWriter {
     const Algorithm* algorithm = algorithm_by_name(job_.lane.algorithm);
     const std::string module = module_of(item.name);
     QUANTLANE_TRY(const LinearScheme scheme, scheme_of(module));
-    QUANTLANE_TRY(InputModel inputs,
-                  inputs_of(job_, *algorithm, module, item.weight.cols(),
-                            {.group = feedback_group(item.weight.cols()), .input = scheme.input}));
-    inputs.tensor_scale = weight_scales_.of(module);
+    const std::string entry = module + " " + scheme.weight.spelling();
     // What follows sees the outputs of the new weight.
-    const auto whole =
-        inputs.feedback != nullptr ? whole_tensor(scheme.weight, item.weight) : nullptr;
+    std::shared_ptr<QuantTensor> whole;
+    if (job_.journal != nullptr) whole = whole_tensor(scheme.weight, item.weight);
+    const bool earlier = whole != nullptr && job_.journal->find(entry, *whole);
+    SliceEncoder encoder;
+    if (earlier) {
+      QUANTLANE_TRY_VOID(job_.feedback->settle_earlier(module, Weight(whole, scheme.input)));
+      encoder = kept_encoder(*whole, dialect_writer(), scheme);
+    } else {
+      QUANTLANE_TRY(InputModel inputs, inputs_of(job_, *algorithm, module, item.weight.cols(),
+                                                 {.group = feedback_group(item.weight.cols()),
+                                                  .input = scheme.input}));
+      inputs.tensor_scale = weight_scales_.of(module);
+      if (inputs.feedback == nullptr) whole = nullptr;
+      encoder = linear_encoder(item.weight, module, dialect_writer(), scheme, *algorithm,
+                               std::move(inputs), whole);
+    }
     const std::int64_t most_rows = whole != nullptr ? kFeedbackRows : item.weight.rows();
-    const auto encoder = linear_encoder(item.weight, module, dialect_writer(), scheme, *algorithm,
-                                        std::move(inputs), whole);
     const std::vector<PlannedPart> plan = planned_parts(job_, scheme_, item);
     // The first part streams to disk where rows follow each other there; the others (scales, or a
     // matrix that is stored transposed) wait until they are complete.
@@ -174,7 +183,10 @@ class FolderWriter {
     };
     QUANTLANE_TRY_VOID(stream_slices(item.weight.rows(), item.weight.cols(), pool_, encoder, sink,
                                      dialect_writer().row_multiple(scheme_), most_rows));
-    if (whole != nullptr) job_.feedback->settle(module, Weight(whole, scheme.input));
+    if (whole != nullptr && !earlier) {
+      QUANTLANE_TRY_VOID(job_.journal->put(entry, *whole));
+      job_.feedback->settle(module, Weight(whole, scheme.input));
+    }
     std::vector<std::vector<std::byte>> parts_of_whole(plan.size());
     for (std::size_t i = 0; i < rest.size(); ++i) {
       parts_of_whole[streamed + i] = rest[i].take();

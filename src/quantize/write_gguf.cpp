@@ -71,15 +71,6 @@ SliceEncoder move_encoder(const QuantTensor& tensor, const BlockFormat& target, 
   };
 }
 
-// Rows of a tensor that stays as it is.
-SliceEncoder copy_encoder(std::span<const std::byte> bytes, std::uint64_t row_bytes) {
-  return [bytes, row_bytes](std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
-    const auto rows = bytes.subspan(static_cast<std::size_t>(begin) * row_bytes,
-                                    static_cast<std::size_t>(count) * row_bytes);
-    return SliceParts{{rows.begin(), rows.end()}};
-  };
-}
-
 Error mixed_groups(const Checkpoint& source, const Parameter& p, const BlockFormat& target) {
   return unsupported("moving the codes of a quantized matrix")
       .in(source.path().string())
@@ -100,7 +91,7 @@ Result<SliceEncoder> encoder_for(const QuantizeJob& job, const GgufPlan::Item& i
   if (transfer == Transfer::kCopy) {
     const auto [tensor, first_row] = job.source.stored(p);
     const std::uint64_t row_bytes = type.bytes_of(p.cols);
-    return copy_encoder(job.source.container().bytes(*tensor).subspan(
+    return kept_encoder(job.source.container().bytes(*tensor).subspan(
                             static_cast<std::size_t>(first_row) * row_bytes),
                         row_bytes);
   }
@@ -169,8 +160,14 @@ class GgufWriter {
     Transfer transfer = item.transfer;
     QUANTLANE_TRY(const Weight weight, job_.source.weight(p));
     factors_[&p] = kept_factor(weight);
+    const BlockFormat* block = item.tensor.type.block;
+    const bool settles = job_.feedback != nullptr && block != nullptr;
+    const bool keeps = settles && job_.journal != nullptr && transfer != Transfer::kCopy &&
+                       transfer != Transfer::kMove;
+    const std::string entry = keeps ? p.name + " " + std::string(block->name) : "";
+    const auto earlier = keeps ? job_.journal->find(entry) : std::nullopt;
+    if (earlier) return write_earlier(index, *block, p, *earlier, transfer);
     QUANTLANE_TRY(const SliceEncoder encoder, encoder_for(job_, item, p, weight, transfer));
-    const bool settles = job_.feedback != nullptr && item.tensor.type.block != nullptr;
     std::vector<std::byte> whole;
     QUANTLANE_TRY_VOID(
         stream_slices(p.rows, p.cols, pool_, encoder, [&](const SliceParts& parts, std::int64_t) {
@@ -179,16 +176,32 @@ class GgufWriter {
           if (settles) whole.insert(whole.end(), parts[0].begin(), parts[0].end());
           return writer_->write(index, parts[0]);
         }));
-    if (settles) settle(p, *item.tensor.type.block, whole);
-    drop(p);
-    values_ += static_cast<std::uint64_t>(p.rows * p.cols);
-    if (transfer != Transfer::kEncode) summary_.transfers[p.name] = transfer;
+    if (keeps) QUANTLANE_TRY_VOID(job_.journal->put(entry, whole));
+    if (settles) job_.feedback->settle(p.module(), decoded(p, *block, whole));
+    note_written(p, transfer);
     return {};
   }
 
-  // What comes after the matrix is to see what became of it: `blocks`, its rows as they are stored.
-  void settle(const Parameter& p, const BlockFormat& format,
-              const std::vector<std::byte>& blocks) const {
+  // A matrix that an earlier, interrupted job has made.
+  Result<void> write_earlier(std::size_t index, const BlockFormat& format, const Parameter& p,
+                             const std::vector<std::byte>& blocks, Transfer transfer) {
+    done_ += blocks.size();
+    progress_.update(done_);
+    QUANTLANE_TRY_VOID(writer_->write(index, blocks));
+    QUANTLANE_TRY_VOID(job_.feedback->settle_earlier(p.module(), decoded(p, format, blocks)));
+    note_written(p, transfer);
+    return {};
+  }
+
+  void note_written(const Parameter& p, Transfer transfer) {
+    drop(p);
+    values_ += static_cast<std::uint64_t>(p.rows * p.cols);
+    if (transfer != Transfer::kEncode) summary_.transfers[p.name] = transfer;
+  }
+
+  // What became of the matrix, for what comes after it; `blocks`: its rows as they are stored.
+  [[nodiscard]] Weight decoded(const Parameter& p, const BlockFormat& format,
+                               const std::vector<std::byte>& blocks) const {
     const RowMap map = row_map(job_.source, p);
     auto values = std::make_shared<std::vector<float>>(static_cast<std::size_t>(p.rows * p.cols));
     const auto row_bytes = static_cast<std::size_t>(format.row_bytes(p.cols));
@@ -197,7 +210,7 @@ class GgufWriter {
       format.decode(blocks.data() + static_cast<std::size_t>(r) * row_bytes,
                     p.cols / format.block_values, values->data() + logical * p.cols);
     });
-    job_.feedback->settle(p.module(), Weight(std::move(values), p.rows, p.cols));
+    return {std::move(values), p.rows, p.cols};
   }
 
   // The pages of the source are not needed any more.
