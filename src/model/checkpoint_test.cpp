@@ -75,6 +75,23 @@ TEST(CheckpointOpen, GgufOfTheSameModelGivesTheSameValuesAndConfiguration) {
   }
 }
 
+TEST(CheckpointOpen, TensorsOfAGgufFileThatTheModelHasNoPlaceForAreNamed) {
+  const auto folder = fixtures::open_checkpoint(fixtures::model_data("llama"));
+  ASSERT_NE(folder, nullptr);
+  const fixtures::ScratchFolder scratch;
+  const auto path = scratch.path() / "model.gguf";
+  fixtures::write_gguf(*folder, path);
+  std::string file = read_text(path).value();
+  // The value follows the key and its type, both of 4 bytes.
+  const std::string key = "llama.block_count";
+  file[file.find(key) + key.size() + 4] = 1;
+  ASSERT_TRUE(write_text(path, file).has_value());
+  const auto refused = Checkpoint::open(path);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_THAT(refused.error().tensor, HasSubstr("blk.1."));
+  EXPECT_THAT(refused.error().expected, HasSubstr("1 layers"));
+}
+
 TEST(CheckpointOpen, RecoversPublishedLlama3ScalingFromTheTensorOfDivisors) {
   auto edit = fixtures::EditableCheckpoint::read(fixtures::model_data("llama"));
   edit.config.set("rope_parameters",

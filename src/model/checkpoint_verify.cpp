@@ -95,6 +95,14 @@ bool contradicts(std::string_view name, const ModelConfig& config,
   return optional && !known.contains(std::string(name));
 }
 
+// A tensor of a GGUF file that nothing in the model reads. Rotary divisors and factors of matrices
+// are no parameters.
+bool is_foreign(const std::string& name, const std::unordered_set<std::string>& known) {
+  if (known.contains(name) || name.starts_with("rope_f") || name.ends_with(".attn_rot_embd.weight"))
+    return false;
+  return !name.ends_with(".scale");  // verify_factors() judges those
+}
+
 }  // namespace
 
 Result<void> verify_parameters(const Container& container, const Graph& graph, bool gguf,
@@ -112,8 +120,16 @@ Result<void> verify_parameters(const Container& container, const Graph& graph, b
                                                 parameter.rows, parameter.cols)
                               : verify_plain(container, places, known));
   }
-  if (gguf) return {};
   for (const TensorInfo& tensor : container.tensors()) {
+    if (gguf) {
+      if (!is_foreign(tensor.name, known)) continue;
+      return fail(wrong(container, tensor)
+                      .expects(fmt::format("no such tensor in a {} of {} layers",
+                                           graph.config.architecture, graph.config.layer_count))
+                      .got("shape " + shape_text(tensor.shape))
+                      .advise("the model is not what its keys say, or another kind than this "
+                              "version runs; llama.cpp refuses unknown tensors, too"));
+    }
     if (!contradicts(tensor.name, graph.config, known)) continue;
     return fail(
         wrong(container, tensor)
