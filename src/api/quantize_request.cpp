@@ -87,6 +87,13 @@ Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lan
 
 Result<SizeTarget> size_target(const GgufOptions& options, const Lane& lane) {
   SizeTarget size = lane.size;
+  if (size.any() && (!options.target_size.empty() || !options.target_bpw.empty())) {
+    return fail(
+        usage_error("choosing a size")
+            .expects("one size")
+            .got("that of " + lane.name + " and another")
+            .advise("leave the option out, or give it to a recipe such as gguf:q4_k_m+gptq"));
+  }
   if (!options.target_size.empty()) {
     QUANTLANE_TRY(const std::uint64_t bytes, parse_bytes(options.target_size));
     size = {.bytes = bytes};

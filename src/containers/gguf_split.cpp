@@ -131,8 +131,7 @@ std::vector<fs::path> existing_gguf_shards(const fs::path& path) {
 
 std::vector<std::uint32_t> gguf_shards_by_size(const std::vector<PlannedTensor>& plan,
                                                const Metadata& metadata, std::uint64_t max_bytes) {
-  const auto alignment = static_cast<std::uint64_t>(std::max<std::int64_t>(
-      1, metadata.integer(kGgufAlignmentKey).value_or(kGgufDefaultAlignment)));
+  const std::uint64_t alignment = gguf_alignment(metadata);
   const auto aligned = [&](std::uint64_t bytes) {
     return (bytes + alignment - 1) / alignment * alignment;
   };

@@ -40,5 +40,7 @@ Result<std::unique_ptr<TensorStream>> create_gguf_stream(const std::filesystem::
                                                          const std::vector<PlannedTensor>& plan,
                                                          const Metadata& metadata);
 std::uint64_t gguf_header_bytes(const std::vector<PlannedTensor>& plan, const Metadata& metadata);
+// general.alignment, or the default where there is none.
+std::uint64_t gguf_alignment(const Metadata& metadata);
 
 }  // namespace quantlane

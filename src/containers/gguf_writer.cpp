@@ -135,6 +135,12 @@ Result<std::unique_ptr<ContainerWriter>> create_gguf(const std::filesystem::path
   return create_gguf_stream(path, plan, metadata);
 }
 
+std::uint64_t gguf_alignment(const Metadata& metadata) {
+  const MetadataValue* value = metadata.find(kGgufAlignmentKey);
+  const auto* alignment = value == nullptr ? nullptr : std::get_if<std::uint32_t>(value);
+  return alignment == nullptr || *alignment == 0 ? kGgufDefaultAlignment : *alignment;
+}
+
 std::uint64_t gguf_header_bytes(const std::vector<PlannedTensor>& plan, const Metadata& metadata) {
   return header_text(plan, std::vector<TensorSlot>(plan.size()), metadata).size();
 }

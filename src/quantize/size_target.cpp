@@ -16,9 +16,6 @@
 namespace quantlane {
 namespace {
 
-// Between a tensor and the next.
-constexpr std::uint64_t kMostPadding = 31;
-
 std::uint64_t parameter_count(const GgufPlan& plan) {
   std::uint64_t values = 0;
   for (const GgufPlan::Item& item : plan.items) {
@@ -34,8 +31,8 @@ std::uint64_t tensor_budget(const GgufPlan& plan, const SizeTarget& size) {
     return static_cast<std::uint64_t>(
         std::floor(size.bits_per_weight / 8 * static_cast<double>(parameter_count(plan))));
   }
-  const std::uint64_t around =
-      gguf_header_bytes(plan.tensors(), plan.metadata) + kMostPadding * (plan.items.size() + 1);
+  const std::uint64_t around = gguf_header_bytes(plan.tensors(), plan.metadata) +
+                               (gguf_alignment(plan.metadata) - 1) * (plan.items.size() + 1);
   return size.bytes > around ? size.bytes - around : 0;
 }
 

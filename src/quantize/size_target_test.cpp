@@ -6,6 +6,7 @@
 
 #include "calibrate/collect.h"
 #include "core/file.h"
+#include "quantize/gguf_plan.h"
 #include "quantize/type_options.h"
 #include "runtime/runtime_fixtures.h"
 
@@ -77,6 +78,32 @@ TEST_F(SizeTargets, FilesAreAsLargeAsAskedForAndNotMuchSmaller) {
   ASSERT_TRUE(done.has_value()) << done.error().message();
   EXPECT_LE(done->size_bytes, lane.size.bytes);
   EXPECT_GE(done->size_bytes, lane.size.bytes - 40'000);
+}
+
+TEST_F(SizeTargets, PaddingCountsForTheSizeOfTheFile) {
+  Lane lane = find_lane("gguf:q4_k_m").value();
+  lane.size = {.bytes = 5'000'000};
+  const fixtures::ScratchFolder scratch;
+  const auto source = scratch.path() / "wide.gguf";
+  {
+    const GgufPlan plan = plan_gguf(job(find_lane("gguf:f16").value())).value();
+    Metadata metadata = plan.metadata;
+    metadata.set("general.alignment", std::uint32_t{32768});
+    auto writer = create_gguf(source, plan.tensors(), metadata).value();
+    for (std::size_t i = 0; i < plan.items.size(); ++i) {
+      const std::vector<std::byte> zeros(plan.items[i].tensor.size_bytes());
+      ASSERT_TRUE(writer->write(i, zeros).has_value());
+    }
+    ASSERT_TRUE(writer->commit().has_value());
+  }
+  const auto model = fixtures::open_checkpoint(source);
+  ASSERT_NE(model, nullptr);
+  QuantizeJob sized{.source = *model, .lane = lane, .statistics = &*statistics_};
+  sized.request = request_for_size(sized, model, chunks_, pool_, no_progress()).value();
+  sized.out = scratch.path() / "m.gguf";
+  const auto done = run_quantize(sized, pool_, no_progress());
+  ASSERT_TRUE(done.has_value()) << done.error().message();
+  EXPECT_LE(done->size_bytes, lane.size.bytes);
 }
 
 TEST_F(SizeTargets, ASizeBelowTheSmallestTypesIsRefused) {
