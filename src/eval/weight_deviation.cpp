@@ -30,6 +30,14 @@ WeightDeviation compare_rows(const Weight& source, const Weight& artefact, std::
   return sum;
 }
 
+// Codes times scales: what an engine's dequantizer rounds the products to is no deviation.
+Weight unrounded(const Weight& weight) {
+  if (weight.quantized() == nullptr) return weight;
+  auto tensor = std::make_shared<QuantTensor>(*weight.quantized());
+  tensor->scheme.rounding = {};
+  return {std::move(tensor), std::nullopt};
+}
+
 WeightDeviation compare(const Weight& source, const Weight& artefact, ThreadPool& pool) {
   const std::int64_t rows = std::max<std::int64_t>(1, kPieceValues / source.cols());
   const std::int64_t pieces = (source.rows() + rows - 1) / rows;
@@ -77,7 +85,7 @@ Result<std::vector<WeightDeviation>> measure_deviations(const Checkpoint& source
     }
     QUANTLANE_TRY(const Weight a, source.weight(parameter));
     QUANTLANE_TRY(const Weight b, artefact.weight(*other));
-    deviations.push_back(compare(a, b, pool));
+    deviations.push_back(compare(unrounded(a), unrounded(b), pool));
     deviations.back().tensor = parameter.name;
     progress.update(deviations.size());
   }

@@ -166,6 +166,7 @@ double stored_bits_per_weight(const Checkpoint& artefact) {
 
 Result<ArtefactPlan> plan_quantize(const QuantizeJob& job) {
   QUANTLANE_TRY_VOID(check_source(job));
+  if (!job.out.empty()) QUANTLANE_TRY_VOID(check_output(job));
   QUANTLANE_TRY_VOID(check_kv(job));
   if (!job.lane.is_gguf()) return plan_folder(job);
   QUANTLANE_TRY(GgufPlan plan, plan_gguf(job));
