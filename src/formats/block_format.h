@@ -35,6 +35,11 @@ struct BlockFormat {
   // How a block is made of codes and scales (block_grid.h); nullptr where codes stand for several
   // values at once or scales for a power of two.
   const BlockGrid* grid = nullptr;
+  // Magnitudes that scales reach, whatever the codes; larger ones would collapse.
+  float largest = 65504;
+  // A matrix is stored divided by a factor that brings its largest magnitude to `largest`, beside
+  // it as ".scale" (model/gguf_factors.h): scales have too few bits to do without.
+  bool takes_factor = false;
 
   [[nodiscard]] double bits_per_weight() const { return 8.0 * block_bytes / block_values; }
   [[nodiscard]] std::int64_t row_bytes(std::int64_t cols) const {

@@ -1,6 +1,7 @@
 #include "formats/mxfp4.h"
 
 #include <cstring>
+#include <limits>
 
 #include "core/half.h"
 #include "formats/block_encoders.h"
@@ -47,6 +48,7 @@ const BlockFormat kMxfp4{.name = "mxfp4",
                          .decode = decode,
                          .encode = encode,
                          .error_bound = 0.12,
-                         .fallback = ""};
+                         .fallback = "",
+                         .largest = std::numeric_limits<float>::infinity()};
 
 }  // namespace quantlane

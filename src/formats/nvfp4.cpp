@@ -46,6 +46,8 @@ const BlockFormat kNvfp4{.name = "nvfp4",
                          .decode = decode,
                          .encode = encode,
                          .error_bound = 0.0895,
-                         .fallback = ""};
+                         .fallback = "",
+                         .largest = 448 * 6,
+                         .takes_factor = true};
 
 }  // namespace quantlane

@@ -181,7 +181,8 @@ void add_factors(const Checkpoint& source, GgufPlan& plan) {
   for (GgufPlan::Item& item : plan.items) {
     GgufPlan::Item factors;
     if (std::ranges::any_of(item.parameters, [&](const Parameter* p) {
-          return keeps_factor(source, *p, item.transfer);
+          return keeps_factor(source, *p, item.transfer) ||
+                 gets_factor(*p, item.transfer, item.tensor.type);
         })) {
       factors.factors_of = item.parameters;
       factors.tensor = {.name = factor_name(item.tensor.name),

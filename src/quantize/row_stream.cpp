@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -45,14 +46,27 @@ Result<void> check_finite(const float* values, std::int64_t rows, std::int64_t c
 }
 
 // Beyond float16 lie infinities, which no reader forgives.
+// Larger values would become infinite, or collapse to what the scales of blocks reach.
+float largest_of(const ElementType& type) {
+  constexpr float kLargestF16 = 65504;
+  if (type.block != nullptr) return type.block->largest;
+  return type.plain == DType::kF16 ? kLargestF16 : std::numeric_limits<float>::infinity();
+}
+
 Result<void> check_range(const float* values, std::int64_t rows, std::int64_t cols,
-                         std::int64_t first_row, const std::string& name) {
-  constexpr float kLeastOverflow = 65520;  // rounds to infinity
+                         std::int64_t first_row, const std::string& name, const ElementType& type) {
+  const float most = largest_of(type) * (1 + 0x1p-12F);  // rounds to it
+  float largest = 0;
   for (std::int64_t i = 0; i < rows * cols; ++i) {
-    if (std::abs(values[i]) < kLeastOverflow) continue;
-    return fail(unsupported("writing float16")
+    const float magnitude = std::abs(values[i]);
+    largest = largest < magnitude ? magnitude : largest;
+  }
+  if (largest < most) return {};
+  for (std::int64_t i = 0; i < rows * cols; ++i) {
+    if (std::abs(values[i]) < most) continue;
+    return fail(unsupported("writing " + std::string(type.name()))
                     .of(name)
-                    .expects("values up to 65504")
+                    .expects("values up to " + std::to_string(largest_of(type)))
                     .got(std::to_string(values[i]) + " in row " +
                          std::to_string(first_row + i / cols) + ", column " +
                          std::to_string(i % cols))
@@ -226,8 +240,11 @@ SliceEncoder typed_encoder(const Weight& weight, const std::string& name, Elemen
     if (map.shift != 0) {
       for (float& value : values) value += map.shift;
     }
-    if (type.block == nullptr && type.plain == DType::kF16) {
-      QUANTLANE_TRY_VOID(check_range(values.data(), count, cols, begin, name));
+    if (map.factor != 1) {
+      for (float& value : values) value *= map.factor;
+    }
+    if (std::isfinite(largest_of(type))) {
+      QUANTLANE_TRY_VOID(check_range(values.data(), count, cols, begin, name, type));
     }
     SliceParts parts(1);
     const auto row_bytes = static_cast<std::size_t>(type.bytes_of(cols));

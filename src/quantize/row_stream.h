@@ -57,6 +57,7 @@ struct RowMap {
   std::function<std::int64_t(std::int64_t)> source_row;  // empty = the same row
   std::vector<std::int64_t> source_column;               // empty = the same column
   float shift = 0;
+  float factor = 1;  // every value is multiplied by it, first
 };
 // Encodes rows of `weight` as `type` (f32, f16, bf16 or blocks), one part.
 SliceEncoder typed_encoder(const Weight& weight, const std::string& name, ElementType type,

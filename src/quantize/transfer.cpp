@@ -1,6 +1,8 @@
 #include "quantize/transfer.h"
 
 #include <algorithm>
+#include <cmath>
+#include <vector>
 
 #include "formats/code_moves.h"
 #include "model/gguf_factors.h"
@@ -79,6 +81,24 @@ float kept_factor(const Weight& weight) {
     return weight.factor();
   return tensor->scheme.tensor_scale == TensorScale::kDivides ? 1 / tensor->tensor_scale
                                                               : tensor->tensor_scale;
+}
+
+bool gets_factor(const Parameter& parameter, Transfer transfer, const ElementType& target) {
+  return target.block != nullptr && target.block->takes_factor && is_block_linear(parameter.role) &&
+         (transfer == Transfer::kEncode || transfer == Transfer::kRequantize);
+}
+
+float new_factor(const Weight& weight, const BlockFormat& target, ThreadPool& pool) {
+  std::vector<float> largest(static_cast<std::size_t>(weight.rows()));
+  pool.parallel_for(weight.rows(), [&](std::int64_t r, int) {
+    std::vector<float> row(static_cast<std::size_t>(weight.cols()));
+    weight.decode_rows(r, 1, row.data());
+    float& most = largest[static_cast<std::size_t>(r)];
+    for (const float value : row) most = std::max(most, std::abs(value));
+  });
+  const float most = std::ranges::max(largest);
+  const float factor = most / target.largest;
+  return std::isnormal(factor) && std::isnormal(1 / factor) ? factor : 1;
 }
 
 std::optional<ElementType> type_as_stored(const Checkpoint& source, const Parameter& parameter) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "core/threads.h"
 #include "model/checkpoint.h"
 #include "quantlane/result.h"
 
@@ -33,6 +34,10 @@ Transfer transfer_to(const Checkpoint& source, const Parameter& parameter,
 // scale of the tensor, or the ".scale" beside it? And which, as loaded.
 bool keeps_factor(const Checkpoint& source, const Parameter& parameter, Transfer transfer);
 float kept_factor(const Weight& weight);
+// Do new blocks of `target` get a factor of their own (BlockFormat::takes_factor)? Matrices of the
+// layers: readers know of no others. And which.
+bool gets_factor(const Parameter& parameter, Transfer transfer, const ElementType& target);
+float new_factor(const Weight& weight, const BlockFormat& target, ThreadPool& pool);
 // The type that takes the parameter as it is: its blocks, blocks for its codes, its plain float;
 // nullopt where GGUF has none or codes were edited.
 std::optional<ElementType> type_as_stored(const Checkpoint& source, const Parameter& parameter);

@@ -196,5 +196,55 @@ TEST_F(Transfers, FilesOfOtherToolsKeepTheirCodes) {
   }
 }
 
+// Scales of nvfp4 have seven bits: without a factor small matrices would lose most of their values.
+TEST(NewBlocks, OfFewScaleBitsStandUnderAFactor) {
+  auto edit = fixtures::EditableCheckpoint::read(fixtures::kCanary);
+  const std::string name = "model.layers.0.mlp.up_proj.weight";
+  const auto source_error = [&](int shift) {
+    // Exponents of bf16: every value times 2^shift.
+    auto changed = edit;
+    auto& bytes = changed.tensor(name).bytes;
+    for (std::size_t i = 0; i + 1 < bytes.size(); i += 2) {
+      unsigned bits = std::to_integer<unsigned>(bytes[i]) | std::to_integer<unsigned>(bytes[i + 1])
+                                                                << 8;
+      if ((bits & 0x7F80U) != 0) bits = static_cast<unsigned>(static_cast<int>(bits) + shift * 128);
+      bytes[i] = static_cast<std::byte>(bits & 255U);
+      bytes[i + 1] = static_cast<std::byte>(bits >> 8);
+    }
+    const fixtures::ScratchFolder scratch;
+    changed.write(scratch.path() / "model");
+    for (const char* file : {"tokenizer.json", "tokenizer_config.json"})
+      fs::copy_file(fixtures::kCanary / file, scratch.path() / "model" / file);
+    const auto source = fixtures::open_checkpoint(scratch.path() / "model");
+    const Lane lane = find_lane("gguf:q8_0").value();
+    ThreadPool pool(2);
+    QuantizeJob job{.source = *source, .lane = lane, .out = scratch.path() / "m.gguf"};
+    job.request.overrides.push_back(
+        {.pattern = "ffn_up", .type = {.block = block_format_by_name("nvfp4")}});
+    const auto done = run_quantize(job, pool, no_progress());
+    EXPECT_TRUE(done.has_value()) << done.error().message();
+    const auto artefact = fixtures::open_checkpoint(scratch.path() / "m.gguf");
+    EXPECT_NE(artefact->container().find("blk.0.ffn_up.scale"), nullptr);
+    const Parameter& p = *source->graph()->find(Role::kUp, 0);
+    std::vector<float> want(static_cast<std::size_t>(p.rows * p.cols));
+    std::vector<float> got(want.size());
+    source->weight(p).value().decode_rows(0, p.rows, want.data());
+    artefact->weight(*artefact->graph()->find(Role::kUp, 0))
+        .value()
+        .decode_rows(0, p.rows, got.data());
+    double off = 0;
+    double all = 0;
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      off += std::pow(static_cast<double>(got[i]) - static_cast<double>(want[i]), 2);
+      all += std::pow(static_cast<double>(want[i]), 2);
+    }
+    return std::sqrt(off / all);
+  };
+  const double as_trained = source_error(0);
+  EXPECT_LT(as_trained, 0.1);
+  EXPECT_NEAR(source_error(-6), as_trained, 1e-6);
+  EXPECT_NEAR(source_error(30), as_trained, 1e-6);
+}
+
 }  // namespace
 }  // namespace quantlane

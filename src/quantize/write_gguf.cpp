@@ -86,7 +86,8 @@ Error mixed_groups(const Checkpoint& source, const Parameter& p, const BlockForm
 // How the rows of `item` become bytes; a move that the tensor's column order forbids becomes
 // requantizing where that is allowed.
 Result<SliceEncoder> encoder_for(const QuantizeJob& job, const GgufPlan::Item& item,
-                                 const Parameter& p, const Weight& weight, Transfer& transfer) {
+                                 const Parameter& p, const Weight& weight, float factor,
+                                 Transfer& transfer) {
   const ElementType type = item.tensor.type;
   if (transfer == Transfer::kCopy) {
     const auto [tensor, first_row] = job.source.stored(p);
@@ -110,7 +111,9 @@ Result<SliceEncoder> encoder_for(const QuantizeJob& job, const GgufPlan::Item& i
   if (type.block != nullptr) {
     QUANTLANE_TRY(inputs, inputs_of(job, *algorithm, p.module(), p.cols));
   }
-  return typed_encoder(weight, p.name, type, algorithm, std::move(inputs), row_map(job.source, p));
+  RowMap map = row_map(job.source, p);
+  map.factor = 1 / factor;
+  return typed_encoder(weight, p.name, type, algorithm, std::move(inputs), std::move(map));
 }
 
 class GgufWriter {
@@ -159,15 +162,17 @@ class GgufWriter {
   Result<void> write_parameter(std::size_t index, const GgufPlan::Item& item, const Parameter& p) {
     Transfer transfer = item.transfer;
     QUANTLANE_TRY(const Weight weight, job_.source.weight(p));
-    factors_[&p] = kept_factor(weight);
     const BlockFormat* block = item.tensor.type.block;
+    const bool scales = gets_factor(p, transfer, item.tensor.type);
+    const float factor = scales ? new_factor(weight, *block, pool_) : 1;
+    factors_[&p] = scales ? factor : kept_factor(weight);
     const bool settles = job_.feedback != nullptr && block != nullptr;
     const bool keeps = settles && job_.journal != nullptr && transfer != Transfer::kCopy &&
                        transfer != Transfer::kMove;
     const std::string entry = keeps ? p.name + " " + std::string(block->name) : "";
     const auto earlier = keeps ? job_.journal->find(entry) : std::nullopt;
     if (earlier) return write_earlier(index, *block, p, *earlier, transfer);
-    QUANTLANE_TRY(const SliceEncoder encoder, encoder_for(job_, item, p, weight, transfer));
+    QUANTLANE_TRY(const SliceEncoder encoder, encoder_for(job_, item, p, weight, factor, transfer));
     std::vector<std::byte> whole;
     QUANTLANE_TRY_VOID(
         stream_slices(p.rows, p.cols, pool_, encoder, [&](const SliceParts& parts, std::int64_t) {
@@ -205,10 +210,13 @@ class GgufWriter {
     const RowMap map = row_map(job_.source, p);
     auto values = std::make_shared<std::vector<float>>(static_cast<std::size_t>(p.rows * p.cols));
     const auto row_bytes = static_cast<std::size_t>(format.row_bytes(p.cols));
+    const float factor = factors_.at(&p);
     pool_.parallel_for(p.rows, [&](std::int64_t r, int) {
       const std::int64_t logical = map.source_row ? map.source_row(r) : r;
       format.decode(blocks.data() + static_cast<std::size_t>(r) * row_bytes,
                     p.cols / format.block_values, values->data() + logical * p.cols);
+      for (std::int64_t c = 0; c < p.cols; ++c)
+        (*values)[static_cast<std::size_t>(logical * p.cols + c)] *= factor;
     });
     return {std::move(values), p.rows, p.cols};
   }
