@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "containers/tensor_damage.h"
 #include "core/cancel.h"
 #include "core/check.h"
 #include "core/file.h"
@@ -63,27 +64,6 @@ std::vector<std::pair<std::string, std::string>> describe(const ModelConfig& con
     }
   }
   return rows;
-}
-
-// First value of the tensor that no healthy checkpoint holds.
-std::string find_damage(const Container& container, const TensorInfo& tensor) {
-  const bool floats = tensor.type.block != nullptr || is_float(tensor.type.plain);
-  if (!floats) return "";
-  std::vector<float> row(static_cast<std::size_t>(tensor.cols()));
-  for (std::int64_t r = 0; r < tensor.rows(); ++r) {
-    if (const auto decoded = decode_rows(container, tensor, r, 1, row.data()); !decoded) {
-      return decoded.error().message();
-    }
-    const auto bad = std::ranges::find_if(row, [](float v) { return !std::isfinite(v); });
-    if (bad != row.end()) {
-      return "NaN or infinity in row " + std::to_string(r) + ", column " +
-             std::to_string(bad - row.begin());
-    }
-    if (tensor.name.ends_with("_scale") && std::ranges::find(row, 0.0F) != row.end()) {
-      return "a zero scale in row " + std::to_string(r);
-    }
-  }
-  return "";
 }
 
 Result<std::vector<std::string>> verify_tensors(const Container& container, ThreadPool& pool,

@@ -40,6 +40,8 @@ struct BlockFormat {
   // A matrix is stored divided by a factor that brings its largest magnitude to `largest`, beside
   // it as ".scale" (model/gguf_factors.h): scales have too few bits to do without.
   bool takes_factor = false;
+  // Whether a block holds codes and scales that the type has; nullptr where any bytes do.
+  bool (*valid)(const std::byte* block) = nullptr;
 
   [[nodiscard]] double bits_per_weight() const { return 8.0 * block_bytes / block_values; }
   [[nodiscard]] std::int64_t row_bytes(std::int64_t cols) const {

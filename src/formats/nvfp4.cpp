@@ -1,5 +1,7 @@
 #include "formats/nvfp4.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include "core/half.h"
@@ -36,6 +38,12 @@ void encode(std::span<const float> values, std::span<const float> importance, st
                          static_cast<std::int64_t>(values.size()), blocks);
 }
 
+// Scales are E4M3 without a sign; 0x7F is its NaN.
+bool valid(const std::byte* block) {
+  return std::all_of(block + offsetof(BlockNvfp4, d), block + offsetof(BlockNvfp4, d) + 4,
+                     [](std::byte scale) { return scale < std::byte{0x7F}; });
+}
+
 }  // namespace
 
 const BlockFormat kNvfp4{.name = "nvfp4",
@@ -48,6 +56,7 @@ const BlockFormat kNvfp4{.name = "nvfp4",
                          .error_bound = 0.0895,
                          .fallback = "",
                          .largest = 448 * 6,
-                         .takes_factor = true};
+                         .takes_factor = true,
+                         .valid = valid};
 
 }  // namespace quantlane

@@ -1,5 +1,7 @@
 #include "formats/tq2_0.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include "core/half.h"
@@ -30,6 +32,14 @@ void encode(std::span<const float> values, std::span<const float> importance, st
                          static_cast<std::int64_t>(values.size()), blocks);
 }
 
+// No code is 3.
+bool valid(const std::byte* block) {
+  const std::byte* codes = block + offsetof(BlockTq2_0, qs);
+  return std::none_of(codes, codes + sizeof(BlockTq2_0::qs), [](std::byte four) {
+    return (four & (four >> 1) & std::byte{0x55}) != std::byte{0};
+  });
+}
+
 }  // namespace
 
 const BlockFormat kTq2_0{.name = "tq2_0",
@@ -40,6 +50,7 @@ const BlockFormat kTq2_0{.name = "tq2_0",
                          .decode = decode,
                          .encode = encode,
                          .error_bound = 0.445,
-                         .fallback = "q4_0"};
+                         .fallback = "q4_0",
+                         .valid = valid};
 
 }  // namespace quantlane
