@@ -92,23 +92,26 @@ TEST(CheckpointOpen, TensorsOfAGgufFileThatTheModelHasNoPlaceForAreNamed) {
   EXPECT_THAT(refused.error().expected, HasSubstr("1 layers"));
 }
 
-TEST(CheckpointOpen, RecoversPublishedLlama3ScalingFromTheTensorOfDivisors) {
-  auto edit = fixtures::EditableCheckpoint::read(fixtures::model_data("llama"));
-  edit.config.set("rope_parameters",
-                  *Json::parse(R"({"rope_type": "llama3", "rope_theta": 500000, "factor": 32,
-                      "low_freq_factor": 1, "high_freq_factor": 4,
-                      "original_max_position_embeddings": 8192})",
-                               "test"));
-  const fixtures::ScratchFolder scratch;
-  edit.write(scratch.path());
-  const auto folder = fixtures::open_checkpoint(scratch.path());
-  ASSERT_NE(folder, nullptr);
-  fixtures::write_gguf(*folder, scratch.path() / "model.gguf");
-  const auto gguf = fixtures::open_checkpoint(scratch.path() / "model.gguf");
-  ASSERT_NE(gguf, nullptr);
-  EXPECT_EQ(gguf->graph()->config.rope_scaling, folder->graph()->config.rope_scaling);
-  EXPECT_EQ(rope_frequency_divisors(gguf->graph()->config),
-            rope_frequency_divisors(folder->graph()->config));
+TEST(CheckpointOpen, RecoversLlama3ScalingFromTheTensorOfDivisors) {
+  for (const std::int64_t context : {8192, 128}) {
+    auto edit = fixtures::EditableCheckpoint::read(fixtures::model_data("llama"));
+    Json rope = *Json::parse(R"({"rope_type": "llama3", "rope_theta": 500000, "factor": 32,
+                                 "low_freq_factor": 1, "high_freq_factor": 4})",
+                             "test");
+    rope.set("original_max_position_embeddings", context);
+    edit.config.set("rope_parameters", rope);
+    const fixtures::ScratchFolder scratch;
+    edit.write(scratch.path());
+    const auto folder = fixtures::open_checkpoint(scratch.path());
+    ASSERT_NE(folder, nullptr);
+    fixtures::write_gguf(*folder, scratch.path() / "model.gguf");
+    const auto gguf = fixtures::open_checkpoint(scratch.path() / "model.gguf");
+    ASSERT_NE(gguf, nullptr);
+    ModelConfig read = gguf->graph()->config;
+    read.rope_divisors.clear();
+    EXPECT_EQ(rope_frequency_divisors(read), rope_frequency_divisors(folder->graph()->config));
+    EXPECT_EQ(read.rope_scaling.factor, 32);
+  }
 }
 
 TEST(CheckpointOpen, FindsTheDecoderOfMultimodalNames) {

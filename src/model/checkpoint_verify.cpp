@@ -141,26 +141,6 @@ Result<void> verify_parameters(const Container& container, const Graph& graph, b
   return {};
 }
 
-namespace {
-
-// Meta's parameters behind divisors that match one of the published sets; the file does not say.
-void recover_llama3_scaling(ModelConfig& config) {
-  ModelConfig guess = config;
-  guess.rope_divisors.clear();
-  guess.rope_scaling = {.kind = RopeScaling::Kind::kLlama3,
-                        .factor = static_cast<double>(config.rope_divisors.back()),
-                        .low_freq_factor = 1,
-                        .high_freq_factor = 4,
-                        .original_context = 8192};
-  const auto computed = rope_frequency_divisors(guess);
-  for (std::size_t i = 0; i < computed.size(); ++i) {
-    if (std::abs(computed[i] - config.rope_divisors[i]) > 1e-4F * computed[i]) return;
-  }
-  config.rope_scaling = guess.rope_scaling;
-}
-
-}  // namespace
-
 Result<void> complete_gguf_config(const Container& container, ModelConfig& config) {
   const auto has = [&](Role role, std::int64_t layer) {
     return container.find(gguf_name(role, layer)) != nullptr;
@@ -187,7 +167,9 @@ Result<void> complete_gguf_config(const Container& container, ModelConfig& confi
           wrong(container, *divisors).expects("positive divisors").got(fmt::format("{}", divisor)));
     }
   }
-  recover_llama3_scaling(config);
+  if (config.rope_scaling.kind == RopeScaling::Kind::kNone) {
+    config.rope_scaling = llama3_scaling_of_divisors(config).value_or(RopeScaling{});
+  }
   return {};
 }
 

@@ -2,6 +2,7 @@
 // assign formats to, what calibration observes. Names are Hugging Face's; names.h maps to GGUF.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -122,6 +123,9 @@ std::vector<GgufTensor> gguf_tensors(const Graph& graph);
 // Divisors of the rotary frequencies [head_dim / 2] that Llama 3 scaling amounts to (GGUF's
 // rope_freqs.weight): config.rope_divisors, else computed; empty for other scalings.
 std::vector<float> rope_frequency_divisors(const ModelConfig& config);
+// Llama 3 scaling that amounts to config.rope_divisors (not empty) to float rounding; nullopt where
+// none does. Of factors and contexts that give the same, round ones.
+std::optional<RopeScaling> llama3_scaling_of_divisors(const ModelConfig& config);
 // Row of the stored (permuted) matrix that holds logical row `row`; `heads` heads of `head_dim`
 // rows.
 [[nodiscard]] std::int64_t permuted_qk_row(std::int64_t row, std::int64_t head_dim);

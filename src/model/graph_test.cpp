@@ -1,5 +1,7 @@
 #include "model/graph.h"
 
+#include <algorithm>
+#include <cmath>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -142,6 +144,55 @@ TEST(RopeFrequencyDivisors, AreThoseOfLlama31And32) {
   EXPECT_EQ(small[18], 32);
   config.rope_divisors = {1, 2, 3};
   EXPECT_EQ(rope_frequency_divisors(config), config.rope_divisors);
+}
+
+// The reciprocals that both amount to.
+double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double largest = a.size() == b.size() ? 0 : 1;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    largest = std::max(largest, std::abs(1.0 / a[i] - 1.0 / b[i]));
+  }
+  return largest;
+}
+
+TEST(Llama3ScalingOfDivisors, IsOneThatGivesThemAgain) {
+  for (const std::int64_t head_dim : {8, 16, 32, 64, 128}) {
+    for (const double theta : {1e4, 1e6}) {
+      for (const std::int64_t context : {100, 128, 2048, 8192, 30000}) {
+        for (const auto& [low, high] : {std::pair{1.0, 4.0}, {2.0, 4.0}, {1.0, 1.7}, {0.7, 32.0}}) {
+          ModelConfig config = small_config();
+          config.head_dim = head_dim;
+          config.rope_theta = theta;
+          config.rope_scaling = {.kind = RopeScaling::Kind::kLlama3,
+                                 .factor = 12,
+                                 .low_freq_factor = low,
+                                 .high_freq_factor = high,
+                                 .original_context = context};
+          config.rope_divisors = rope_frequency_divisors(config);
+          if (std::ranges::max(config.rope_divisors) == 1) continue;
+          const auto found = llama3_scaling_of_divisors(config);
+          const std::string what = std::to_string(head_dim) + " " + std::to_string(theta) + " " +
+                                   std::to_string(context) + " " + std::to_string(high);
+          ASSERT_TRUE(found.has_value()) << what;
+          ModelConfig again = config;
+          again.rope_divisors.clear();
+          again.rope_scaling = *found;
+          EXPECT_LE(largest_difference(rope_frequency_divisors(again), config.rope_divisors), 1e-6)
+              << what;
+        }
+      }
+    }
+  }
+}
+
+TEST(Llama3ScalingOfDivisors, IsNoneForOtherDivisors) {
+  ModelConfig config = small_config();
+  config.head_dim = 8;
+  for (const std::vector<float>& divisors :
+       {std::vector<float>{1, 1, 1, 1}, {1, 8, 2, 8}, {1, 2, 4, 8}, {8, 8, 1, 1}, {.5F, 1, 8, 8}}) {
+    config.rope_divisors = divisors;
+    EXPECT_FALSE(llama3_scaling_of_divisors(config).has_value()) << divisors[1];
+  }
 }
 
 }  // namespace

@@ -4,6 +4,9 @@
 #include <map>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "core/check.h"
 #include "quantize/kv_tensors.h"
 
 namespace quantlane {
@@ -198,9 +201,30 @@ std::vector<PlannedTensor> planned_tensors(const QuantizeJob& job, const LinearS
            .shape = item.shape}};
 }
 
+// config.json says rotary frequencies by parameters, GGUF by any divisors.
+Result<void> check_rope(const Checkpoint& source) {
+  const ModelConfig& config = source.graph()->config;
+  const auto stretched =
+      std::ranges::find_if(config.rope_divisors, [](float divisor) { return divisor != 1; });
+  if (stretched == config.rope_divisors.end() ||
+      config.rope_scaling.kind == RopeScaling::Kind::kLlama3) {
+    return {};
+  }
+  return fail(
+      unsupported("writing the RoPE scaling of a GGUF file as config.json")
+          .in(source.path().string())
+          .of("rope_freqs.weight")
+          .expects("divisors of Llama 3 scaling (1, a ramp, the factor) and no other scaling")
+          .got(fmt::format("{} at frequency {}, up to {}", *stretched,
+                           stretched - config.rope_divisors.begin(),
+                           std::ranges::max(config.rope_divisors)))
+          .advise("start from the original folder, or write a gguf: lane, which keeps them"));
+}
+
 Result<FolderPlan> plan_folder_items(const QuantizeJob& job) {
   const bool stored_plain =
       job.source.quantization() == nullptr && !job.source.config_json().is_null();
+  if (job.source.config_json().is_null()) QUANTLANE_TRY_VOID(check_rope(job.source));
   FolderPlan choice;
   QUANTLANE_TRY(choice.items, stored_plain ? items_of_tensors(job) : items_of_parameters(job));
   if (job.lane.dialect == nullptr) return choice;

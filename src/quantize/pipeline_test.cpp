@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "containers/gguf.h"
 #include "core/cancel.h"
 #include "core/half.h"
 #include "core/rng.h"
@@ -243,6 +244,34 @@ TEST(Pipeline, GgufToFolderAndBackKeepsEveryTensor) {
   ASSERT_EQ(again->container().tensors().size(), gguf->container().tensors().size());
   for (const TensorInfo& tensor : gguf->container().tensors())
     expect_equal_tensor(again->container(), gguf->container(), tensor.name);
+}
+
+TEST(Pipeline, DivisorsThatConfigJsonCannotSayAreRefused) {
+  const ScratchFolder scratch;
+  const auto source = open_checkpoint(kCanary);
+  ASSERT_TRUE(quantize(*source, "gguf:f32", scratch.path() / "plain.gguf").has_value());
+  const auto plain = open_container(scratch.path() / "plain.gguf");
+  ASSERT_TRUE(plain.has_value());
+  std::vector<PlannedTensor> plan;
+  for (const TensorInfo& tensor : (*plain)->tensors())
+    plan.push_back({tensor.name, tensor.type, tensor.shape});
+  std::vector<float> divisors(static_cast<std::size_t>(source->graph()->config.head_dim / 2), 1);
+  divisors.front() = 3;
+  plan.push_back({"rope_freqs.weight", {}, {static_cast<std::int64_t>(divisors.size())}});
+  const fs::path path = scratch.path() / "stretched.gguf";
+  auto writer = create_gguf(path, plan, (*plain)->metadata());
+  ASSERT_TRUE(writer.has_value());
+  for (std::size_t i = 0; i + 1 < plan.size(); ++i)
+    ASSERT_TRUE((*writer)->write(i, (*plain)->bytes((*plain)->tensors()[i])).has_value());
+  ASSERT_TRUE((*writer)->write(plan.size() - 1, std::as_bytes(std::span(divisors))).has_value());
+  ASSERT_TRUE((*writer)->commit().has_value());
+  const auto stretched = open_checkpoint(path);
+  ASSERT_NE(stretched, nullptr);
+  const auto refused = quantize(*stretched, "bf16", scratch.path() / "folder");
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(refused.error().tensor, "rope_freqs.weight");
+  EXPECT_TRUE(quantize(*stretched, "gguf:f16", scratch.path() / "kept.gguf").has_value());
 }
 
 // The fixture's writer follows llama.cpp's converter: permuted rows (and biases), whole norms.
