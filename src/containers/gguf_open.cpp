@@ -55,8 +55,9 @@ Result<void> check_split_keys(const Shard& shard, std::int64_t number, std::int6
   if (no == number && announced == count) return {};
   return fail(split_error(shard.mapped.path())
                   .of(std::string(kSplitNo))
-                  .expects(fmt::format("shard {} of {}", number, count))
-                  .got(fmt::format("shard {} of {}", no.value_or(-1), announced.value_or(-1)))
+                  .expects(fmt::format("shard {} of {}", number + 1, count))
+                  .got(no && announced ? fmt::format("shard {} of {}", *no + 1, *announced)
+                                       : "no number or count of shards")
                   .advise("put the shards of one model into one folder"));
 }
 

@@ -93,8 +93,8 @@ TEST_F(GgufSplit, SendsALaterShardToTheFirst) {
 
 TEST_F(GgufSplit, RefusesShardsThatDoNotBelongTogether) {
   EXPECT_THAT(refused({.no = 1, .tensors = {"a"}}).tensor, "a");
-  EXPECT_THAT(refused({.no = 0, .tensors = {"c"}}).found, HasSubstr("shard 0 of 2"));
-  EXPECT_THAT(refused({.no = 1, .count = 3, .tensors = {"c"}}).found, HasSubstr("shard 1 of 3"));
+  EXPECT_THAT(refused({.no = 0, .tensors = {"c"}}).found, HasSubstr("shard 1 of 2"));
+  EXPECT_THAT(refused({.no = 1, .count = 3, .tensors = {"c"}}).found, HasSubstr("shard 2 of 3"));
   EXPECT_THAT(refused({.no = 1, .tensors = {}}).tensor, "split.tensors.count");
   EXPECT_THAT(refused({.no = 1, .tensors = {"c", "d"}}).found, "3");
 }
