@@ -31,6 +31,8 @@ Error ConfigReader::error(ErrorCode code, std::string_view key, std::string expe
                     .expects(std::move(expected));
   if (member == nullptr) {
     error.found = "no such key";
+  } else if (member->is_number() && !std::isfinite(member->number())) {
+    error.found = fmt::format("{}", member->number());  // JSON has no such number
   } else {
     error.found = member->dump();
     if (error.found.size() > 120) error.found = error.found.substr(0, 117) + "...";

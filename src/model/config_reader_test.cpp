@@ -1,5 +1,7 @@
 #include "model/config_reader.h"
 
+#include <limits>
+
 #include <gmock/gmock.h>
 
 namespace quantlane {
@@ -20,6 +22,16 @@ TEST(ConfigReader, ReadsValuesAndFallbacks) {
   EXPECT_TRUE(reader.boolean("b", false).value());
   EXPECT_EQ(reader.string("s", "").value(), "text");
   EXPECT_EQ(reader.string("absent", "other").value(), "other");
+}
+
+TEST(ConfigReader, ErrorsSayNumbersThatJsonDoesNotHave) {
+  Metadata metadata;
+  metadata.set("a.x", std::numeric_limits<float>::quiet_NaN());
+  metadata.set("a.y", -std::numeric_limits<float>::infinity());
+  const Json json = metadata_object(metadata, "a.");
+  const ConfigReader reader(json, "model.gguf");
+  EXPECT_EQ(reader.number("x", 0, 1).error().found, "nan");
+  EXPECT_EQ(reader.number("y", 0, 1).error().found, "-inf");
 }
 
 TEST(ConfigReader, ErrorsNameFileKeyExpectedAndFound) {
