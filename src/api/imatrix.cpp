@@ -32,10 +32,17 @@ ImatrixResult describe(const Imatrix& imatrix, const fs::path& path, std::string
   return result;
 }
 
-Result<ImatrixResult> write(const Imatrix& imatrix, const fs::path& path) {
+Result<ImatrixResult> write(Imatrix imatrix, const fs::path& path) {
   QUANTLANE_TRY(const ImatrixFormat* format, imatrix_format_for(path));
+  const bool guessed = imatrix.chunk_size == 0 && format->states_chunk_size;
+  if (guessed) imatrix.set_chunk_size(kImatrixChunk);
   QUANTLANE_TRY_VOID(format->write(imatrix, path));
-  return describe(imatrix, path, format->name);
+  ImatrixResult result = describe(imatrix, path, format->name);
+  if (guessed) {
+    result.notices.push_back("the source does not say how long its chunks were: " +
+                             std::to_string(kImatrixChunk) + " tokens are taken (--chunk)");
+  }
+  return result;
 }
 
 // With `force` an importance matrix is replaced, and no other file.
@@ -108,6 +115,7 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& p
   QUANTLANE_TRY_VOID(check_chunk(options.chunk));
   QUANTLANE_TRY_VOID(check_output_file(options.out, options.force));
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
+  QUANTLANE_TRY_VOID(check_context(*checkpoint, options.chunk, "collecting an importance matrix"));
   QUANTLANE_TRY(const NamedText text, calibration_text(options.text));
   QUANTLANE_TRY(const TokenChunks chunks,
                 make_chunks(*checkpoint, text.text, text.name, options.chunk, options.chunks));
@@ -123,7 +131,7 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& p
   imatrix.chunk_size = options.chunk;
   imatrix.chunk_count = chunks.count();
   imatrix.datasets = {text.name};
-  QUANTLANE_TRY(ImatrixResult result, write(imatrix, options.out));
+  QUANTLANE_TRY(ImatrixResult result, write(std::move(imatrix), options.out));
   result.seconds = seconds;
   return result;
 }
@@ -149,7 +157,7 @@ Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& options) {
     QUANTLANE_TRY_VOID(merged.merge(std::move(next), options.inputs[i].string()));
   }
   if (options.chunk > 0) merged.set_chunk_size(options.chunk);
-  return write(merged, options.out);
+  return write(std::move(merged), options.out);
 }
 
 Result<ImatrixReport> show_imatrix(const fs::path& path) {

@@ -89,6 +89,7 @@ Result<void> Imatrix::merge(Imatrix other, const std::string& origin) {
     const auto [own, is_new] = entries.try_emplace(name, std::move(added));
     if (!is_new) add_entry(own->second, added);
   }
+  uncounted += other.uncounted;
   datasets.insert(datasets.end(), other.datasets.begin(), other.datasets.end());
   chunk_count = max_count(*this) / std::max<std::int64_t>(1, chunk_size);
   return {};

@@ -37,6 +37,8 @@ struct Imatrix {
   // Tokens per chunk. 0: not known (.dat); counts are numbers of chunks then, and sums means of
   // squares times them.
   std::int64_t chunk_size = 0;
+  // Entries of a file that says 0 chunks of them and has means; their count is 1.
+  std::int64_t uncounted = 0;
 
   // The most that an entry saw; 0 where chunk sizes are not known.
   [[nodiscard]] std::int64_t tokens() const;
@@ -52,6 +54,7 @@ struct Imatrix {
 struct ImatrixFormat {
   std::string_view name;       // "gguf"
   std::string_view extension;  // ".gguf"
+  bool states_chunk_size;      // writers take kImatrixChunk where it is not known
   bool (*recognises)(std::span<const std::byte> file);
   // kCorrupt: what the grammar or the file's size rules out, sums that are negative or not finite,
   // negative counts, no entries.

@@ -84,6 +84,7 @@ Result<void> read_entry(Reader& reader, const std::string& origin, Imatrix& imat
   QUANTLANE_TRY(const std::int64_t chunks, reader.number(0, kMost, "a number of chunks"));
   // llama.cpp takes the values as means where files of 2023 say 0 chunks.
   entry.counts = {std::max<std::int64_t>(1, chunks)};
+  imatrix.uncounted += chunks == 0 ? 1 : 0;
   QUANTLANE_TRY(const std::int64_t count,
                 reader.number(1, reader.remaining() / sizeof(float), "a number of values"));
   QUANTLANE_TRY(const auto values,
@@ -173,7 +174,11 @@ Result<void> write(const Imatrix& imatrix, const std::filesystem::path& path) {
 
 }  // namespace
 
-constinit const ImatrixFormat kImatrixDat = {
-    .name = "dat", .extension = ".dat", .recognises = recognises, .parse = parse, .write = write};
+constinit const ImatrixFormat kImatrixDat = {.name = "dat",
+                                             .extension = ".dat",
+                                             .states_chunk_size = false,
+                                             .recognises = recognises,
+                                             .parse = parse,
+                                             .write = write};
 
 }  // namespace quantlane

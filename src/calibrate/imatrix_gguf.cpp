@@ -14,6 +14,7 @@
 
 #include "calibrate/imatrix.h"
 #include "containers/gguf.h"
+#include "containers/tensor_size.h"
 #include "core/check.h"
 
 namespace quantlane {
@@ -126,12 +127,14 @@ Result<ImatrixEntry> read_entry(std::span<const std::byte> file, const std::stri
   entry.sums.assign(sums.begin(), sums.end());
   QUANTLANE_TRY(const auto counts, read_values(file, *pair.counts, origin));
   QUANTLANE_TRY(entry.counts, whole_counts(counts, *pair.counts, origin));
-  if (entry.counts.empty() || entry.sums.empty() || entry.sums.size() % entry.counts.size() != 0) {
-    return fail(
-        refuse(origin, name)
-            .at(pair.sums->offset)
-            .expects("one count for each matrix of the sums")
-            .got(fmt::format("{} counts, {} sums", entry.counts.size(), entry.sums.size())));
+  const auto matrices = entry.counts.size();
+  if (entry.sums.empty() || matrices == 0 ||
+      pair.sums->element_count() != pair.sums->shape.back() * static_cast<std::int64_t>(matrices)) {
+    return fail(refuse(origin, name)
+                    .at(pair.sums->offset)
+                    .expects("sums of shape [matrices, inputs] and one count for each matrix")
+                    .got(fmt::format("sums of shape {} with {} counts",
+                                     shape_text(pair.sums->shape), matrices)));
   }
   return entry;
 }
@@ -193,7 +196,11 @@ Result<void> write(const Imatrix& given, const std::filesystem::path& path) {
 
 }  // namespace
 
-constinit const ImatrixFormat kImatrixGguf = {
-    .name = "gguf", .extension = ".gguf", .recognises = recognises, .parse = parse, .write = write};
+constinit const ImatrixFormat kImatrixGguf = {.name = "gguf",
+                                              .extension = ".gguf",
+                                              .states_chunk_size = true,
+                                              .recognises = recognises,
+                                              .parse = parse,
+                                              .write = write};
 
 }  // namespace quantlane

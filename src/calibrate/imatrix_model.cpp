@@ -76,6 +76,7 @@ struct Gaps {
   std::vector<std::string> missing;  // of them
   std::vector<std::string> outputs;  // heads without an entry: llama-imatrix leaves them out
   std::vector<std::string> foreign;  // entries
+  std::vector<std::string> unseen;   // entries of the model with counts of 0
 };
 
 std::vector<std::string> notices_of(const Gaps& gaps) {
@@ -134,6 +135,7 @@ Result<ImatrixMatch> match_imatrix(const Imatrix& imatrix, const Graph& graph,
     const auto found = imatrix.entries.find(tensor.name);
     if (found == imatrix.entries.end() || found->second.max_count() == 0) {
       (is_output(first) ? gaps.outputs : gaps.missing).push_back(tensor.name);
+      if (found != imatrix.entries.end()) gaps.unseen.push_back(tensor.name);
       continue;
     }
     QUANTLANE_TRY_VOID(check_width(found->second, tensor, origin));
@@ -145,6 +147,15 @@ Result<ImatrixMatch> match_imatrix(const Imatrix& imatrix, const Graph& graph,
   }
   for (const auto& [name, entry] : imatrix.entries) {
     if (!known.contains(name)) gaps.foreign.push_back(name);
+  }
+  if (match.statistics.modules().empty() && !gaps.unseen.empty()) {
+    return fail(invalid("matching an importance matrix with the model")
+                    .in(origin)
+                    .of(gaps.unseen.front())
+                    .expects("entries that saw tokens")
+                    .got(counted(gaps.unseen.size(), "entry", "entries") +
+                         " of this model, none of which saw a token")
+                    .advise("collect one with quantlane imatrix, over more text"));
   }
   if (match.statistics.modules().empty()) {
     return fail(invalid("matching an importance matrix with the model")
@@ -176,6 +187,10 @@ std::vector<std::string> coverage_notices(const Imatrix& imatrix) {
     columns += zeros;
   }
   std::vector<std::string> notices;
+  if (imatrix.uncounted > 0) {
+    notices.push_back(counted(static_cast<std::size_t>(imatrix.uncounted), "entry", "entries") +
+                      " of 0 chunks in the file: the values are taken as means over one chunk");
+  }
   if (!unseen.empty()) {
     notices.push_back(fmt::format("{} saw no token ({})",
                                   counted(unseen.size(), "entry", "entries"), first_names(unseen)));

@@ -16,6 +16,7 @@ using fixtures::ScratchFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 using fixtures::kCanary;
 
@@ -153,6 +154,16 @@ TEST_F(MatchImatrix, RefusesTheMatrixOfAnotherModel) {
   EXPECT_THAT(refused.error().message(), HasSubstr("blk.900.attn_q.weight"));
 }
 
+TEST_F(MatchImatrix, CountsOfZeroAreNotAnotherModel) {
+  Imatrix imatrix = flat();
+  for (auto& [name, entry] : imatrix.entries) entry.counts = {0};
+  const auto refused = match_imatrix(imatrix, graph(), "some.gguf");
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().file, "some.gguf");
+  EXPECT_THAT(refused.error().found, HasSubstr("none of which saw a token"));
+  EXPECT_THAT(refused.error().hint, Not(HasSubstr("another model")));
+}
+
 TEST_F(MatchImatrix, SaysWhatIsMissingAndWhatIsForeign) {
   Imatrix imatrix = flat();
   const std::size_t products = imatrix.entries.size() - 1;
@@ -174,6 +185,9 @@ TEST_F(MatchImatrix, SaysWhatIsMissingAndWhatIsForeign) {
 TEST(ImatrixCoverage, CountsColumnsAndExpertsThatNothingReached) {
   Imatrix imatrix;
   EXPECT_THAT(coverage_notices(imatrix), IsEmpty());
+  imatrix.uncounted = 2;
+  EXPECT_THAT(coverage_notices(imatrix), ElementsAre(HasSubstr("2 entries of 0 chunks")));
+  imatrix.uncounted = 0;
   imatrix.entries["dense"] = {.sums = {0, 1, 0, 2}, .counts = {4}};
   for (const char* name : {"blk.0.ffn_up_exps.weight", "blk.0.ffn_down_exps.weight"})
     imatrix.entries[name] = {.sums = {0, 0, 1, 0, 1, 1}, .counts = {0, 3, 500}};

@@ -285,6 +285,8 @@ TEST(ImatrixDat, ReadsFilesWithoutATrailerAndWithoutChunks) {
   ASSERT_TRUE(none.has_value()) << none.error().message();
   EXPECT_EQ(none->entries.at("w").means(), (std::vector<float>{6, 6}));
   EXPECT_TRUE(none->datasets.empty());
+  EXPECT_EQ(none->uncounted, 1);
+  EXPECT_EQ(plain->uncounted, 0);
 }
 
 TEST(ImatrixDat, RefusesEveryKindOfDamage) {
@@ -351,6 +353,8 @@ TEST(ImatrixGguf, RefusesEveryKindOfDamage) {
       {"other", [](auto& p) { p.plan[1].name = "other.counts"; }},
       {"w.counts", [](auto& p) { p.plan[1].type.plain = DType::kI32; }},
       {"w", [](auto& p) { p.plan[1].shape = {3}, p.data[1] = {1, 1, 1}; }},
+      {"w", [](auto& p) { p.plan[0].shape = {2, 1}; }},
+      {"w", [](auto& p) { p.plan[1].shape = {2}, p.data[1] = {1, 1}; }},
       {"w.counts", [](auto& p) { p.data[1] = {-1}; }},
       {"w.counts", [inf](auto& p) { p.data[1] = {inf}; }},
       {"w.counts", [](auto& p) { p.data[1] = {1e30F}; }},
