@@ -108,7 +108,8 @@ Result<void> Comparison::open() {
   const auto names = options_.lanes.empty() ? default_lanes() : options_.lanes;
   for (const std::string& name : names) {
     QUANTLANE_TRY(LaneWork work, lane_named(name));
-    if (std::ranges::count(names, name) > 1) {
+    if (std::ranges::contains(lanes_, work.report.name,
+                              [](const LaneWork& other) { return other.report.name; })) {
       return fail(usage_error("choosing lanes").expects("every lane once").got(name + " twice"));
     }
     lanes_.push_back(std::move(work));
@@ -146,7 +147,7 @@ Result<LaneWork> Comparison::lane_named(const std::string& name) const {
     QUANTLANE_TRY(work.lane, std::move(known));
     work.report.artifact = artefact_path(options_.out, work.lane);
   }
-  work.report.name = name;
+  work.report.name = work.existing ? name : work.lane.name;
   work.report.algorithm = work.lane.algorithm;
   work.report.dialect = work.lane.dialect_name();
   work.report.engines = work.lane.engines;

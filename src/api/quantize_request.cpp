@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "containers/gguf_split.h"
+#include "core/ascii.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "quantize/output_place.h"
@@ -43,10 +44,10 @@ struct Unit {
   double bytes;
 };
 constexpr std::array kUnits = {
-    Unit{"", 1},         Unit{"B", 1},        Unit{"K", 1e3},      Unit{"KB", 1e3},
-    Unit{"M", 1e6},      Unit{"MB", 1e6},     Unit{"G", 1e9},      Unit{"GB", 1e9},
-    Unit{"T", 1e12},     Unit{"TB", 1e12},    Unit{"KiB", 0x1p10}, Unit{"MiB", 0x1p20},
-    Unit{"GiB", 0x1p30}, Unit{"TiB", 0x1p40},
+    Unit{"", 1},         Unit{"b", 1},        Unit{"k", 1e3},      Unit{"kb", 1e3},
+    Unit{"m", 1e6},      Unit{"mb", 1e6},     Unit{"g", 1e9},      Unit{"gb", 1e9},
+    Unit{"t", 1e12},     Unit{"tb", 1e12},    Unit{"kib", 0x1p10}, Unit{"mib", 0x1p20},
+    Unit{"gib", 0x1p30}, Unit{"tib", 0x1p40},
 };
 
 }  // namespace
@@ -55,7 +56,7 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
   double number = 0;
   const auto [end, error] =
       std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-  const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  const std::string unit = ascii_lower(text.substr(static_cast<std::size_t>(end - text.data())));
   const auto row = std::ranges::find(kUnits, unit, &Unit::name);
   const double bytes = row == kUnits.end() ? 0 : std::floor(number * row->bytes);
   if (error == std::errc() && bytes >= 1 && bytes <= 0x1p60) {

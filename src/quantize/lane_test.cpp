@@ -43,6 +43,8 @@ TEST(Lanes, DefaultsExist) {
 }
 
 TEST(Lanes, SchemesAreAsNamed) {
+  EXPECT_EQ(find_lane("gguf:Q4_K_M").value().name, "gguf:q4_k_m");
+  EXPECT_EQ(find_lane("FP8+GPTQ").value().name, "fp8+gptq");
   const auto fp8 = find_lane("fp8");
   ASSERT_TRUE(fp8.has_value());
   EXPECT_EQ(fp8->scheme.weight.spelling(), "fp8_e4m3_channel");

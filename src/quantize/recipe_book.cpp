@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "core/ascii.h"
 #include "core/check.h"
 #include "core/embedded.h"
 
@@ -222,7 +223,7 @@ std::vector<std::string> recipe_names() {
 }
 
 Result<ElementType> writable_type(std::string_view name) {
-  const auto type = type_by_name(name);
+  const auto type = type_by_name(ascii_lower(name));
   if (type && can_write(*type)) return *type;
   return fail(usage_error("choosing the type of a tensor")
                   .expects("one of " + type_names())
