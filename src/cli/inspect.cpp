@@ -9,8 +9,19 @@ namespace {
 
 constexpr std::size_t kTensorsShown = 12;
 
+// Terminals obey control bytes.
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += byte < 0x20 || byte == 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+  }
+  return out;
+}
+
 void print_pairs(const std::vector<std::pair<std::string, std::string>>& pairs) {
-  for (const auto& [key, value] : pairs) print_line(fmt::format("  {:<34} {}", key, value));
+  for (const auto& [key, value] : pairs)
+    print_line(fmt::format("  {:<34} {}", escaped(key), escaped(value)));
 }
 
 class Inspect final : public Command {
