@@ -13,6 +13,7 @@
 #include "api/preflight.h"
 #include "api/quantize_request.h"
 #include "calibrate/collect.h"
+#include "core/ascii.h"
 #include "core/check.h"
 #include "core/cpu.h"
 #include "core/json.h"
@@ -45,6 +46,21 @@ Result<void> check_sources(const QuantizeOptions& options, const Lane& lane) {
   return {};
 }
 
+// Calibration reads text, folders need no tokenizer beyond it.
+Result<TokenChunks> calibration_chunks(const QuantizeOptions& options,
+                                       const Checkpoint& checkpoint) {
+  QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
+  if (const auto tokenizer = checkpoint.tokenizer();
+      !tokenizer && !ascii_lower(options.lane).starts_with("gguf:")) {
+    Error error = tokenizer.error();
+    error.hint += (error.hint.empty() ? "" : ", or ") +
+                  std::string("quantize with --data-free, which reads no text");
+    return fail(std::move(error));
+  }
+  return make_chunks(checkpoint, text.text, text.name, kCalibrationChunk,
+                     options.calibration_chunks);
+}
+
 Result<Importances> calibrate(const QuantizeOptions& options,
                               const std::shared_ptr<const Checkpoint>& checkpoint, ThreadPool& pool,
                               Progress& progress) {
@@ -54,9 +70,7 @@ Result<Importances> calibrate(const QuantizeOptions& options,
     return importances_from_pass(std::move(statistics), *checkpoint, {}, 0);
   }
   QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-  QUANTLANE_TRY(const TokenChunks chunks,
-                make_chunks(*checkpoint, text.text, text.name, kCalibrationChunk,
-                            options.calibration_chunks));
+  QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *checkpoint));
   QUANTLANE_TRY(const auto runtime, Runtime::load(checkpoint));
   QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, chunks, pool, progress));
   return importances_from_pass(std::move(statistics), *checkpoint, text.name, chunks.count());
@@ -194,13 +208,6 @@ Result<std::vector<std::string>> ask_engines(const QuantizeOptions& options, con
     }
   }
   return notices;
-}
-
-Result<TokenChunks> calibration_chunks(const QuantizeOptions& options,
-                                       const Checkpoint& checkpoint) {
-  QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-  return make_chunks(checkpoint, text.text, text.name, kCalibrationChunk,
-                     options.calibration_chunks);
 }
 
 // The types that a size needs, for a plan: what quantizing would find.

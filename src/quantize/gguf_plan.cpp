@@ -90,8 +90,13 @@ Result<Metadata> gguf_metadata(const QuantizeJob& job) {
   if (algorithm != nullptr && algorithm->wants_statistics) set_origin(job.origin, metadata);
   if (from_gguf) return metadata;
   source.architecture()->to_gguf(source.graph()->config, metadata);
-  QUANTLANE_TRY(const auto tokenizer, source.tokenizer());
-  QUANTLANE_TRY_VOID(write_tokenizer_gguf(tokenizer->spec(), metadata));
+  const auto tokenizer = source.tokenizer();
+  if (!tokenizer) {
+    Error error = tokenizer.error();
+    error.hint += (error.hint.empty() ? "" : ": ") + std::string("a GGUF file holds its tokenizer");
+    return fail(std::move(error));
+  }
+  QUANTLANE_TRY_VOID(write_tokenizer_gguf((*tokenizer)->spec(), metadata));
   return metadata;
 }
 

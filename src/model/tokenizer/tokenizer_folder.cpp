@@ -139,12 +139,11 @@ Result<TokenizerSpec> read_vocabulary(const fs::path& folder) {
   const bool has_model = fs::exists(model_path, ignored);
   if (!fs::exists(json_path, ignored)) {
     if (!has_model) {
-      return fail(
-          not_found("reading a tokenizer")
-              .in(folder.string())
-              .expects("tokenizer.json or tokenizer.model")
-              .got("neither")
-              .advise("copy it from the original; quantizing with --data-free reads no text"));
+      return fail(not_found("reading a tokenizer")
+                      .in(folder.string())
+                      .expects("tokenizer.json or tokenizer.model")
+                      .got("neither")
+                      .advise("copy it from the original checkpoint"));
     }
     QUANTLANE_TRY(const std::string bytes, read_text(model_path, kMaxFileBytes));
     return parse_sentencepiece_model(bytes, model_path.string());
