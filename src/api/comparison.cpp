@@ -108,9 +108,8 @@ Result<void> Comparison::open() {
   const auto names = options_.lanes.empty() ? default_lanes() : options_.lanes;
   for (const std::string& name : names) {
     QUANTLANE_TRY(LaneWork work, lane_named(name));
-    const bool twice = std::ranges::any_of(lanes_, [&](const LaneWork& other) {
-      return other.report.name == work.report.name;
-    });
+    const bool twice = std::ranges::any_of(
+        lanes_, [&](const LaneWork& other) { return other.report.name == work.report.name; });
     if (twice) {
       return fail(usage_error("choosing lanes").expects("every lane once").got(name + " twice"));
     }

@@ -15,24 +15,25 @@ using testing::HasSubstr;
 class TensorDamage : public test::FolderTest {
  protected:
   // Of one row of two blocks of the type, `change` applied to its bytes.
-  [[nodiscard]] std::string damage_of(const BlockFormat& format, const std::function<void(std::byte*)>& change,
-                      bool zeros = false) const {
-  const std::int64_t cols = 2 * format.block_values;
-  Rng rng(3);
-  std::vector<float> values(static_cast<std::size_t>(cols));
-  for (float& value : values) value = zeros ? 0.0F : static_cast<float>(rng.normal());
-  std::vector<std::byte> blocks(static_cast<std::size_t>(format.row_bytes(cols)));
-  format.encode(values, {}, blocks.data());
-  change(blocks.data());
-  const fs::path path = folder_ / "m.gguf";
-  const std::vector<PlannedTensor> plan = {
-      {.name = "blk.0.ffn_up.weight", .type = {.block = &format}, .shape = {1, cols}}};
-  auto writer = create_gguf(path, plan, {}).value();
-  EXPECT_TRUE(writer->write(0, blocks).has_value());
-  EXPECT_TRUE(writer->commit().has_value());
-  const auto container = open_container(path).value();
-  return find_damage(*container, container->tensors()[0]);
-}
+  [[nodiscard]] std::string damage_of(const BlockFormat& format,
+                                      const std::function<void(std::byte*)>& change,
+                                      bool zeros = false) const {
+    const std::int64_t cols = 2 * format.block_values;
+    Rng rng(3);
+    std::vector<float> values(static_cast<std::size_t>(cols));
+    for (float& value : values) value = zeros ? 0.0F : static_cast<float>(rng.normal());
+    std::vector<std::byte> blocks(static_cast<std::size_t>(format.row_bytes(cols)));
+    format.encode(values, {}, blocks.data());
+    change(blocks.data());
+    const fs::path path = folder_ / "m.gguf";
+    const std::vector<PlannedTensor> plan = {
+        {.name = "blk.0.ffn_up.weight", .type = {.block = &format}, .shape = {1, cols}}};
+    auto writer = create_gguf(path, plan, {}).value();
+    EXPECT_TRUE(writer->write(0, blocks).has_value());
+    EXPECT_TRUE(writer->commit().has_value());
+    const auto container = open_container(path).value();
+    return find_damage(*container, container->tensors()[0]);
+  }
 };
 
 TEST_F(TensorDamage, BlocksAsWrittenAreSound) {
