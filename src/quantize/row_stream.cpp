@@ -20,19 +20,24 @@ constexpr std::int64_t kSliceValues = std::int64_t{1} << 18;
 // Slices per worker in one wave.
 constexpr std::int64_t kSlicesPerWorker = 4;
 
-Result<void> check_finite(const float* values, std::int64_t rows, std::int64_t cols,
-                          std::int64_t first_row, const std::string& name) {
-  // 0 * value is 0 or, of NaN and infinity, NaN: sums that vectors take.
+// Finite, and times `factor` as well: 0 * value is 0 or, of NaN and infinity, NaN: sums that
+// vectors take.
+bool all_finite(const float* values, std::int64_t count, float factor) {
   constexpr std::int64_t kSums = 16;
-  const std::int64_t count = rows * cols;
   float sums[kSums] = {};
   std::int64_t i = 0;
   for (; i + kSums <= count; i += kSums) {
-    for (std::int64_t l = 0; l < kSums; ++l) sums[l] += 0.0F * values[i + l];
+    for (std::int64_t l = 0; l < kSums; ++l) sums[l] += 0.0F * (values[i + l] * factor);
   }
-  for (; i < count; ++i) sums[0] += 0.0F * values[i];
-  if (std::ranges::all_of(sums, [](float sum) { return sum == 0; })) return {};
-  for (i = 0; i < count; ++i) {
+  for (; i < count; ++i) sums[0] += 0.0F * (values[i] * factor);
+  return std::ranges::all_of(sums, [](float sum) { return sum == 0; });
+}
+
+Result<void> check_finite(const float* values, std::int64_t rows, std::int64_t cols,
+                          std::int64_t first_row, const std::string& name) {
+  const std::int64_t count = rows * cols;
+  if (all_finite(values, count, 1)) return {};
+  for (std::int64_t i = 0; i < count; ++i) {
     if (std::isfinite(values[i])) continue;
     return fail(
         corrupt("quantizing a weight")
@@ -45,7 +50,6 @@ Result<void> check_finite(const float* values, std::int64_t rows, std::int64_t c
   return {};
 }
 
-// Beyond float16 lie infinities, which no reader forgives.
 // Larger values would become infinite, or collapse to what the scales of blocks reach.
 float largest_of(const ElementType& type) {
   constexpr float kLargestF16 = 65504;
@@ -55,13 +59,10 @@ float largest_of(const ElementType& type) {
 
 Result<void> check_range(const float* values, std::int64_t rows, std::int64_t cols,
                          std::int64_t first_row, const std::string& name, const ElementType& type) {
+  // Values just above overflow here, too, and are judged below.
+  const float overflows = std::numeric_limits<float>::max() / largest_of(type);
+  if (all_finite(values, rows * cols, overflows)) return {};
   const float most = largest_of(type) * (1 + 0x1p-12F);  // rounds to it
-  float largest = 0;
-  for (std::int64_t i = 0; i < rows * cols; ++i) {
-    const float magnitude = std::abs(values[i]);
-    largest = largest < magnitude ? magnitude : largest;
-  }
-  if (largest < most) return {};
   for (std::int64_t i = 0; i < rows * cols; ++i) {
     if (std::abs(values[i]) < most) continue;
     return fail(unsupported("writing " + std::string(type.name()))
