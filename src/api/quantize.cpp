@@ -47,9 +47,8 @@ Result<void> check_sources(const QuantizeOptions& options, const Lane& lane) {
 }
 
 // Calibration reads text, folders need no tokenizer beyond it.
-Result<TokenChunks> calibration_chunks(const QuantizeOptions& options,
-                                       const Checkpoint& checkpoint) {
-  QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
+Result<TokenChunks> calibration_chunks(const QuantizeOptions& options, const Checkpoint& checkpoint,
+                                       const NamedText& text) {
   if (const auto tokenizer = checkpoint.tokenizer();
       !tokenizer && !ascii_lower(options.lane).starts_with("gguf:")) {
     Error error = tokenizer.error();
@@ -70,7 +69,7 @@ Result<Importances> calibrate(const QuantizeOptions& options,
     return importances_from_pass(std::move(statistics), *checkpoint, {}, 0);
   }
   QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-  QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *checkpoint));
+  QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *checkpoint, text));
   QUANTLANE_TRY(const auto runtime, Runtime::load(checkpoint));
   QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, chunks, pool, progress));
   return importances_from_pass(std::move(statistics), *checkpoint, text.name, chunks.count());
@@ -215,7 +214,8 @@ Result<RecipeRequest> measured_request(const QuantizeOptions& options, const Pre
                                        ThreadPool& pool, Progress& progress) {
   QUANTLANE_TRY(const Importances importances,
                 calibrate(options, prepared.checkpoint, pool, progress));
-  QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint));
+  QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
+  QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint, text));
   return request_for_size(prepared.job(options, importances.origin, &importances.statistics),
                           prepared.checkpoint, chunks, pool, progress);
 }
@@ -265,7 +265,7 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
   }
   if (!transforms) return importances;
   QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-  QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint));
+  QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint, text));
   const Statistics* statistics = prepared.calibrates && given ? &importances.statistics : nullptr;
   QUANTLANE_TRY(TransformedModel model,
                 apply_transforms(prepared.job(options, {}, statistics), prepared.checkpoint, chunks,
@@ -305,7 +305,8 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   const bool feeds_back = wants_feedback(prepared.lane) && prepared.checkpoint->graph() != nullptr;
   TokenChunks chunks;
   if (prepared.lane.size.any() || feeds_back) {
-    QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint));
+    QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
+    QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint, text));
   }
   if (prepared.lane.size.any()) {
     QUANTLANE_TRY(job.request, request_for_size(job, prepared.checkpoint, chunks, pool, progress));
