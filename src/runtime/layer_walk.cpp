@@ -163,13 +163,14 @@ Result<std::int64_t> LayerWalk::expert_inputs(std::int64_t expert, std::int64_t 
     const std::int64_t count = last - first;
     const auto gated = [&](const BoundLayer& layer, Stream& stream) {
       Pass& pass = stream.pass;
-      enter(stream, batch);
-      feed_forward_inputs(layer, pass);
-      leave(stream, batch);
+      pass.reserve(count);
+      const std::vector<float>& residual = stream.batches[static_cast<std::size_t>(batch)].rows;
       float* gathered = pass.gathered.data();
       for (auto row = first; row != last; ++row, gathered += width) {
-        std::copy_n(pass.normed.data() + (*row - batch * batch_tokens_) * width, width, gathered);
+        std::copy_n(residual.data() + (*row - batch * batch_tokens_) * width, width, gathered);
       }
+      norm_rows(pass.gathered.data(), count, width, layer.feed_forward_norm,
+                runtime_.config().rms_norm_eps, pass.gathered.data(), *pass.pool);
       run_gates(layer.experts[static_cast<std::size_t>(expert)], pass.gathered.data(), count, pass);
       return pass.gate.data();
     };

@@ -51,13 +51,15 @@ struct Inputs {
   std::vector<float> settled;
   std::vector<float> exact;
 };
+LayerWalk::See keep_in(Inputs& inputs, std::int64_t width) {
+  return [&inputs, width](const float* settled, const float* exact, std::int64_t tokens) {
+    inputs.settled.insert(inputs.settled.end(), settled, settled + tokens * width);
+    inputs.exact.insert(inputs.exact.end(), exact, exact + tokens * width);
+  };
+}
 Inputs inputs_of(LayerWalk& walk, std::int64_t width) {
   Inputs inputs;
-  EXPECT_TRUE(walk.inputs([&](const float* settled, const float* exact, std::int64_t tokens) {
-                    inputs.settled.insert(inputs.settled.end(), settled, settled + tokens * width);
-                    inputs.exact.insert(inputs.exact.end(), exact, exact + tokens * width);
-                  })
-                  .has_value());
+  EXPECT_TRUE(walk.inputs(keep_in(inputs, width)).has_value());
   return inputs;
 }
 
@@ -121,11 +123,7 @@ TEST(LayerWalk, GivesTheInputsOfAForwardPassAndKeepsThemWhenMatricesChange) {
 std::int64_t expert_inputs_of(LayerWalk& walk, const Parameter& down, std::int64_t least,
                               Inputs& inputs) {
   inputs = {};
-  const auto own = walk.expert_inputs(
-      down.expert, least, [&](const float* settled, const float* exact, std::int64_t tokens) {
-        inputs.settled.insert(inputs.settled.end(), settled, settled + tokens * down.cols);
-        inputs.exact.insert(inputs.exact.end(), exact, exact + tokens * down.cols);
-      });
+  const auto own = walk.expert_inputs(down.expert, least, keep_in(inputs, down.cols));
   EXPECT_TRUE(own.has_value());
   return own.value_or(-1);
 }
