@@ -32,7 +32,9 @@ WeightDeviation compare_rows(const Weight& source, const Weight& artefact, std::
 
 // Codes times scales: what an engine's dequantizer rounds the products to is no deviation.
 Weight unrounded(const Weight& weight) {
-  if (weight.quantized() == nullptr) return weight;
+  if (weight.quantized() == nullptr || weight.quantized()->scheme.rounding == DecodeRounding{}) {
+    return weight;
+  }
   auto tensor = std::make_shared<QuantTensor>(*weight.quantized());
   tensor->scheme.rounding = {};
   return {std::move(tensor), std::nullopt};

@@ -1,7 +1,7 @@
 // Matrices of an artefact in the making that have their codes already: what a job of hours goes on
 // from after its process was killed. A folder "<artefact>.resume" with one file for each matrix,
-// removed when the artefact is complete. Not safe against a power cut in the sense that a torn file
-// is not found; it is never taken for a whole one.
+// removed when the artefact is complete. Files are not synced: after a power cut some may be torn,
+// which then are not found.
 #pragma once
 #include <cstddef>
 #include <filesystem>
