@@ -152,9 +152,9 @@ std::string Lane::dialect_name() const {
   return dialect != nullptr ? std::string(dialect->name) : "plain";
 }
 
-Result<Lane> find_lane(std::string_view given) {
-  const std::string lower = ascii_lower(given);
-  const std::string_view name = lower;
+Result<Lane> find_lane(std::string_view name) {
+  const std::string lower = ascii_lower(name);
+  name = lower;
   if (const auto plus = name.find('+'); plus != std::string_view::npos) {
     QUANTLANE_TRY(const Lane lane, find_lane(name.substr(0, plus)));
     return with_parts(lane, name.substr(plus + 1));
