@@ -40,46 +40,62 @@ Result<std::uint32_t> read_version(GgufCursor& cursor) {
                     .got(fmt::format("version {} in big-endian byte order", std::byteswap(version)))
                     .advise("convert the file with gguf_convert_endian of gguf-py"));
   }
-  if (version == 1) error.hint = "quantize the model again with a llama.cpp newer than 2023";
+  error.hint = version == 1 ? "quantize the model again with a llama.cpp newer than 2023"
+                            : "convert the model with a tool that writes version 3";
   return fail(std::move(error).got(fmt::format("version {}", version)));
 }
 
-// Printable UTF-8: keys and names go into messages, reports and JSON.
-bool is_printable(std::string_view name, const std::string& origin) {
+// Printable UTF-8, not empty: keys and names go into messages, reports and JSON.
+bool is_name(std::string_view name, const std::string& origin) {
   const bool has_control = std::ranges::any_of(
       name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
-  return !has_control && check_utf8(name, origin).has_value();
+  return !name.empty() && !has_control && check_utf8(name, origin).has_value();
 }
 
-Result<Metadata> read_keys(GgufCursor& cursor, std::uint64_t count) {
+struct Keys {
+  Metadata metadata;
+  std::uint64_t alignment = kGgufDefaultAlignment;
+};
+
+// `offset` of the value's type, for errors.
+Result<std::uint64_t> alignment_of(const MetadataValue& value, std::uint64_t offset,
+                                   const GgufCursor& cursor) {
+  const auto* alignment = std::get_if<std::uint32_t>(&value);
+  if (alignment == nullptr || !std::has_single_bit(*alignment)) {
+    return fail(
+        cursor.refuse(offset, "an uint32 power of two",
+                      alignment == nullptr ? "another type" : std::to_string(*alignment)));
+  }
+  return *alignment;
+}
+
+Result<Keys> read_keys(GgufCursor& cursor, std::uint64_t count) {
+  Keys keys;
   std::vector<Metadata::Entry> entries;
   entries.reserve(count);
   std::unordered_set<std::string_view> seen;
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t offset = cursor.position();
     QUANTLANE_TRY(const std::string_view key, cursor.read_string("a key"));
-    if (key.empty() || !is_printable(key, cursor.origin()) || !seen.insert(key).second) {
-      return fail(cursor.refuse(offset, "a printable key that occurs once",
-                                key.empty() ? "an empty key" : "key number " + std::to_string(i)));
+    if (!is_name(key, cursor.origin())) {
+      return fail(cursor.refuse(offset, "a printable key",
+                                fmt::format("{} bytes as key number {}", key.size(), i)));
     }
+    if (!seen.insert(key).second) {
+      return fail(cursor.refuse(offset, "each key once", "it again").of(std::string(key)));
+    }
+    const std::uint64_t value_offset = cursor.position();
     auto value = read_gguf_value(cursor);
     if (!value) return fail(std::move(value).error().of(std::string(key)));
+    if (key == kGgufAlignmentKey) {
+      auto alignment = alignment_of(*value, value_offset, cursor);
+      if (!alignment) return fail(std::move(alignment).error().of(std::string(key)));
+      keys.alignment = *alignment;
+    }
     entries.emplace_back(key, std::move(*value));
   }
-  return Metadata(std::move(entries));
-}
-
-Result<std::uint64_t> alignment_of(const Metadata& metadata, const GgufCursor& cursor) {
-  const MetadataValue* value = metadata.find(kGgufAlignmentKey);
-  if (value == nullptr) return kGgufDefaultAlignment;
-  const auto* alignment = std::get_if<std::uint32_t>(value);
-  if (alignment == nullptr || !std::has_single_bit(*alignment)) {
-    return fail(cursor
-                    .refuse(cursor.position(), "an uint32 power of two",
-                            alignment == nullptr ? "another type" : std::to_string(*alignment))
-                    .of(std::string(kGgufAlignmentKey)));
-  }
-  return *alignment;
+  keys.metadata = Metadata(std::move(entries));
+  return keys;
 }
 
 // Extents innermost first in the file, outermost first in the result.
@@ -101,8 +117,9 @@ Result<std::vector<std::int64_t>> read_shape(GgufCursor& cursor) {
   return shape;
 }
 
-// What follows the name: extents, type, offset (relative to the data here).
-Result<TensorInfo> read_info(GgufCursor& cursor) {
+// What follows the name: extents, type, offset (relative to the data here). Offsets must be the
+// running sum of padded sizes, as ggml's reader demands: `expected`.
+Result<TensorInfo> read_info(GgufCursor& cursor, std::uint64_t expected) {
   TensorInfo tensor;
   const std::uint64_t begin = cursor.position();
   QUANTLANE_TRY(tensor.shape, read_shape(cursor));
@@ -125,56 +142,53 @@ Result<TensorInfo> read_info(GgufCursor& cursor) {
   }
   tensor.size_bytes = *size;
   QUANTLANE_TRY(tensor.offset, cursor.read<std::uint64_t>("an offset"));
+  if (tensor.offset != expected) {
+    return fail(cursor.refuse(cursor.position() - sizeof(tensor.offset),
+                              fmt::format("data offset {}, after the tensor before it", expected),
+                              fmt::format("data offset {}", tensor.offset)));
+  }
   return tensor;
 }
 
-Result<std::vector<TensorInfo>> read_infos(GgufCursor& cursor, std::uint64_t count) {
+Result<std::vector<TensorInfo>> read_infos(GgufCursor& cursor, std::uint64_t count,
+                                           std::uint64_t alignment) {
   std::vector<TensorInfo> tensors;
   tensors.reserve(count);
   std::unordered_set<std::string_view> seen;
+  std::uint64_t data_end = 0;
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t offset = cursor.position();
     QUANTLANE_TRY(const std::string_view name, cursor.read_string("a tensor name"));
-    if (name.empty() || name.size() > kGgufMaxTensorName || !is_printable(name, cursor.origin()) ||
-        !seen.insert(name).second) {
-      return fail(
-          cursor.refuse(offset,
-                        fmt::format("a printable tensor name of 1..{} bytes that occurs once",
-                                    kGgufMaxTensorName),
-                        fmt::format("{} bytes as name of tensor number {}", name.size(), i)));
+    if (name.size() > kGgufMaxTensorName || !is_name(name, cursor.origin())) {
+      return fail(cursor.refuse(
+          offset, fmt::format("a printable tensor name of 1..{} bytes", kGgufMaxTensorName),
+          fmt::format("{} bytes as name of tensor number {}", name.size(), i)));
     }
-    auto tensor = read_info(cursor);
+    if (!seen.insert(name).second) {
+      return fail(cursor.refuse(offset, "each tensor once", "it again").of(std::string(name)));
+    }
+    auto tensor = read_info(cursor, data_end);
     if (!tensor) return fail(std::move(tensor).error().of(std::string(name)));
+    data_end = padded(tensor->offset + tensor->size_bytes, alignment);
     tensor->name = name;
     tensors.push_back(std::move(*tensor));
   }
   return tensors;
 }
 
-// Offsets must be the running sum of padded sizes, as ggml's reader demands; makes them absolute.
+// Makes offsets absolute, within the file.
 Result<void> place_tensors(std::vector<TensorInfo>& tensors, std::uint64_t data_begin,
-                           std::uint64_t alignment, std::uint64_t file_bytes,
-                           const GgufCursor& cursor) {
-  std::uint64_t expected = 0;
+                           std::uint64_t file_bytes, const GgufCursor& cursor) {
   for (TensorInfo& tensor : tensors) {
-    if (tensor.offset != expected) {
-      return fail(cursor
-                      .refuse(data_begin,
-                              fmt::format("data offset {}, after the tensor before it", expected),
-                              fmt::format("data offset {}", tensor.offset))
-                      .of(tensor.name));
-    }
-    // Both below 2^63: data_begin by the file, the sum because each end was checked before.
+    // Both below 2^63: data_begin by the file, the offset because all tensors before end in it.
     const std::uint64_t begin = data_begin + tensor.offset;
     if (begin > file_bytes || tensor.size_bytes > file_bytes - begin) {
       return fail(cursor
                       .refuse(begin, fmt::format("{} bytes of tensor data", tensor.size_bytes),
                               fmt::format("{} bytes before the end of the file",
                                           begin > file_bytes ? 0 : file_bytes - begin))
-                      .of(tensor.name)
-                      .advise("the file is cut off or damaged: download or write it again"));
+                      .of(tensor.name));
     }
-    expected = padded(tensor.offset + tensor.size_bytes, alignment);
     tensor.offset = begin;
   }
   return {};
@@ -188,11 +202,11 @@ Result<GgufFile> parse_gguf(std::span<const std::byte> file, const std::string& 
   QUANTLANE_TRY(result.version, read_version(cursor));
   QUANTLANE_TRY(const auto tensor_count, cursor.read_count(kMinInfoBytes, "tensors"));
   QUANTLANE_TRY(const auto key_count, cursor.read_count(kMinKeyBytes, "keys"));
-  QUANTLANE_TRY(result.metadata, read_keys(cursor, key_count));
-  QUANTLANE_TRY(const std::uint64_t alignment, alignment_of(result.metadata, cursor));
-  QUANTLANE_TRY(result.tensors, read_infos(cursor, tensor_count));
-  QUANTLANE_TRY_VOID(place_tensors(result.tensors, padded(cursor.position(), alignment), alignment,
+  QUANTLANE_TRY(Keys keys, read_keys(cursor, key_count));
+  QUANTLANE_TRY(result.tensors, read_infos(cursor, tensor_count, keys.alignment));
+  QUANTLANE_TRY_VOID(place_tensors(result.tensors, padded(cursor.position(), keys.alignment),
                                    file.size(), cursor));
+  result.metadata = std::move(keys.metadata);
   return result;
 }
 

@@ -25,6 +25,7 @@ Result<GgufFile> parse(const std::string& bytes) {
 void expect_located(const Error& error) {
   EXPECT_EQ(error.file, kOrigin);
   EXPECT_FALSE(error.attempted.empty());
+  EXPECT_FALSE(error.hint.empty()) << error.message();
   EXPECT_TRUE(error.offset.has_value()) << error.message();
   EXPECT_TRUE(error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kUnsupported);
 }
@@ -89,9 +90,9 @@ std::vector<Damage> header_damages() {
       {"tensors without end", GgufBytes(~std::uint64_t{0}, 0), "", "count of tensors"},
       {"keys beyond the file", GgufBytes(0, 1), "", "count of keys"},
       {"keys without end", GgufBytes(0, std::uint64_t{1} << 63), "", "count of keys"},
-      {"empty key", std::move(empty_key), "", "empty key"},
+      {"empty key", std::move(empty_key), "", "0 bytes as key number 0"},
       {"control character", std::move(control_key), "", "printable key"},
-      {"key twice", std::move(twice), "", "occurs once"},
+      {"key twice", std::move(twice), "k", "each key once"},
       {"value type 13", one_key(13, raw(1)), "k", "13"},
       {"boolean 2", one_key(7, "\2"), "k", "boolean"},
       {"cut number", one_key(12, "1234"), "k", "8 bytes"},
@@ -124,7 +125,7 @@ std::vector<Damage> tensor_damages() {
       {"empty name", one_tensor({1}, 0, 0, ""), "", "tensor name"},
       {"name of 64 bytes", one_tensor({1}, 0, 0, std::string(64, 'n')), "", "63"},
       {"control character", one_tensor({1}, 0, 0, "a\tb"), "", "printable"},
-      {"name twice", std::move(twice), "", "occurs once"},
+      {"name twice", std::move(twice), "w", "each tensor once"},
       {"five dimensions", one_tensor({1, 1, 1, 1, 1}, 0, 0), "w", "4 dimensions"},
       {"zero extent", one_tensor({0}, 0, 0), "w", "above 0"},
       {"negative extent", one_tensor({4, -4}, 0, 0), "w", "-4"},
@@ -156,6 +157,21 @@ void expect_refused(const std::vector<Damage>& damages) {
 
 TEST(GgufMalformed, EachHeaderDamageIsNamed) { expect_refused(header_damages()); }
 TEST(GgufMalformed, EachTensorDamageIsNamed) { expect_refused(tensor_damages()); }
+
+TEST(GgufMalformed, OffsetsPointAtTheFieldThatIsWrong) {
+  GgufBytes keys(0, 2);
+  keys.key("general.alignment", GgufBytes::kUint32, 24U).key("later", GgufBytes::kUint32, 1U);
+  const auto alignment = parse(keys.bytes());
+  ASSERT_FALSE(alignment.has_value());
+  EXPECT_EQ(alignment.error().offset, 24 + 8 + std::string_view("general.alignment").size());
+
+  GgufBytes gap(2, 0);
+  gap.info("v", {1}, 0, 4).info("w", {1}, 0, 36).pad().text(std::string(96, '\0'));
+  const auto placed = parse(gap.bytes());
+  ASSERT_FALSE(placed.has_value());
+  EXPECT_EQ(placed.error().tensor, "v");
+  EXPECT_EQ(placed.error().offset, 24 + (8 + 1) + (4 + 8) + 4);  // name, extents, type
+}
 
 TEST(GgufMalformed, RefusesOtherMagics) {
   for (const char* magic : {"GGML", "ggjt", "FUGG", "    "}) {

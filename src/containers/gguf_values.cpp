@@ -92,7 +92,8 @@ Result<MetadataValue> read_array(GgufCursor& cursor) {
                     .in(cursor.origin())
                     .at(cursor.position() - sizeof(type))
                     .expects("arrays of plain values")
-                    .got("an array of arrays"));
+                    .got("an array of arrays")
+                    .advise("remove the key with gguf_set_metadata of gguf-py"));
   }
   return with_value_type(cursor, type, [&cursor]<class T>() { return read_elements<T>(cursor); });
 }
@@ -117,13 +118,13 @@ Error GgufCursor::refuse(std::uint64_t offset, std::string expected, std::string
       .in(*origin_)
       .at(offset)
       .expects(std::move(expected))
-      .got(std::move(found));
+      .got(std::move(found))
+      .advise("the file is cut off or damaged: download or write it again");
 }
 
 Error GgufCursor::truncated(std::string_view what, std::uint64_t size) const {
   return refuse(position_, fmt::format("{} bytes of {}", size, what),
-                fmt::format("{} bytes before the end of the file", remaining()))
-      .advise("the file is cut off or damaged: download or write it again");
+                fmt::format("{} bytes before the end of the file", remaining()));
 }
 
 Result<std::span<const std::byte>> GgufCursor::take(std::uint64_t size, std::string_view what) {
@@ -146,8 +147,7 @@ Result<std::uint64_t> GgufCursor::read_count(std::uint64_t min_bytes, std::strin
     return fail(refuse(offset,
                        fmt::format("a length or count of {} that fits the {} bytes left", what,
                                    remaining()),
-                       std::to_string(count))
-                    .advise("the file is cut off or damaged: download or write it again"));
+                       std::to_string(count)));
   }
   return count;
 }
