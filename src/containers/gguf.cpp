@@ -62,9 +62,8 @@ Result<std::uint64_t> alignment_of(const MetadataValue& value, std::uint64_t off
                                    const GgufCursor& cursor) {
   const auto* alignment = std::get_if<std::uint32_t>(&value);
   if (alignment == nullptr || !std::has_single_bit(*alignment)) {
-    return fail(
-        cursor.refuse(offset, "an uint32 power of two",
-                      alignment == nullptr ? "another type" : std::to_string(*alignment)));
+    return fail(cursor.refuse(offset, "an uint32 power of two",
+                              alignment == nullptr ? "another type" : std::to_string(*alignment)));
   }
   return *alignment;
 }

@@ -144,10 +144,10 @@ Result<std::uint64_t> GgufCursor::read_count(std::uint64_t min_bytes, std::strin
   const std::uint64_t offset = position_;
   QUANTLANE_TRY(const auto count, read<std::uint64_t>(what));
   if (count > remaining() / min_bytes) {
-    return fail(refuse(offset,
-                       fmt::format("a length or count of {} that fits the {} bytes left", what,
-                                   remaining()),
-                       std::to_string(count)));
+    return fail(refuse(
+        offset,
+        fmt::format("a length or count of {} that fits the {} bytes left", what, remaining()),
+        std::to_string(count)));
   }
   return count;
 }
