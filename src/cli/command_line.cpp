@@ -202,7 +202,27 @@ std::string joined(int argc, char** argv) {
   return text;
 }
 
-int report_error(const Error& error) {
+// What to try where the place that failed knew nothing better.
+const char* general_advice(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kCorrupt:
+      return "the file is damaged or contradicts itself: download or write it again";
+    case ErrorCode::kNotFound:
+      return "check the spelling; `quantlane inspect PATH` lists what a checkpoint holds";
+    case ErrorCode::kUsage:
+    case ErrorCode::kInvalidArgument:
+      return "--help lists what there is, with examples";
+    case ErrorCode::kUnsupported:
+      return "quantlane cannot do this yet; README.md says what it handles";
+    case ErrorCode::kIo:
+      return "check that the path can be reached and that the disk is sound";
+    default:
+      return "";
+  }
+}
+
+int report_error(Error error) {
+  if (error.hint.empty()) error.hint = general_advice(error.code);
   fmt::print(stderr, "{}: {}\n", error.code == ErrorCode::kCancelled ? "stopped" : "error",
              error.message());
   return static_cast<int>(exit_code(error.code));

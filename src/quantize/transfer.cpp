@@ -88,7 +88,7 @@ bool gets_factor(const Parameter& parameter, Transfer transfer, const ElementTyp
          (transfer == Transfer::kEncode || transfer == Transfer::kRequantize);
 }
 
-float new_factor(const Weight& weight, const BlockFormat& target, ThreadPool& pool) {
+float largest_value(const Weight& weight, ThreadPool& pool) {
   std::vector<float> largest(static_cast<std::size_t>(weight.rows()));
   pool.parallel_for(weight.rows(), [&](std::int64_t r, int) {
     std::vector<float> row(static_cast<std::size_t>(weight.cols()));
@@ -96,8 +96,11 @@ float new_factor(const Weight& weight, const BlockFormat& target, ThreadPool& po
     float& most = largest[static_cast<std::size_t>(r)];
     for (const float value : row) most = std::max(most, std::abs(value));
   });
-  const float most = std::ranges::max(largest);
-  const float factor = most / target.largest;
+  return std::ranges::max(largest);
+}
+
+float new_factor(const Weight& weight, const BlockFormat& target, ThreadPool& pool) {
+  const float factor = largest_value(weight, pool) / target.largest;
   return std::isnormal(factor) && std::isnormal(1 / factor) ? factor : 1;
 }
 

@@ -34,6 +34,8 @@ Transfer transfer_to(const Checkpoint& source, const Parameter& parameter,
 // scale of the tensor, or the ".scale" beside it? And which, as loaded.
 bool keeps_factor(const Checkpoint& source, const Parameter& parameter, Transfer transfer);
 float kept_factor(const Weight& weight);
+// The largest magnitude of a matrix.
+float largest_value(const Weight& weight, ThreadPool& pool);
 // Do new blocks of `target` get a factor of their own (BlockFormat::takes_factor)? Matrices of the
 // layers: readers know of no others. And which.
 bool gets_factor(const Parameter& parameter, Transfer transfer, const ElementType& target);

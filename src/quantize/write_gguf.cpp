@@ -3,6 +3,8 @@
 #include <map>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "containers/gguf_split.h"
 #include "core/check.h"
 #include "core/file.h"
@@ -42,6 +44,15 @@ RowMap row_map(const Checkpoint& source, const Parameter& parameter) {
   }
   if (config.norm_plus_one && is_norm(parameter.role)) map.shift = 1;
   return map;
+}
+
+bool all_zero(const BlockFormat& format, std::span<const std::byte> blocks) {
+  std::vector<float> values(static_cast<std::size_t>(format.block_values));
+  for (; !blocks.empty(); blocks = blocks.subspan(static_cast<std::size_t>(format.block_bytes))) {
+    format.decode(blocks.data(), 1, values.data());
+    if (std::ranges::any_of(values, [](float value) { return value != 0; })) return false;
+  }
+  return true;
 }
 
 Result<std::unique_ptr<ContainerWriter>> create_writer(const QuantizeJob& job, const GgufPlan& plan,
@@ -174,17 +185,30 @@ class GgufWriter {
     if (earlier) return write_earlier(index, *block, p, *earlier, transfer);
     QUANTLANE_TRY(const SliceEncoder encoder, encoder_for(job_, item, p, weight, factor, transfer));
     std::vector<std::byte> whole;
+    bool vanished = block != nullptr;
     QUANTLANE_TRY_VOID(
         stream_slices(p.rows, p.cols, pool_, encoder, [&](const SliceParts& parts, std::int64_t) {
           done_ += parts[0].size();
           progress_.update(done_);
           if (settles) whole.insert(whole.end(), parts[0].begin(), parts[0].end());
+          vanished = vanished && all_zero(*block, parts[0]);
           return writer_->write(index, parts[0]);
         }));
     if (keeps) QUANTLANE_TRY_VOID(job_.journal->put(entry, whole));
     if (settles) job_.feedback->settle(p.module(), decoded(p, *block, whole));
+    if (vanished) note_vanished(weight, item.tensor, p.name);
     note_written(p, transfer);
     return {};
+  }
+
+  // Every value became zero: said, unless every value was.
+  void note_vanished(const Weight& weight, const PlannedTensor& tensor, const std::string& name) {
+    const float most = largest_value(weight, pool_);
+    if (most == 0) return;
+    summary_.notices.push_back(
+        fmt::format("{}: its values, at most {:.1e}, are too small for {} and became zero; "
+                    "--tensor-type '{}=bf16' keeps them",
+                    name, most, tensor.type.name(), tensor.name));
   }
 
   // A matrix that an earlier, interrupted job has made.
@@ -246,7 +270,7 @@ class GgufWriter {
 Result<QuantizeSummary> write_gguf(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
   QUANTLANE_TRY(GgufPlan plan, plan_gguf(job));
   QUANTLANE_TRY(QuantizeSummary summary, GgufWriter(job, plan, pool, progress).run());
-  summary.notices = std::move(plan.notices);
+  summary.notices.insert(summary.notices.begin(), plan.notices.begin(), plan.notices.end());
   return summary;
 }
 

@@ -127,6 +127,16 @@ class Checkpoints(ProgramTest):
         self.refused("compare", model, *COMPARE[2:], "--out", "report")
         self.assertEqual(self.partials(), [])
 
+    def test_a_matrix_too_small_for_the_scales_of_its_type_is_named(self):
+        model = self.copy_of_canary()
+        header, tensors = read_safetensors(model / "model.safetensors")
+        begin, end = header[MATRIX]["data_offsets"]
+        for value, named in ((0x2080, True), (0x0000, False)):  # bf16: 2.2e-19 in every place, or zero
+            tensors[begin:end] = struct.pack("<H", value) * ((end - begin) // 2)
+            write_safetensors(model / "model.safetensors", header, tensors)
+            process = self.succeeds("quantize", model, "gguf:q4_k_m", "-o", "out.gguf", "--data-free", "-f")
+            self.assertEqual(f"{MATRIX}: its values, at most 2.2e-19" in process.errors, named, process.errors)
+
     def test_a_model_too_big_for_memory(self):
         # 3 TiB of bf16 in one sparse file, whose header and configuration agree.
         hidden, feed, layers, vocab = 16384, 65536, 400, 4096

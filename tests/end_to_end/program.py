@@ -44,6 +44,8 @@ class ProgramTest(unittest.TestCase):
         self.assertEqual(process.returncode, code, f"{arguments}: {process.errors}")
         for text in says:
             self.assertIn(str(text), process.errors)
+        if "error: " in process.errors:
+            self.assertIn("\n  try:      ", process.errors, "what to do next")
         return process
 
     def succeeds(self, *arguments, **options):
