@@ -169,7 +169,8 @@ Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
   if (prepared.lane.size.any() && options.data_free) {
     return fail(usage_error("choosing types for a size")
                     .expects("a calibration pass, which measures what each matrix may lose")
-                    .got("--data-free"));
+                    .got("--data-free")
+                    .advise("leave --data-free out"));
   }
   QUANTLANE_TRY(prepared.split, split_request(options.gguf.split, prepared.lane));
   QUANTLANE_TRY(prepared.checkpoint, options.arch_agnostic

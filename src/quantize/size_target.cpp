@@ -67,10 +67,16 @@ Result<RecipeRequest> request_for_size(const QuantizeJob& job,
   std::uint64_t fixed = 0;
   for (const GgufPlan::Item& item : plan.items) fixed += item.tensor.size_bytes();
   std::uint64_t least = 0;
+  std::uint64_t most = 0;
   std::vector<MatrixOptions> matrices = list_type_options(job, plan);
   for (const MatrixOptions& matrix : matrices) {
     fixed -= plan.items[matrix.item].tensor.size_bytes();
     least += std::ranges::min(matrix.options, {}, &TypeOption::bytes).bytes;
+    most += std::ranges::max(matrix.options, {}, &TypeOption::bytes).bytes;
+  }
+  if (fixed + most < budget) {
+    progress.notice(job.lane.name + ": the size leaves room for more than the largest types: " +
+                    size_text(fixed + most, plan));
   }
   if (fixed + least > budget) return fail(too_small(job, plan, budget, fixed + least));
   QUANTLANE_TRY(const auto runtime, Runtime::load(checkpoint));

@@ -106,6 +106,23 @@ TEST_F(SizeTargets, PaddingCountsForTheSizeOfTheFile) {
   EXPECT_LE(done->size_bytes, lane.size.bytes);
 }
 
+TEST_F(SizeTargets, ASizeAboveTheLargestTypesIsSaid) {
+  struct Notices final : Progress {
+    void begin(std::string_view, std::uint64_t, std::string_view) override {}
+    void update(std::uint64_t) override {}
+    void end() override {}
+    void notice(std::string_view text) override { said += text; }
+    std::string said;
+  } notices;
+  Lane lane = find_lane("gguf:q4_k_m").value();
+  for (const auto& [bits, said] : {std::pair{12.0, true}, {6.0, false}}) {
+    lane.size = {.bits_per_weight = bits};
+    notices.said.clear();
+    ASSERT_TRUE(request_for_size(job(lane), model_, chunks_, pool_, notices).has_value());
+    EXPECT_EQ(notices.said.contains("leaves room"), said) << bits << notices.said;
+  }
+}
+
 TEST_F(SizeTargets, ASizeBelowTheSmallestTypesIsRefused) {
   Lane lane = find_lane("gguf:q4_k_m").value();
   lane.size = {.bits_per_weight = 1.2};

@@ -136,7 +136,8 @@ class GgufWriter {
     std::uint64_t total_bytes = 0;
     for (const GgufPlan::Item& item : plan_.items) total_bytes += item.tensor.size_bytes();
     QUANTLANE_TRY(writer_, create_writer(job_, plan_, summary_.files));
-    progress_.begin("quantize " + job_.lane.name, total_bytes, "B");
+    const bool kept = job_.as_stored || job_.lane.recipe->base.block == nullptr;
+    progress_.begin((kept ? "write " : "quantize ") + job_.lane.name, total_bytes, "B");
     for (std::size_t index = 0; index < plan_.items.size(); ++index) {
       QUANTLANE_TRY_VOID(write_item(index));
     }
