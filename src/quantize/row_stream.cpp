@@ -143,6 +143,25 @@ QuantTensor rows_of(const QuantTensor& whole, std::int64_t begin, std::int64_t c
   return slice;
 }
 
+// The slices of a few rows, encoded and not yet handed over.
+struct Wave {
+  std::int64_t first = 0;
+  std::int64_t end = 0;
+  std::vector<std::optional<Result<SliceParts>>> slices = {};
+};
+
+// In row order, up to the first that failed.
+Result<void> hand_over(Wave& wave, std::int64_t slice_rows, const SliceSink& sink) {
+  std::int64_t done = wave.first;
+  for (auto& parts : wave.slices) {
+    if (!*parts) return std::unexpected(std::move(*parts).error());
+    done = std::min(wave.end, done + slice_rows);
+    QUANTLANE_TRY_VOID(sink(**parts, done));
+    parts.reset();
+  }
+  return {};
+}
+
 }  // namespace
 
 std::shared_ptr<QuantTensor> whole_tensor(const Scheme& scheme, const Weight& weight) {
@@ -161,23 +180,28 @@ Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& poo
                            std::int64_t row_multiple, std::int64_t most_rows) {
   const std::int64_t wanted = std::min(most_rows, kSliceValues / std::max<std::int64_t>(1, cols));
   const std::int64_t slice_rows = std::max<std::int64_t>(1, wanted / row_multiple) * row_multiple;
-  const std::int64_t wave = slice_rows * pool.size() * kSlicesPerWorker;
-  for (std::int64_t first = 0; first < rows; first += wave) {
+  const std::int64_t wave_rows = slice_rows * pool.size() * kSlicesPerWorker;
+  Wave before;
+  for (std::int64_t first = 0; first < rows; first += wave_rows) {
     QUANTLANE_TRY_VOID(check_cancel("quantizing"));
-    const std::int64_t end = std::min(rows, first + wave);
-    const std::int64_t slices = (end - first + slice_rows - 1) / slice_rows;
-    std::vector<std::optional<Result<SliceParts>>> done(static_cast<std::size_t>(slices));
-    pool.parallel_for(slices, [&](std::int64_t i, int) {
-      const std::int64_t begin = first + i * slice_rows;
-      done[static_cast<std::size_t>(i)] = encode(begin, std::min(slice_rows, end - begin));
+    Wave wave{.first = first, .end = std::min(rows, first + wave_rows)};
+    const std::int64_t slices = (wave.end - first + slice_rows - 1) / slice_rows;
+    wave.slices.resize(static_cast<std::size_t>(slices));
+    // One worker writes the wave before while the others encode.
+    Result<void> written;
+    pool.parallel_for(slices + 1, [&](std::int64_t i, int) {
+      if (i == 0) {
+        written = hand_over(before, slice_rows, sink);
+        return;
+      }
+      const std::int64_t begin = first + (i - 1) * slice_rows;
+      wave.slices[static_cast<std::size_t>(i - 1)] =
+          encode(begin, std::min(slice_rows, wave.end - begin));
     });
-    for (std::int64_t i = 0; i < slices; ++i) {
-      auto& parts = *done[static_cast<std::size_t>(i)];
-      if (!parts) return std::unexpected(std::move(parts).error());
-      QUANTLANE_TRY_VOID(sink(*parts, std::min(end, first + (i + 1) * slice_rows)));
-    }
+    QUANTLANE_TRY_VOID(written);
+    before = std::move(wave);
   }
-  return {};
+  return hand_over(before, slice_rows, sink);
 }
 
 SliceEncoder linear_encoder(const Weight& weight, const std::string& name,

@@ -1,5 +1,6 @@
 // Turns the rows of one parameter into the bytes of one or more stored tensors: slices are encoded
-// in parallel and handed over in order, so memory is bounded by a few slices.
+// in parallel and handed over in order, while the next are encoded; memory is bounded by a few
+// slices.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +24,7 @@ using SliceParts = std::vector<std::vector<std::byte>>;
 
 // Called for rows [begin, begin + count), from several threads at once.
 using SliceEncoder = std::function<Result<SliceParts>(std::int64_t begin, std::int64_t count)>;
-// Called in row order on the calling thread.
+// Called in row order, by one worker at a time; must not use the pool.
 using SliceSink = std::function<Result<void>(const SliceParts& parts, std::int64_t rows_done)>;
 
 // Slices begin at multiples of `row_multiple` rows and have about `most_rows` at most. The first
