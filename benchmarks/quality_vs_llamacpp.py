@@ -48,7 +48,7 @@ class Bench:
         self.perplexity(self.source)
 
     def kld(self, model):
-        for _ in range(5):  # its log thread sometimes loses the last lines
+        for _ in range(20):  # its log thread sometimes loses the last lines, more often on a busy machine
             text = self.perplexity(model, "--kl-divergence")
             found = re.search(r"Mean\s+KLD:\s+([\d.]+)\s+\S+\s+([\d.]+)", text)
             if found:
