@@ -3,6 +3,8 @@
 // width, and this file may be compiled again for a wider instruction set without changing a byte.
 // Internal linkage on purpose: an object built for AVX must not share functions with others.
 #pragma once
+#include <cstddef>
+#include <utility>
 
 namespace quantlane {
 
@@ -86,19 +88,27 @@ inline float sum_lanes(const Lanes& terms) {
   return (a + c) + (b + d);
 }
 inline float higher(float a, float b) { return a < b ? b : a; }
+// Lane l of the result is lane l ^ kHalf of `lanes`.
+template <int kHalf, std::size_t... kLane>
+inline LaneVector swapped(const LaneVector& lanes, std::index_sequence<kLane...>) {
+  return __builtin_shufflevector(lanes, lanes, static_cast<int>(kLane) ^ kHalf...);
+}
+template <int kHalf>
+inline void take_higher_half(LaneVector& lanes) {
+  const LaneVector other = swapped<kHalf>(lanes, std::make_index_sequence<kVectorLanes>{});
+  lanes = lanes < other ? other : lanes;
+}
 inline float highest_lane(const Lanes& values) {
   LaneVector highest = load_lanes(values.v);
   for (int h = kVectorLanes; h < kLanes; h += kVectorLanes) {
     const LaneVector next = load_lanes(values.v + h);
     highest = highest < next ? next : highest;
   }
-  float v[kVectorLanes];
-  store_lanes(highest, v);
-  float result = higher(higher(v[0], v[1]), higher(v[2], v[3]));
-  for (int l = 4; l < kVectorLanes; l += 4) {
-    result = higher(result, higher(higher(v[l], v[l + 1]), higher(v[l + 2], v[l + 3])));
-  }
-  return result;
+  if constexpr (kVectorLanes > 8) take_higher_half<8>(highest);
+  if constexpr (kVectorLanes > 4) take_higher_half<4>(highest);
+  take_higher_half<2>(highest);
+  take_higher_half<1>(highest);
+  return highest[0];
 }
 // The first lane that holds the largest (smallest) value; no lane may be NaN.
 inline int index_of_largest(const Lanes& lanes) {
