@@ -21,10 +21,12 @@ import numpy as np
 from measure import QUANTLANE, machine, timed
 
 # The largest KLD in nats. Where only weights are rounded, both compute with the same float32 weights. Rounded inputs
-# are chaotic (docs/decisions/0005): a sum in another order falls on another step. gptqmodel decodes to f16 where
-# engines that run the checkpoint's bf16 round to that; bitsandbytes' kernel for CPUs computes in bf16.
-EXACT, CHAOTIC, OTHER_ROUNDING = 1e-6, 0.02, 0.003
-LANES = {"fp8": CHAOTIC, "fp8-static": CHAOTIC, "fp8-block": CHAOTIC, "w8a8": CHAOTIC, "w4a16": EXACT, "w4a16-asym": EXACT,
+# are chaotic (docs/decisions/0005): a sum in another order falls on another step, and deep models amplify it; the limit
+# is that of the canary, SmolLM2 reaches .04. gptqmodel decodes to f16 where engines that run the checkpoint's bf16 round
+# to that; bitsandbytes' kernel for CPUs computes in bf16. No w4a16-asym: transformers 5.24 with compressed-tensors 0.20
+# refuses packed zero points, those of llm-compressor's own files as well.
+EXACT, CHAOTIC, OTHER_ROUNDING = 1e-6, 0.002, 0.003
+LANES = {"fp8": CHAOTIC, "fp8-static": CHAOTIC, "fp8-block": CHAOTIC, "w8a8": CHAOTIC, "w4a16": EXACT,
          "nvfp4a16": EXACT, "mxfp4a16": EXACT, "awq": EXACT, "gptq": OTHER_ROUNDING, "nf4": OTHER_ROUNDING}
 
 
