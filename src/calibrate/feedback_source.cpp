@@ -35,11 +35,12 @@ Result<void> check_finite(const Hessian& hessian, const Checkpoint& checkpoint,
 }  // namespace
 
 FeedbackSource::FeedbackSource(std::shared_ptr<const Checkpoint> checkpoint, TokenChunks chunks,
-                               ThreadPool& pool, LayerWalk::Beside beside)
+                               ThreadPool& pool, LayerWalk::Beside beside, WalkMemory memory)
     : checkpoint_(std::move(checkpoint)),
       chunks_(std::move(chunks)),
       pool_(pool),
-      beside_(beside) {}
+      beside_(beside),
+      memory_(std::move(memory)) {}
 
 FeedbackSource::~FeedbackSource() = default;
 
@@ -78,7 +79,9 @@ Result<void> FeedbackSource::walk_to(const Parameter& linear, const FeedbackRequ
   if (known && request != nullptr && stages_[index_of(stage)].input == request->input) return {};
   if (walk_ == nullptr || walk_->layer() > linear.layer ||
       (walk_->layer() == linear.layer && walk_->stage() > stage)) {
-    walk_ = std::make_unique<LayerWalk>(*runtime_, chunks_.tokens, chunks_.chunk, pool_, beside_);
+    walk_ = nullptr;  // before the next one takes its memory
+    QUANTLANE_TRY(
+        walk_, LayerWalk::start(*runtime_, chunks_.tokens, chunks_.chunk, pool_, beside_, memory_));
     stages_ = {};
   }
   while (walk_->layer() < linear.layer) {

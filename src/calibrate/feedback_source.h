@@ -27,7 +27,7 @@ class FeedbackSource {
   // one layer, one factor of them. Beside::kExact: weights make up for what their inputs have moved
   // by.
   FeedbackSource(std::shared_ptr<const Checkpoint> checkpoint, TokenChunks chunks, ThreadPool& pool,
-                 LayerWalk::Beside beside = LayerWalk::Beside::kExact);
+                 LayerWalk::Beside beside = LayerWalk::Beside::kExact, WalkMemory memory = {});
   ~FeedbackSource();
   FeedbackSource(const FeedbackSource&) = delete;
   FeedbackSource& operator=(const FeedbackSource&) = delete;
@@ -66,6 +66,7 @@ class FeedbackSource {
   TokenChunks chunks_;
   ThreadPool& pool_;
   LayerWalk::Beside beside_;
+  WalkMemory memory_;
   std::unique_ptr<Runtime> runtime_;  // on first use
   std::unique_ptr<LayerWalk> walk_;
   std::array<Found, 4> stages_;  // of the layer of the walk

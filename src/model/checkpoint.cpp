@@ -282,6 +282,14 @@ std::uint64_t Checkpoint::parameter_count() const {
   return count;
 }
 
+void Checkpoint::drop(const Parameter& parameter) const {
+  const auto [tensor, first_row] = stored(parameter);
+  if (tensor == nullptr) return;
+  const std::uint64_t row_bytes = tensor->type.bytes_of(parameter.cols);
+  container_->drop(*tensor, static_cast<std::uint64_t>(first_row) * row_bytes,
+                   static_cast<std::uint64_t>(parameter.rows) * row_bytes);
+}
+
 std::uint64_t Checkpoint::size_bytes() const {
   std::uint64_t bytes = 0;
   for (const std::string& file : container_->files()) bytes += size_on_disk(file);

@@ -63,6 +63,8 @@ class Checkpoint {
   Result<KvRounding> kv_rounding() const;
   // Where the parameter is stored as plain values or blocks. Nowhere: a Linear of a dialect.
   [[nodiscard]] StoredRows stored(const Parameter& parameter) const;
+  // The mapped pages of the parameter are not needed for now (Container::drop).
+  void drop(const Parameter& parameter) const;
   // The same files with edited weights, after the edits that this one has; weight() applies them,
   // stored() and container() know nothing of them. kInvalidArgument names an edit of no parameter
   // or of another shape.

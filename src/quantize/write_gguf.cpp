@@ -224,7 +224,7 @@ class GgufWriter {
   }
 
   void note_written(const Parameter& p, Transfer transfer) {
-    drop(p);
+    job_.source.drop(p);
     values_ += static_cast<std::uint64_t>(p.rows * p.cols);
     if (transfer != Transfer::kEncode) summary_.transfers[p.name] = transfer;
   }
@@ -244,15 +244,6 @@ class GgufWriter {
         (*values)[static_cast<std::size_t>(logical * p.cols + c)] *= factor;
     });
     return {std::move(values), p.rows, p.cols};
-  }
-
-  // The pages of the source are not needed any more.
-  void drop(const Parameter& p) const {
-    const auto [tensor, first_row] = job_.source.stored(p);
-    if (tensor == nullptr) return;
-    const std::uint64_t row_bytes = tensor->type.bytes_of(p.cols);
-    job_.source.container().drop(*tensor, static_cast<std::uint64_t>(first_row) * row_bytes,
-                                 static_cast<std::uint64_t>(p.rows) * row_bytes);
   }
 
   const QuantizeJob& job_;

@@ -12,10 +12,6 @@
 namespace quantlane {
 namespace {
 
-// Tokens of one batch: enough rows to keep the products efficient.
-constexpr std::int64_t kBatchTokens = 2048;
-constexpr std::int64_t kKeptBytes = std::int64_t{512} << 20;  // inputs of down, both streams
-
 // `own` (ascending) and, up to `least` in all, every so many of the others of [0, tokens).
 std::vector<std::int64_t> topped_up(const std::vector<std::int64_t>& own, std::int64_t least,
                                     std::int64_t tokens) {
@@ -51,16 +47,17 @@ std::int64_t stage_width(const ModelConfig& config, LayerStage stage) {
   return stage == LayerStage::kDown ? config.intermediate_size : config.hidden_size;
 }
 
-LayerWalk::LayerWalk(const Runtime& runtime, std::span<const std::int32_t> tokens,
-                     std::int64_t chunk, ThreadPool& pool, Beside beside)
+LayerWalk::LayerWalk(const Runtime& runtime, std::int64_t tokens, std::int64_t chunk,
+                     ThreadPool& pool, Beside beside, std::uint64_t kept_bytes)
     : runtime_(runtime),
       beside_(beside),
       chunk_(chunk),
-      tokens_(static_cast<std::int64_t>(tokens.size())),
+      tokens_(tokens),
+      batch_tokens_(walk_batch_tokens(tokens, chunk)),
+      hidden_({}),
       own_(runtime.layer(0)),
       rope_full_(RopeTable::full(runtime.config())),
       rope_windowed_(RopeTable::windowed(runtime.config())) {
-  QUANTLANE_CHECK(chunk > 0 && tokens_ > 0 && tokens_ % chunk == 0);
   const ModelConfig& config = runtime.config();
   for (Stream* stream : {&settled_, &exact_}) {
     stream->pass.config = &config;
@@ -68,66 +65,103 @@ LayerWalk::LayerWalk(const Runtime& runtime, std::span<const std::int32_t> token
     stream->pass.rope_full = &rope_full_;
     stream->pass.rope_windowed = &rope_windowed_;
     stream->pass.coarse = true;  // far below what is being rounded, and averaged over all tokens
+    stream->gated.resize(static_cast<std::size_t>(batch_count()));
   }
-  const std::int64_t sequences = std::max<std::int64_t>(1, kBatchTokens / chunk);
-  caches_ = one_layer_caches(config, std::min(sequences, tokens_ / chunk), chunk);
-  batch_tokens_ = static_cast<std::int64_t>(caches_.size()) * chunk;
-  kept_ = kKeptBytes / (8 * std::max<std::int64_t>(1, config.intermediate_size) * batch_tokens_);
-  settled_.batches.resize(static_cast<std::size_t>(batch_count()));
-  for (std::size_t b = 0; b < settled_.batches.size(); ++b) {
-    const std::size_t first = b * static_cast<std::size_t>(batch_tokens_);
-    const auto ids = tokens.subspan(
-        first, std::min(tokens.size() - first, static_cast<std::size_t>(batch_tokens_)));
-    std::vector<float>& rows = settled_.batches[b].rows;
+  caches_ = one_layer_caches(config, batch_tokens_ / chunk, chunk);
+  const std::int64_t gated_bytes = 8 * std::max<std::int64_t>(1, config.intermediate_size);
+  kept_ = static_cast<std::int64_t>(kept_bytes) / (gated_bytes * batch_tokens_);
+}
+
+Result<std::unique_ptr<LayerWalk>> LayerWalk::start(const Runtime& runtime,
+                                                    std::span<const std::int32_t> tokens,
+                                                    std::int64_t chunk, ThreadPool& pool,
+                                                    Beside beside, const WalkMemory& memory) {
+  const auto count = static_cast<std::int64_t>(tokens.size());
+  QUANTLANE_CHECK(chunk > 0 && count > 0 && count % chunk == 0);
+  std::unique_ptr<LayerWalk> walk(
+      new LayerWalk(runtime, count, chunk, pool, beside, memory.kept_bytes));
+  QUANTLANE_TRY_VOID(walk->embed(tokens, memory));
+  return walk;
+}
+
+Result<void> LayerWalk::embed(std::span<const std::int32_t> tokens, const WalkMemory& memory) {
+  const ModelConfig& config = runtime_.config();
+  std::vector<std::size_t> sizes;
+  for (int stream = 0; stream < (beside_ == Beside::kExact ? 2 : 1); ++stream) {
+    for (const std::int64_t width : {config.hidden_size, config.q_size()}) {
+      for (std::int64_t batch = 0; batch < batch_count(); ++batch)
+        sizes.push_back(static_cast<std::size_t>(tokens_of(batch) * width));
+    }
+  }
+  if (memory.spill_folder.empty()) {
+    hidden_ = FloatStore(std::move(sizes));
+  } else {
+    QUANTLANE_TRY(hidden_, FloatStore::on_disk(std::move(sizes), memory.spill_folder));
+  }
+  std::vector<float> rows;
+  for (std::int64_t batch = 0; batch < batch_count(); ++batch) {
+    const auto ids = tokens.subspan(static_cast<std::size_t>(batch * batch_tokens_),
+                                    static_cast<std::size_t>(tokens_of(batch)));
     rows.resize(ids.size() * static_cast<std::size_t>(config.hidden_size));
-    runtime.embed(ids, rows.data());
+    runtime_.embed(ids, rows.data());
+    QUANTLANE_TRY_VOID(hidden_.put(place(Hidden::kRows, settled_, batch), rows));
   }
+  const Checkpoint& checkpoint = runtime_.checkpoint();
+  checkpoint.drop(*checkpoint.graph()->find(Role::kEmbedding, -1));
+  return {};
 }
 
 std::int64_t LayerWalk::batch_count() const { return ceil_div(tokens_, batch_tokens_); }
 
-void LayerWalk::enter(Stream& stream, std::int64_t batch) {
-  stream.pass.reserve(std::min(batch_tokens_, tokens_ - batch * batch_tokens_));
-  lay_side_by_side(stream.pass, caches_, chunk_);
-  stream.pass.stream.swap(stream.batches[static_cast<std::size_t>(batch)].rows);
+std::int64_t LayerWalk::tokens_of(std::int64_t batch) const {
+  return std::min(batch_tokens_, tokens_ - batch * batch_tokens_);
 }
 
-void LayerWalk::leave(Stream& stream, std::int64_t batch) {
-  stream.pass.stream.swap(stream.batches[static_cast<std::size_t>(batch)].rows);
+std::size_t LayerWalk::place(Hidden kind, const Stream& stream, std::int64_t batch) const {
+  return static_cast<std::size_t>(
+      (2 * stream.index + static_cast<std::int64_t>(kind)) * batch_count() + batch);
 }
 
-const std::vector<float>& LayerWalk::stage_inputs(const BoundLayer& layer, Stream& stream,
-                                                  std::int64_t batch) {
-  Batch& kept = stream.batches[static_cast<std::size_t>(batch)];
+Result<const float*> LayerWalk::stage_inputs(const BoundLayer& layer, Stream& stream,
+                                             std::int64_t batch) {
   Pass& pass = stream.pass;
-  if (stage_ == LayerStage::kOutput) return kept.attended;
+  pass.reserve(tokens_of(batch));
+  lay_side_by_side(pass, caches_, chunk_);
+  if (stage_ == LayerStage::kOutput) {
+    const std::size_t attended = place(Hidden::kAttended, stream, batch);
+    QUANTLANE_TRY_VOID(hidden_.borrow(attended, pass.attended));
+    const float* values = pass.attended.data();
+    hidden_.give_back(attended, pass.attended);
+    return values;
+  }
+  Gated& gated = stream.gated[static_cast<std::size_t>(batch)];
+  const bool down = stage_ == LayerStage::kDown && layer.experts.empty();
+  if (down && gated.kept) return gated.values.data();
+  const std::size_t rows = place(Hidden::kRows, stream, batch);
+  QUANTLANE_TRY_VOID(hidden_.borrow(rows, pass.stream));
   if (stage_ == LayerStage::kHeads) {
     attention_inputs(layer, pass);
-    return pass.normed;
+  } else {
+    feed_forward_inputs(layer, pass);
   }
-  const bool down = stage_ == LayerStage::kDown && layer.experts.empty();
-  if (down && kept.has_gated) return kept.gated;
-  feed_forward_inputs(layer, pass);
-  if (!down) return pass.normed;
+  hidden_.give_back(rows, pass.stream);
+  if (!down) return pass.normed.data();
   run_gates(layer.mlp, pass.normed.data(), pass.tokens, pass);
-  if (batch >= kept_) return pass.gate;
-  kept.gated.swap(pass.gate);
-  kept.has_gated = true;
-  return kept.gated;
+  if (batch >= kept_) return pass.gate.data();
+  gated.values.swap(pass.gate);
+  gated.kept = true;
+  return gated.values.data();
 }
 
 Result<void> LayerWalk::inputs(const See& see) {
   for (std::int64_t batch = 0; batch < batch_count(); ++batch) {
     QUANTLANE_TRY_VOID(check_cancel("calibrating"));
-    const auto rows_of = [&](const BoundLayer& layer, Stream& stream) {
-      enter(stream, batch);
-      const float* rows = stage_inputs(layer, stream, batch).data();
-      leave(stream, batch);
-      return rows;
-    };
-    const float* exact = parted_ ? rows_of(runtime_.layer(layer_), exact_) : nullptr;
-    const float* settled = rows_of(own_, settled_);
-    see(settled, parted_ ? exact : settled, settled_.pass.tokens);
+    const float* exact = nullptr;
+    if (parted_) {
+      QUANTLANE_TRY(exact, stage_inputs(runtime_.layer(layer_), exact_, batch));
+    }
+    QUANTLANE_TRY(const float* settled, stage_inputs(own_, settled_, batch));
+    see(settled, parted_ ? exact : settled, tokens_of(batch));
   }
   return {};
 }
@@ -137,10 +171,8 @@ Result<void> LayerWalk::route_tokens() {
   routed_.resize(static_cast<std::size_t>(config.count));
   for (std::int64_t batch = 0; batch < batch_count(); ++batch) {
     QUANTLANE_TRY_VOID(check_cancel("calibrating"));
-    enter(settled_, batch);
-    feed_forward_inputs(own_, settled_.pass);
+    QUANTLANE_TRY_VOID(stage_inputs(own_, settled_, batch));
     const std::vector<ExpertPick> picks = route(own_, settled_.pass);
-    leave(settled_, batch);
     for (std::size_t i = 0; i < picks.size(); ++i) {
       routed_[static_cast<std::size_t>(picks[i].expert)].push_back(
           batch * batch_tokens_ + static_cast<std::int64_t>(i) / config.per_token);
@@ -161,64 +193,86 @@ Result<std::int64_t> LayerWalk::expert_inputs(std::int64_t expert, std::int64_t 
     const std::int64_t batch = *first / batch_tokens_;
     const auto last = std::lower_bound(first, rows.end(), (batch + 1) * batch_tokens_);
     const std::int64_t count = last - first;
-    const auto gated = [&](const BoundLayer& layer, Stream& stream) {
+    const auto gated = [&](const BoundLayer& layer, Stream& stream) -> Result<const float*> {
       Pass& pass = stream.pass;
       pass.reserve(count);
-      const std::vector<float>& residual = stream.batches[static_cast<std::size_t>(batch)].rows;
+      const std::size_t residual = place(Hidden::kRows, stream, batch);
+      QUANTLANE_TRY_VOID(hidden_.borrow(residual, pass.stream));
       float* gathered = pass.gathered.data();
       for (auto row = first; row != last; ++row, gathered += width) {
-        std::copy_n(residual.data() + (*row - batch * batch_tokens_) * width, width, gathered);
+        std::copy_n(pass.stream.data() + (*row - batch * batch_tokens_) * width, width, gathered);
       }
+      hidden_.give_back(residual, pass.stream);
       norm_rows(pass.gathered.data(), count, width, layer.feed_forward_norm,
                 runtime_.config().rms_norm_eps, pass.gathered.data(), *pass.pool);
       run_gates(layer.experts[static_cast<std::size_t>(expert)], pass.gathered.data(), count, pass);
       return pass.gate.data();
     };
-    const float* exact = parted_ ? gated(runtime_.layer(layer_), exact_) : nullptr;
-    const float* settled = gated(own_, settled_);
+    const float* exact = nullptr;
+    if (parted_) {
+      QUANTLANE_TRY(exact, gated(runtime_.layer(layer_), exact_));
+    }
+    QUANTLANE_TRY(const float* settled, gated(own_, settled_));
     see(settled, parted_ ? exact : settled, count);
     first = last;
   }
   return static_cast<std::int64_t>(own.size());
 }
 
-void LayerWalk::part_ways() {
-  if (parted_ || beside_ == Beside::kNothing) return;
-  exact_.batches = settled_.batches;
+// What the streams hold at this stage is the same until it is left.
+Result<void> LayerWalk::part_ways() {
+  if (parted_ || !settling_ || beside_ == Beside::kNothing) return {};
+  for (std::int64_t batch = 0; batch < batch_count(); ++batch) {
+    for (const Hidden kind : {Hidden::kRows, Hidden::kAttended}) {
+      if (kind == Hidden::kAttended && stage_ != LayerStage::kOutput) continue;
+      QUANTLANE_TRY_VOID(hidden_.copy(place(kind, settled_, batch), place(kind, exact_, batch)));
+    }
+  }
+  exact_.gated = settled_.gated;
   parted_ = true;
+  return {};
 }
 
 void LayerWalk::settle(const Parameter& parameter, Weight weight) {
   QUANTLANE_CHECK(stage_of(parameter.role) == stage_);
-  part_ways();
+  settling_ = true;
   matrix_of(own_, parameter).bind(std::move(weight), Arithmetic::kFloat);
 }
 
-void LayerWalk::leave_stage(const BoundLayer& layer, Stream& stream, std::int64_t batch) {
-  Batch& kept = stream.batches[static_cast<std::size_t>(batch)];
+Result<void> LayerWalk::leave_stage(const BoundLayer& layer, Stream& stream, std::int64_t batch) {
   Pass& pass = stream.pass;
-  enter(stream, batch);
-  stage_inputs(layer, stream, batch);
-  switch (stage_) {
-    case LayerStage::kHeads:
-      run_heads(layer, 0, pass);
-      kept.attended.swap(pass.attended);
-      break;
-    case LayerStage::kOutput:
-      pass.attended.swap(kept.attended);
-      finish_attention(layer, pass);
-      pass.attended.swap(kept.attended);
-      break;
-    default:
-      if (kept.has_gated) pass.gate.swap(kept.gated);
-      finish_feed_forward(layer, pass);
-      if (kept.has_gated) pass.gate.swap(kept.gated);
-      kept.has_gated = false;
+  const std::size_t rows = place(Hidden::kRows, stream, batch);
+  const std::size_t attended = place(Hidden::kAttended, stream, batch);
+  QUANTLANE_TRY_VOID(stage_inputs(layer, stream, batch));
+  if (stage_ == LayerStage::kHeads) {
+    run_heads(layer, 0, pass);
+    return hidden_.put(attended, pass.attended);
   }
-  leave(stream, batch);
+  QUANTLANE_TRY_VOID(hidden_.borrow(rows, pass.stream));
+  if (stage_ == LayerStage::kOutput) {
+    QUANTLANE_TRY_VOID(hidden_.borrow(attended, pass.attended));
+    finish_attention(layer, pass);
+    hidden_.give_back(attended, pass.attended);
+  } else {
+    Gated& gated = stream.gated[static_cast<std::size_t>(batch)];
+    if (gated.kept) pass.gate.swap(gated.values);
+    finish_feed_forward(layer, pass);
+    if (gated.kept) pass.gate.swap(gated.values);
+    gated.kept = false;
+  }
+  return hidden_.put(rows, pass.stream);
+}
+
+// Mapped pages of a layer that is done.
+void LayerWalk::drop_layer() const {
+  const Checkpoint& checkpoint = runtime_.checkpoint();
+  for (const Parameter& parameter : checkpoint.graph()->parameters) {
+    if (parameter.layer == layer_) checkpoint.drop(parameter);
+  }
 }
 
 Result<void> LayerWalk::advance() {
+  QUANTLANE_TRY_VOID(part_ways());
   if (stage_ == LayerStage::kGates) {
     stage_ = LayerStage::kDown;  // its inputs are made when they are asked for
     return {};
@@ -227,7 +281,8 @@ Result<void> LayerWalk::advance() {
     if (stream == &exact_ && !parted_) continue;
     for (std::int64_t batch = 0; batch < batch_count(); ++batch) {
       QUANTLANE_TRY_VOID(check_cancel("calibrating"));
-      leave_stage(stream == &settled_ ? own_ : runtime_.layer(layer_), *stream, batch);
+      QUANTLANE_TRY_VOID(
+          leave_stage(stream == &settled_ ? own_ : runtime_.layer(layer_), *stream, batch));
     }
   }
   if (stage_ != LayerStage::kDown) {
@@ -236,6 +291,7 @@ Result<void> LayerWalk::advance() {
   }
   stage_ = LayerStage::kHeads;
   routed_.clear();
+  drop_layer();
   ++layer_;
   if (layer_ < runtime_.config().layer_count) own_ = runtime_.layer(layer_);
   return {};

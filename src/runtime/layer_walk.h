@@ -7,10 +7,12 @@
 #include <span>
 #include <vector>
 
+#include "core/float_store.h"
 #include "core/threads.h"
 #include "quantlane/result.h"
 #include "runtime/layer.h"
 #include "runtime/runtime.h"
+#include "runtime/walk_memory.h"
 
 namespace quantlane {
 
@@ -21,22 +23,25 @@ LayerStage stage_of(Role role);
 // Columns of the inputs.
 std::int64_t stage_width(const ModelConfig& config, LayerStage stage);
 
-// Memory: the residual streams and the attention outputs of all sequences (twice once a matrix is
-// settled), the buffers of two batches, and up to 512 MiB of inputs of down, which save computing
-// them once more.
+// Memory: walk_bytes(), of which hidden states may lie on disk; of the model one layer at a time,
+// whose pages are given back when it is left. Results do not depend on WalkMemory.
 class LayerWalk {
  public:
   // What inputs() shows beside those of the settled model.
   enum class Beside : std::uint8_t { kExact, kNothing };
   // Sequences of `chunk` tokens each (tokens.size() is a multiple). `runtime` and `pool` must
-  // outlive the walk. kNothing: `exact` is always `settled`, for half of the work.
-  LayerWalk(const Runtime& runtime, std::span<const std::int32_t> tokens, std::int64_t chunk,
-            ThreadPool& pool, Beside beside = Beside::kExact);
+  // outlive the walk. kNothing: `exact` is always `settled`, for half of the work. kIo from here on
+  // where hidden states go to a disk that cannot hold them.
+  static Result<std::unique_ptr<LayerWalk>> start(const Runtime& runtime,
+                                                  std::span<const std::int32_t> tokens,
+                                                  std::int64_t chunk, ThreadPool& pool,
+                                                  Beside beside = Beside::kExact,
+                                                  const WalkMemory& memory = {});
 
   [[nodiscard]] std::int64_t layer() const { return layer_; }
   [[nodiscard]] LayerStage stage() const { return stage_; }
   // Rows [tokens, stage_width] of one batch after another, in order. `exact` is `settled` until the
-  // first settle().
+  // stage of the first settle() is left.
   using See = std::function<void(const float* settled, const float* exact, std::int64_t tokens)>;
   Result<void> inputs(const See& see);
   // At kDown of a layer of experts: the inputs of down of one of them, for the tokens that the
@@ -49,28 +54,29 @@ class LayerWalk {
   Result<void> advance();
 
  private:
-  struct Batch {
-    std::vector<float> rows;      // [T, D]
-    std::vector<float> attended;  // [T, q_size], at kOutput
-    std::vector<float> gated;     // [T, intermediate], at kDown where has_gated
-    bool has_gated = false;
+  // What waits in the store for each batch of a stream: rows [T, D]; [T, q_size], at kOutput.
+  enum class Hidden : std::uint8_t { kRows, kAttended };
+  struct Gated {
+    std::vector<float> values;  // [T, intermediate], inputs of down
+    bool kept = false;
   };
   struct Stream {
-    std::vector<Batch> batches;
-    Pass pass;  // what it holds between the batches is of no account
+    std::int64_t index;        // 0: settled, 1: exact
+    std::vector<Gated> gated;  // of each batch
+    Pass pass = {};            // what it holds between the batches is of no account
   };
+  LayerWalk(const Runtime& runtime, std::int64_t tokens, std::int64_t chunk, ThreadPool& pool,
+            Beside beside, std::uint64_t kept_bytes);
+  Result<void> embed(std::span<const std::int32_t> tokens, const WalkMemory& memory);
   [[nodiscard]] std::int64_t batch_count() const;
-  // Makes `stream.pass` that of a batch, with its residual stream.
-  void enter(Stream& stream, std::int64_t batch);
-  // Gives the residual stream back.
-  static void leave(Stream& stream, std::int64_t batch);
-  // The inputs of the present stage for the batch that has been entered, valid until something is
-  // done with `stream`.
-  const std::vector<float>& stage_inputs(const BoundLayer& layer, Stream& stream,
-                                         std::int64_t batch);
-  void leave_stage(const BoundLayer& layer, Stream& stream, std::int64_t batch);
+  [[nodiscard]] std::int64_t tokens_of(std::int64_t batch) const;
+  [[nodiscard]] std::size_t place(Hidden kind, const Stream& stream, std::int64_t batch) const;
+  // The inputs of the present stage for a batch, valid until something is done with `stream`.
+  Result<const float*> stage_inputs(const BoundLayer& layer, Stream& stream, std::int64_t batch);
+  Result<void> leave_stage(const BoundLayer& layer, Stream& stream, std::int64_t batch);
   Result<void> route_tokens();
-  void part_ways();
+  Result<void> part_ways();
+  void drop_layer() const;
 
   const Runtime& runtime_;
   Beside beside_;
@@ -78,11 +84,13 @@ class LayerWalk {
   std::int64_t tokens_;
   std::int64_t batch_tokens_;  // of all batches but the last
   std::int64_t kept_;          // batches whose inputs of down are kept
+  FloatStore hidden_;
   std::int64_t layer_ = 0;
   LayerStage stage_ = LayerStage::kHeads;
+  bool settling_ = false;  // the first matrix has changed: streams part when its stage is left
   bool parted_ = false;
-  Stream settled_;
-  Stream exact_;  // without batches until they part
+  Stream settled_ = {.index = 0, .gated = {}};
+  Stream exact_ = {.index = 1, .gated = {}};  // of no account until they part
   BoundLayer own_;
   RopeTable rope_full_;
   RopeTable rope_windowed_;

@@ -57,6 +57,17 @@ LayerWalk::See keep_in(Inputs& inputs, std::int64_t width) {
     inputs.exact.insert(inputs.exact.end(), exact, exact + tokens * width);
   };
 }
+std::unique_ptr<LayerWalk> start(const Runtime& runtime, const std::vector<std::int32_t>& ids,
+                                 ThreadPool& pool,
+                                 LayerWalk::Beside beside = LayerWalk::Beside::kExact,
+                                 const WalkMemory& memory = {}) {
+  auto walk = LayerWalk::start(runtime, ids, kChunk, pool, beside, memory);
+  EXPECT_TRUE(walk.has_value()) << walk.error().message();
+  return std::move(walk).value();
+}
+// As little memory as it can do with.
+WalkMemory on_disk() { return {.spill_folder = fs::temp_directory_path(), .kept_bytes = 0}; }
+
 Inputs inputs_of(LayerWalk& walk, std::int64_t width) {
   Inputs inputs;
   EXPECT_TRUE(walk.inputs(keep_in(inputs, width)).has_value());
@@ -86,13 +97,18 @@ TEST(LayerWalk, GivesTheInputsOfAForwardPassAndKeepsThemWhenMatricesChange) {
     const Recorder want = forward(*runtime, ids, pool);
     const Graph& graph = *runtime->checkpoint().graph();
     for (const bool changes : {false, true}) {
-      LayerWalk walk(*runtime, ids, kChunk, pool);
-      LayerWalk alone(*runtime, ids, kChunk, pool, LayerWalk::Beside::kNothing);
+      const auto walking = start(*runtime, ids, pool);
+      const auto walking_alone = start(*runtime, ids, pool, LayerWalk::Beside::kNothing);
+      const auto spilling = start(*runtime, ids, pool, LayerWalk::Beside::kExact, on_disk());
+      LayerWalk& walk = *walking;
+      LayerWalk& alone = *walking_alone;
       while (walk.layer() < graph.config.layer_count) {
         const std::int64_t width = stage_width(graph.config, walk.stage());
         const Inputs inputs = inputs_of(walk, width);
         const Inputs again = inputs_of(walk, width);  // some are kept from the first time
         EXPECT_TRUE(again.settled == inputs.settled && again.exact == inputs.exact);
+        const Inputs spilled = inputs_of(*spilling, width);
+        EXPECT_TRUE(spilled.settled == inputs.settled && spilled.exact == inputs.exact);
         const Inputs settled = inputs_of(alone, width);
         EXPECT_TRUE(settled.settled == inputs.settled && settled.exact == inputs.settled);
         for (const Parameter& p : graph.parameters) {
@@ -111,9 +127,11 @@ TEST(LayerWalk, GivesTheInputsOfAForwardPassAndKeepsThemWhenMatricesChange) {
           for (float& value : *halved) value *= 0.5F;
           walk.settle(p, Weight(halved, p.rows, p.cols));
           alone.settle(p, Weight(halved, p.rows, p.cols));
+          spilling->settle(p, Weight(halved, p.rows, p.cols));
         }
         ASSERT_TRUE(walk.advance().has_value());
         ASSERT_TRUE(alone.advance().has_value());
+        ASSERT_TRUE(spilling->advance().has_value());
       }
     }
   }
@@ -136,7 +154,9 @@ TEST(LayerWalk, GivesEachExpertTheTokensOfItsOwnAndOthersWhereTheseAreFew) {
     const auto ids = some_ids();
     const Recorder want = forward(*runtime, ids, pool);
     const Graph& graph = *runtime->checkpoint().graph();
-    LayerWalk walk(*runtime, ids, kChunk, pool);
+    const auto walking = start(*runtime, ids, pool);
+    const auto spilling = start(*runtime, ids, pool, LayerWalk::Beside::kExact, on_disk());
+    LayerWalk& walk = *walking;
     while (walk.layer() < graph.config.layer_count) {
       for (const Parameter& p : graph.parameters) {
         if (p.layer != walk.layer() || walk.stage() != LayerStage::kDown || p.expert < 0 ||
@@ -161,10 +181,24 @@ TEST(LayerWalk, GivesEachExpertTheTokensOfItsOwnAndOthersWhereTheseAreFew) {
         const auto rows = static_cast<std::int64_t>(inputs.settled.size()) / p.cols;
         EXPECT_EQ(rows, std::min<std::int64_t>(own + 4, kWalkTokens));
         EXPECT_EQ(inputs.settled.size(), inputs.exact.size());
+        Inputs spilled;
+        EXPECT_EQ(expert_inputs_of(*spilling, p, own + 4, spilled), own);
+        EXPECT_TRUE(spilled.settled == inputs.settled && spilled.exact == inputs.exact);
       }
       ASSERT_TRUE(walk.advance().has_value());
+      ASSERT_TRUE(spilling->advance().has_value());
     }
   }
+}
+
+TEST(LayerWalk, NamesTheFolderThatCannotHoldItsHiddenStates) {
+  const auto runtime = load_model(model_data("llama"));
+  ASSERT_NE(runtime, nullptr);
+  ThreadPool pool(1);
+  const auto walk = LayerWalk::start(*runtime, some_ids(), kChunk, pool, LayerWalk::Beside::kExact,
+                                     {.spill_folder = "/nowhere/at/all"});
+  ASSERT_FALSE(walk.has_value());
+  EXPECT_NE(walk.error().message().find("/nowhere/at/all"), std::string::npos);
 }
 
 }  // namespace

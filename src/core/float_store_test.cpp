@@ -1,0 +1,102 @@
+#include "core/float_store.h"
+
+#include <csignal>
+#include <filesystem>
+#include <numeric>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace quantlane {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<float> counted(std::size_t size, float from) {
+  std::vector<float> values(size);
+  std::iota(values.begin(), values.end(), from);
+  return values;
+}
+
+// An empty folder, removed with what is in it.
+class Folder {
+ public:
+  Folder() : path_(fs::temp_directory_path() / ("float-store-" + std::to_string(::getpid()))) {
+    fs::create_directories(path_);
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  [[nodiscard]] const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+void expect_array(FloatStore& store, std::size_t array, const std::vector<float>& want) {
+  std::vector<float> buffer(7);
+  ASSERT_TRUE(store.borrow(array, buffer).has_value());
+  ASSERT_GE(buffer.size(), want.size());
+  const float* lent = buffer.data();
+  store.give_back(array, buffer);
+  EXPECT_EQ(std::vector<float>(lent, lent + want.size()), want);
+}
+
+void expect_to_keep_arrays(FloatStore& store) {
+  for (std::size_t array = 0; array < 3; ++array) {
+    std::vector<float> buffer = counted(20, static_cast<float>(100 * array));
+    ASSERT_TRUE(store.put(array, buffer).has_value());
+  }
+  expect_array(store, 1, counted(3, 100));
+  expect_array(store, 0, counted(11, 0));
+  expect_array(store, 0, counted(11, 0));
+  ASSERT_TRUE(store.copy(0, 2).has_value());
+  std::vector<float> buffer = counted(11, 500);
+  ASSERT_TRUE(store.put(0, buffer).has_value());
+  expect_array(store, 2, counted(11, 0));
+  expect_array(store, 0, counted(11, 500));
+  EXPECT_EQ(store.bytes(), 25 * sizeof(float));
+}
+
+TEST(FloatStore, KeepsArraysInMemoryAndOnDiskAlike) {
+  const Folder folder;
+  FloatStore memory({11, 3, 11});
+  expect_to_keep_arrays(memory);
+  auto disk = FloatStore::on_disk({11, 3, 11}, folder.path());
+  ASSERT_TRUE(disk.has_value()) << disk.error().message();
+  expect_to_keep_arrays(*disk);
+  EXPECT_TRUE(fs::is_empty(folder.path())) << "the file has no name";
+}
+
+TEST(FloatStore, NamesTheFolderWhereTheDiskHasTooLittleRoom) {
+  const Folder folder;
+  const auto absent = FloatStore::on_disk({8}, folder.path() / "absent");
+  ASSERT_FALSE(absent.has_value());
+  EXPECT_NE(absent.error().message().find("absent"), std::string::npos);
+
+  auto* before = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old), 0);
+  rlimit small = old;
+  small.rlim_cur = 1 << 16;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  auto store = FloatStore::on_disk({1 << 20}, folder.path());
+  // Where space cannot be set aside, writing says it.
+  std::vector<float> values(1 << 20);
+  const auto made = store ? store->put(0, values) : std::unexpected(store.error());
+  ::setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, before);
+  ASSERT_FALSE(made.has_value());
+  EXPECT_EQ(made.error().code, ErrorCode::kIo);
+  EXPECT_NE(made.error().message().find(folder.path().string()), std::string::npos);
+  EXPECT_FALSE(made.error().hint.empty());
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+}  // namespace
+}  // namespace quantlane
