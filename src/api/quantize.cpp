@@ -10,6 +10,7 @@
 #include "api/defaults.h"
 #include "api/importances.h"
 #include "api/kv_request.h"
+#include "api/memory_plan.h"
 #include "api/preflight.h"
 #include "api/quantize_request.h"
 #include "calibrate/collect.h"
@@ -70,7 +71,8 @@ Result<Importances> calibrate(const QuantizeOptions& options,
   }
   QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
   QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *checkpoint, text));
-  QUANTLANE_TRY(const auto runtime, Runtime::load(checkpoint));
+  QUANTLANE_TRY(const auto runtime,
+                Runtime::load(checkpoint, Arithmetic::kFloat, 0, Residency::kLayers));
   QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, chunks, pool, progress));
   return importances_from_pass(std::move(statistics), *checkpoint, text.name, chunks.count());
 }
@@ -254,7 +256,8 @@ namespace {
 // The importances of the lane, from where the options say; with transforms the checkpoint becomes
 // the transformed one, whose own they are.
 Result<Importances> importances_and_transforms(const QuantizeOptions& options, Prepared& prepared,
-                                               ThreadPool& pool, Progress& progress) {
+                                               const MemoryPlan& memory, ThreadPool& pool,
+                                               Progress& progress) {
   Importances importances;
   const bool transforms = !prepared.lane.transforms.empty();
   const bool given = options.imatrix || options.statistics;
@@ -270,7 +273,7 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
   const Statistics* statistics = prepared.calibrates && given ? &importances.statistics : nullptr;
   QUANTLANE_TRY(TransformedModel model,
                 apply_transforms(prepared.job(options, {}, statistics), prepared.checkpoint, chunks,
-                                 sample_budget(), pool, progress));
+                                 memory.sample_bytes, pool, progress));
   prepared.checkpoint = std::move(model.checkpoint);
   if (given) {
     importances.statistics = std::move(model.statistics);
@@ -278,6 +281,22 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
   }
   return importances_from_pass(std::move(model.statistics), *prepared.checkpoint, text.name,
                                chunks.count());
+}
+
+// Before any work; text is read and cut into chunks where the lane calibrates on it.
+Result<MemoryPlan> memory_plan(const QuantizeOptions& options, const Prepared& prepared,
+                               int threads) {
+  TokenChunks chunks;
+  const bool given = options.imatrix || options.statistics;
+  const bool walks = wants_pass(prepared.lane) && prepared.checkpoint->graph() != nullptr;
+  if (walks || (prepared.calibrates && !given)) {
+    QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
+    QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint, text));
+  }
+  return plan_memory({.limit = options.memory_limit,
+                      .folder = std::filesystem::absolute(options.out).parent_path(),
+                      .threads = threads},
+                     *prepared.checkpoint, prepared.lane, chunks);
 }
 
 }  // namespace
@@ -290,13 +309,16 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   QUANTLANE_TRY(const ArtefactPlan plan, plan_quantize(prepared.job(options, {}, nullptr)));
   QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, plan));
   for (const std::string& warning : warnings) progress.notice(prepared.lane.name + ": " + warning);
+  QUANTLANE_TRY(const MemoryPlan memory, memory_plan(options, prepared, pool.size()));
+  if (!memory.notice.empty()) progress.notice(prepared.lane.name + ": " + memory.notice);
   const auto start = std::chrono::steady_clock::now();
   QUANTLANE_TRY(Importances importances,
-                importances_and_transforms(options, prepared, pool, progress));
+                importances_and_transforms(options, prepared, memory, pool, progress));
   for (const std::string& notice : importances.notices) progress.notice(notice);
   if (prepared.kv.any()) {
     QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-    QUANTLANE_TRY(const auto runtime, Runtime::load(prepared.checkpoint));
+    QUANTLANE_TRY(const auto runtime,
+                  Runtime::load(prepared.checkpoint, Arithmetic::kFloat, 0, Residency::kLayers));
     QUANTLANE_TRY(prepared.kv, calibrated_kv(*runtime, *prepared.kv.scheme, text, pool, progress));
   }
   const double calibration_seconds =
@@ -314,7 +336,8 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   }
   std::optional<FeedbackSource> feedback;
   if (feeds_back) {
-    feedback.emplace(prepared.checkpoint, std::move(chunks), pool, beside_feedback(prepared.lane));
+    feedback.emplace(prepared.checkpoint, std::move(chunks), pool, beside_feedback(prepared.lane),
+                     memory.walk);
     job.feedback = &*feedback;
   }
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));

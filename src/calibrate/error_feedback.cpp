@@ -131,6 +131,13 @@ class BlockedFactor {
   std::vector<float> panel_, panel_out_, product_;
 };
 
+// BlockedFactor of `a` [n, n], inverted and transposed; empty where there is none.
+std::vector<float> inverse_of_factor(std::vector<float> a, std::int64_t n, ThreadPool& pool) {
+  BlockedFactor factor(std::move(a), n, pool);
+  if (!factor.factorize()) return {};
+  return factor.inverse_transposed();
+}
+
 std::vector<float> transposed(const std::vector<float>& a, std::int64_t n) {
   std::vector<float> result(a.size());
   for (std::int64_t r = 0; r < n; ++r) {
@@ -146,7 +153,7 @@ std::vector<float> solve_shift(const Hessian& hessian, const ErrorFeedback& feed
   const std::int64_t n = hessian.cols;
   const auto size = static_cast<std::size_t>(n * n);
   const float factor = kShiftShare / static_cast<float>(hessian.tokens);
-  std::vector<float> columns(size);  // C^T, columns in order
+  std::vector<float> columns(size);  // C^T, columns in order; these matrices are large, so few live
   for (std::int64_t r = 0; r < n; ++r) {
     const std::int64_t from =
         feedback.order.empty() ? r : feedback.order[static_cast<std::size_t>(r)];
@@ -157,6 +164,7 @@ std::vector<float> solve_shift(const Hessian& hessian, const ErrorFeedback& feed
   // (U C)^T = C^T U^T, then U^T (U C).
   std::vector<float> half(size);
   kernels::gemm_rounded(columns.data(), n, n, {.f32 = feedback.upper.data()}, n, half.data(), pool);
+  columns = {};
   const std::vector<float> lower = transposed(feedback.upper, n);
   std::vector<float> shift(size);
   kernels::gemm_rounded(lower.data(), n, n, {.f32 = half.data()}, n, shift.data(), pool);
@@ -221,9 +229,8 @@ Result<ErrorFeedback> make_error_feedback(const Hessian& hessian, std::int64_t g
         reversed[static_cast<std::size_t>(i * n + k)] = row[place(n - 1 - k)] / tokens;
       reversed[static_cast<std::size_t>(i * n + i)] += static_cast<float>(damping * mean);
     }
-    BlockedFactor factor(std::move(reversed), n, pool);
-    if (!factor.factorize()) continue;
-    const std::vector<float> inverse = factor.inverse_transposed();
+    std::vector<float> inverse = inverse_of_factor(std::move(reversed), n, pool);
+    if (inverse.empty()) continue;
     feedback.upper.assign(static_cast<std::size_t>(n * n), 0.0F);
     bool finite = true;
     for (std::int64_t i = 0; i < n; ++i) {
@@ -234,6 +241,7 @@ Result<ErrorFeedback> make_error_feedback(const Hessian& hessian, std::int64_t g
       }
     }
     if (!finite) continue;
+    inverse = {};
     feedback.damping = damping;
     if (!hessian.shift.empty()) feedback.shift = solve_shift(hessian, feedback, pool);
     return feedback;

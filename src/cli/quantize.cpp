@@ -47,6 +47,7 @@ class Quantize final : public Command {
         "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --target-size 4.5GiB\n"
         "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --imatrix imatrix.gguf\n"
         "  quantlane quantize ./model fp8 -o ./model-fp8 --kv fp8 --engine vllm --gpu h100-sxm\n"
+        "  quantlane quantize ./model w4a16+gptq -o ./model-w4a16 --memory-limit 6GiB\n"
         "  quantlane quantize ./unknown-arch w8a8 -o out --arch-agnostic\n" +
         lane_help();
     return text;
@@ -82,6 +83,9 @@ class Quantize final : public Command {
     options.option("--engine-version", options_.engine_version, "version of the engine");
     options.flag("--allow-requantize", options_.allow_requantize,
                  "new codes for a quantized source where the lane cannot take its own");
+    options.option("--memory-limit", options_.memory_limit,
+                   "keep resident memory below SIZE (6GiB), hidden states on disk where needed "
+                   "(default: what is available)");
     options.flag("--dry-run", dry_run_, "print type and size of each tensor, write nothing");
     options.flag("-f,--force", options_.force, "replace an existing output");
     for (const char* name : {"--gpu", "--tp", "--engine-version"}) options.needs(name, "--engine");

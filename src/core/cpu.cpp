@@ -1,8 +1,10 @@
 #include "core/cpu.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <string>
 
 #include <cpuid.h>
@@ -31,6 +33,21 @@ std::uint64_t proc_kib(const char* path, const std::string& key) {
   return 0;
 }
 
+// What the cgroup (v2) of this process leaves: its limit less what is in use and is no file cache.
+std::uint64_t cgroup_available() {
+  constexpr auto kNone = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t limit = 0;
+  std::uint64_t used = 0;
+  if (!(std::ifstream("/sys/fs/cgroup/memory.max") >> limit)) return kNone;  // "max" is no number
+  if (!(std::ifstream("/sys/fs/cgroup/memory.current") >> used)) return limit;
+  std::ifstream file("/sys/fs/cgroup/memory.stat");
+  std::string key;
+  for (std::uint64_t value = 0; file >> key >> value;) {
+    if (key == "inactive_file" || key == "active_file") used -= std::min(used, value);
+  }
+  return limit - std::min(limit, used);
+}
+
 std::string model_name() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
@@ -55,7 +72,8 @@ CpuInfo detect() {
   info.model = model_name();
   info.cores = usable_cores();
   info.memory_bytes = proc_kib("/proc/meminfo", "MemTotal") * 1024;
-  info.available_bytes = proc_kib("/proc/meminfo", "MemAvailable") * 1024;
+  info.available_bytes =
+      std::min(proc_kib("/proc/meminfo", "MemAvailable") * 1024, cgroup_available());
   unsigned a = 0;
   unsigned b = 0;
   unsigned c = 0;

@@ -131,11 +131,23 @@ class FolderWriter {
   Result<void> write_item(ContainerWriter& writer, std::size_t index, const FolderItem& item) {
     values_ += values_of(item);
     if (!item.weight.valid()) {
-      QUANTLANE_TRY_VOID(writer.write(index, job_.source.container().bytes(*item.raw)));
-      job_.source.container().drop(*item.raw);
-      return {};
+      return copy_raw(writer, index, *item.raw);
     }
     return item.quantized ? write_linear(writer, index, item) : write_plain(writer, index, item);
+  }
+
+  // In pieces: an embedding may be larger than the memory.
+  Result<void> copy_raw(ContainerWriter& writer, std::size_t index,
+                        const TensorInfo& tensor) const {
+    constexpr std::size_t kPiece = std::size_t{16} << 20;
+    const Container& container = job_.source.container();
+    const auto bytes = container.bytes(tensor);
+    for (std::size_t at = 0; at < bytes.size(); at += kPiece) {
+      const std::size_t size = std::min(kPiece, bytes.size() - at);
+      QUANTLANE_TRY_VOID(writer.write(index, bytes.subspan(at, size)));
+      container.drop(tensor, at, size);
+    }
+    return {};
   }
 
   Result<void> write_linear(ContainerWriter& output, std::size_t index, const FolderItem& item) {

@@ -11,12 +11,14 @@
 #include "core/cpu.h"
 #include "kernels/ops.h"
 #include "runtime/layer.h"
+#include "runtime/model_bytes.h"
 
 namespace quantlane {
 
 struct Runtime::State {
   std::shared_ptr<const Checkpoint> checkpoint;
   const ModelConfig* config = nullptr;
+  Residency residency = Residency::kWhole;
   BoundLinear embedding;
   BoundLinear head;  // the embedding's weight when tied
   std::vector<BoundLayer> layers;
@@ -39,22 +41,12 @@ namespace {
 constexpr std::int64_t kShortPass = 512;  // tokens whose buffers must fit beside the weights
 
 // Bytes that binding the parameters and a short pass will touch.
-std::uint64_t needed_bytes(const Checkpoint& checkpoint) {
-  const Graph& graph = *checkpoint.graph();
-  const ModelConfig& c = graph.config;
-  std::uint64_t bytes = 0;
-  for (const Parameter& parameter : graph.parameters) {
-    const auto values = static_cast<std::uint64_t>(parameter.rows * parameter.cols);
-    const TensorInfo* stored = checkpoint.stored(parameter).tensor;
-    // A quantized Linear is unpacked to one byte per value, scales beside it; vectors to float32.
-    if (!is_matrix(parameter.role)) {
-      bytes += values * sizeof(float);
-    } else if (stored == nullptr || checkpoint.dialect() != nullptr) {
-      bytes += values + values / 8;
-    } else {
-      bytes += stored->type.bytes_of(parameter.cols) * static_cast<std::uint64_t>(parameter.rows);
-    }
-  }
+std::uint64_t needed_bytes(const Checkpoint& checkpoint, Residency residency) {
+  const ModelConfig& c = checkpoint.graph()->config;
+  const ModelBytes model = model_bytes(checkpoint);
+  std::uint64_t bytes = model.resident + (residency == Residency::kWhole
+                                              ? model.mapped
+                                              : std::max(model.mapped_layer, model.mapped_ends));
   std::int64_t width = 2 * c.hidden_size + 2 * c.q_size() + 2 * c.kv_size() +
                        2 * std::max(c.intermediate_size, c.experts.intermediate_size);
   if (c.experts.count > 0) width += 2 * c.hidden_size + c.experts.count;
@@ -62,9 +54,9 @@ std::uint64_t needed_bytes(const Checkpoint& checkpoint) {
   return bytes + KvCache::bytes(c, kShortPass);
 }
 
-Result<void> check_memory(const Checkpoint& checkpoint, std::uint64_t limit) {
+Result<void> check_memory(const Checkpoint& checkpoint, std::uint64_t limit, Residency residency) {
   if (limit == 0) limit = cpu_info().available_bytes;
-  const std::uint64_t needed = needed_bytes(checkpoint);
+  const std::uint64_t needed = needed_bytes(checkpoint, residency);
   if (limit == 0 || needed <= limit) return {};
   constexpr double kMiB = 1 << 20;
   return fail(
@@ -278,17 +270,26 @@ void Runtime::logits_of(float* rows, std::int64_t count, const BoundLinear& head
   finish(rows, count, head, pass, logits);
 }
 
+void Runtime::drop_pages(std::int64_t layer) const {
+  if (state_->residency == Residency::kWhole) return;
+  for (const Parameter& parameter : state_->checkpoint->graph()->parameters) {
+    if (parameter.layer == layer) state_->checkpoint->drop(parameter);
+  }
+}
+
 Result<std::unique_ptr<Runtime>> Runtime::load(std::shared_ptr<const Checkpoint> checkpoint,
-                                               Arithmetic arithmetic, std::uint64_t memory_bytes) {
+                                               Arithmetic arithmetic, std::uint64_t memory_bytes,
+                                               Residency residency) {
   if (checkpoint->graph() == nullptr) {
     return fail(unsupported("loading a model")
                     .in(checkpoint->path().string())
                     .expects("one of the architectures " + supported_architectures()));
   }
-  QUANTLANE_TRY_VOID(check_memory(*checkpoint, memory_bytes));
+  QUANTLANE_TRY_VOID(check_memory(*checkpoint, memory_bytes, residency));
   auto runtime = std::unique_ptr<Runtime>(new Runtime());
   runtime->state_ = std::make_unique<State>(std::move(checkpoint));
   State& state = *runtime->state_;
+  state.residency = residency;
   QUANTLANE_TRY(state.kv, state.checkpoint->kv_rounding());
   const Binder binder(*state.checkpoint, arithmetic);
   QUANTLANE_TRY(state.embedding, binder.linear(Role::kEmbedding, -1));
@@ -330,10 +331,12 @@ Result<void> Runtime::forward(std::span<const Segment> segments, ThreadPool& poo
   for (std::size_t i = 0; i < state.layers.size(); ++i) {
     QUANTLANE_TRY_VOID(check_cancel("running the model"));
     run_layer(state.layers[i], static_cast<std::int64_t>(i), pass);
+    drop_pages(static_cast<std::int64_t>(i));
   }
   for (const Pass::Piece& piece : pass.pieces) piece.cache->length_ += piece.tokens;
   const std::int64_t rows = gather_wanted(segments, pass, state.wanted);
   finish(state.wanted.data(), rows, state.head, pass, logits);
+  drop_pages(-1);
   return {};
 }
 

@@ -59,14 +59,20 @@ struct BoundLayer;
 struct BoundLinear;
 struct Pass;
 
+// kLayers: passes give the mapped pages of a layer back when they leave it, so that a model larger
+// than the memory runs, read from disk once in each pass.
+enum class Residency : std::uint8_t { kWhole, kLayers };
+
 // Immutable after load; forward() may be called from one thread at a time per Runtime.
 class Runtime {
  public:
-  // Binds all parameters. kResourceLimit when the weights and the buffers of a short pass exceed
-  // `memory_bytes` (0 = what the machine has available), found before anything is allocated.
+  // Binds all parameters. kResourceLimit when the weights (kLayers: those in use at one time) and
+  // the buffers of a short pass exceed `memory_bytes` (0 = what the machine has available), found
+  // before anything is allocated.
   static Result<std::unique_ptr<Runtime>> load(std::shared_ptr<const Checkpoint> checkpoint,
                                                Arithmetic arithmetic = Arithmetic::kFloat,
-                                               std::uint64_t memory_bytes = 0);
+                                               std::uint64_t memory_bytes = 0,
+                                               Residency residency = Residency::kWhole);
   ~Runtime();
   [[nodiscard]] const Checkpoint& checkpoint() const;
   [[nodiscard]] const ModelConfig& config() const;
@@ -91,6 +97,8 @@ class Runtime {
 
  private:
   Runtime();
+  // Of one layer; -1: embedding, head and final norm.
+  void drop_pages(std::int64_t layer) const;
   void finish(float* rows, std::int64_t count, const BoundLinear& head, Pass& pass,
               std::vector<float>& logits) const;
   struct State;

@@ -38,7 +38,8 @@ Result<TransformedModel> apply_transforms(const QuantizeJob& job,
   const auto& input = job.lane.scheme.input;
   if (!job.lane.transforms.empty() && input && input->calibrated()) {
     // Scales of inputs are chosen by the magnitudes that the transformed model has.
-    QUANTLANE_TRY(const auto runtime, Runtime::load(model.checkpoint));
+    QUANTLANE_TRY(const auto runtime,
+                  Runtime::load(model.checkpoint, Arithmetic::kFloat, 0, Residency::kLayers));
     QUANTLANE_TRY(model.statistics, collect_statistics(*runtime, chunks, pool, progress));
   }
   return model;

@@ -1,0 +1,156 @@
+#include "api/memory_plan.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "api/importances.h"
+#include "api/quantize_request.h"
+#include "calibrate/input_samples.h"
+#include "core/check.h"
+#include "core/cpu.h"
+#include "runtime/model_bytes.h"
+
+namespace quantlane {
+namespace {
+
+constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+// The program, its tokenizer and texts, and what the allocator keeps of freed memory.
+constexpr std::uint64_t kProgramBytes = 96 * kMiB;
+// Of each thread: stack, panels of decoded rows, slices that are encoded.
+constexpr std::uint64_t kThreadBytes = 12 * kMiB;
+
+std::uint64_t bytes_of(std::int64_t floats) {
+  return static_cast<std::uint64_t>(floats) * sizeof(float);
+}
+
+// Values of the Linears of the largest layer.
+std::uint64_t largest_layer_values(const Graph& graph) {
+  std::vector<std::uint64_t> values(static_cast<std::size_t>(graph.config.layer_count));
+  for (const Parameter& p : graph.parameters) {
+    if (p.layer < 0 || !is_linear(p.role)) continue;
+    values[static_cast<std::size_t>(p.layer)] += static_cast<std::uint64_t>(p.rows * p.cols);
+  }
+  return std::ranges::max(values);
+}
+
+// Moments and error feedback of the four inputs of a layer, and what is needed to make the largest.
+std::uint64_t feedback_bytes(const ModelConfig& config, LayerWalk::Beside beside) {
+  constexpr std::array kStages = {LayerStage::kHeads, LayerStage::kOutput, LayerStage::kGates,
+                                  LayerStage::kDown};
+  const std::int64_t matrices = beside == LayerWalk::Beside::kExact ? 4 : 2;
+  std::int64_t kept = 0;
+  std::int64_t largest = 0;
+  for (const LayerStage stage : kStages) {
+    std::int64_t width = stage_width(config, stage);
+    if (stage == LayerStage::kDown) {
+      width = std::max(width, config.experts.intermediate_size);
+    }
+    kept += matrices * width * width;
+    largest = std::max(largest, width);
+  }
+  return bytes_of(kept + 4 * largest * largest);
+}
+
+// Rows of the inputs of one batch, scaled down and rounded.
+std::uint64_t moment_rows(const ModelConfig& config, std::int64_t batch) {
+  const std::int64_t widest =
+      std::max({config.hidden_size, config.q_size(), config.intermediate_size,
+                config.experts.intermediate_size});
+  return bytes_of(4 * batch * widest);
+}
+
+// A pass over the calibration text, but for the mapped weights.
+std::uint64_t pass_bytes(const Graph& graph, const TokenChunks& chunks) {
+  const ModelConfig& config = graph.config;
+  const auto tokens = static_cast<std::int64_t>(chunks.tokens.size());
+  const std::int64_t batch = walk_batch_tokens(tokens, chunks.chunk);
+  std::int64_t columns = 0;
+  for (const Parameter& p : graph.parameters) columns += is_linear(p.role) ? p.cols : 0;
+  return walk_bytes(config, tokens, chunks.chunk, 1).buffers + KvCache::bytes(config, batch) +
+         bytes_of(batch / 4 * (config.vocab_size + config.hidden_size)) + bytes_of(8 * columns);
+}
+
+std::uint64_t largest_sample(const Graph& graph) {
+  std::uint64_t most = 0;
+  for (std::int64_t layer = 0; layer < graph.config.layer_count; ++layer)
+    most = std::max(most, sample_bytes(graph, layer));
+  return most;
+}
+
+std::string mib(std::uint64_t bytes) { return fmt::format("{} MiB", (bytes + kMiB - 1) / kMiB); }
+
+Result<void> check_least(const MemoryRequest& request, const MemoryPlan& plan,
+                         const Checkpoint& source, const Lane& lane) {
+  if (plan.limit == 0 || plan.least <= plan.limit) return {};
+  return fail(make_error(ErrorCode::kResourceLimit, "quantizing to " + lane.name)
+                  .in(source.path().string())
+                  .expects(fmt::format("at most {}, {}", mib(plan.limit),
+                                       request.limit.empty() ? "which the machine has available"
+                                                             : "which --memory-limit allows"))
+                  .got(fmt::format("at least {} for one layer, its moments and one batch of tokens",
+                                   mib(plan.least)))
+                  .advise(fmt::format("--memory-limit {}MiB is the least that works; fewer threads "
+                                      "or a lane without calibration need less",
+                                      (plan.least + kMiB - 1) / kMiB)));
+}
+
+}  // namespace
+
+Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& source,
+                               const Lane& lane, const TokenChunks& chunks) {
+  MemoryPlan plan;
+  plan.limit = cpu_info().available_bytes;
+  if (!request.limit.empty()) {
+    QUANTLANE_TRY(plan.limit, parse_bytes(request.limit));
+  }
+  const std::uint64_t base =
+      kProgramBytes + kThreadBytes * static_cast<std::uint64_t>(std::max(1, request.threads));
+  plan.least = base;
+  plan.sample_bytes = plan.limit / 2;
+  if (source.graph() == nullptr || chunks.tokens.empty()) {
+    QUANTLANE_TRY_VOID(check_least(request, plan, source, lane));
+    return plan;
+  }
+  const Graph& graph = *source.graph();
+  const auto tokens = static_cast<std::int64_t>(chunks.tokens.size());
+  const ModelBytes model = model_bytes(source);
+  const std::uint64_t layer = std::max(model.mapped_layer, model.mapped_ends);
+  // One phase after another; each has the unpacked part of the model.
+  const std::uint64_t pass = base + model.resident + pass_bytes(graph, chunks);
+  if (wants_statistics(lane) || !lane.transforms.empty()) {
+    const std::uint64_t samples = lane.transforms.empty() ? 0 : 2 * largest_sample(graph);
+    plan.least = std::max(plan.least, pass + layer + samples);
+    const std::uint64_t free = plan.limit > pass + layer ? plan.limit - pass - layer : 0;
+    plan.sample_bytes = std::min(plan.limit, free) / 2;
+  }
+  if (lane.size.any()) {  // measures all over the model
+    plan.least = std::max(plan.least, pass + model.mapped + 4 * largest_layer_values(graph));
+  }
+  if (wants_feedback(lane)) {
+    const LayerWalk::Beside beside = beside_feedback(lane);
+    const std::int64_t streams = beside == LayerWalk::Beside::kExact ? 2 : 1;
+    const WalkBytes walk = walk_bytes(graph.config, tokens, chunks.chunk, streams);
+    // Settled matrices: of GGUF lanes as floats, else codes and scales.
+    const std::uint64_t values = largest_layer_values(graph);
+    const std::uint64_t settled = lane.is_gguf() ? 4 * values : values + values / 4;
+    const std::uint64_t least = base + model.resident + model.mapped_layer + settled +
+                                walk.buffers + feedback_bytes(graph.config, beside) +
+                                moment_rows(graph.config, walk_batch_tokens(tokens, chunks.chunk));
+    plan.least = std::max(plan.least, least);
+    const bool fits = least + walk.hidden <= plan.limit;
+    if (!fits) {
+      plan.walk.spill_folder = request.folder;
+      plan.notice = fmt::format("hidden states of {} tokens, {}, go to disk in {}: {} of memory",
+                                tokens, mib(walk.hidden), request.folder.string(), mib(plan.limit));
+    }
+    const std::uint64_t used = least + (fits ? walk.hidden : 0);
+    const std::uint64_t free = plan.limit > used ? plan.limit - used : 0;
+    plan.walk.kept_bytes = std::min(plan.walk.kept_bytes, free);
+  }
+  QUANTLANE_TRY_VOID(check_least(request, plan, source, lane));
+  return plan;
+}
+
+}  // namespace quantlane

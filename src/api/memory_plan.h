@@ -1,0 +1,35 @@
+// How a job keeps within a limit of resident memory: what it holds at one time is added up before
+// any work, and what does not fit lies on disk or is read again.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "calibrate/dataset.h"
+#include "model/checkpoint.h"
+#include "quantize/lane.h"
+#include "quantlane/result.h"
+#include "runtime/layer_walk.h"
+
+namespace quantlane {
+
+struct MemoryRequest {
+  std::string limit;             // as the user spelled it; "" = what the machine has available
+  std::filesystem::path folder;  // for hidden states, should they go to disk
+  int threads = 1;
+};
+
+struct MemoryPlan {
+  std::uint64_t limit = 0;         // bytes
+  std::uint64_t least = 0;         // bytes that the job cannot do without
+  std::uint64_t sample_bytes = 0;  // for samples of activations at one time
+  WalkMemory walk;
+  std::string notice;  // that hidden states go to disk, and how large they are; else empty
+};
+
+// Of quantizing `source` to `lane`, calibrated on `chunks` (none: without calibration).
+// kResourceLimit where even the least exceeds the limit, with the least limit that works.
+Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& source,
+                               const Lane& lane, const TokenChunks& chunks);
+
+}  // namespace quantlane

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Jobs under a limit of resident memory: the same artefact, or a refusal that says what works."""
+
+import os
+import re
+import signal
+import time
+import unittest
+
+from program import CANARY, ProgramTest
+
+MIB = 1 << 20
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+class Memory(ProgramTest):
+    def quantize(self, out, *options, lane="w4a16+gptq", threads=2):
+        return ["quantize", CANARY, lane, "-o", out, "--calibration-chunks", "16", "-t", threads,
+                *options]
+
+    def least(self, lane="w4a16+gptq"):
+        """The least limit, in MiB, that the refusal of a smaller one names."""
+        out = "small.gguf" if lane.startswith("gguf:") else "small"
+        process = self.refused(*self.quantize(out, "--memory-limit", "1MiB", lane=lane),
+                               says=["--memory-limit"])
+        self.assertNotIn("calibrate", process.errors, "refused before any work")
+        self.assertEqual(list(self.folder.iterdir()), [])
+        return int(re.search(r"--memory-limit (\d+)MiB is the least", process.errors)[1])
+
+    def test_the_least_limit_works_spills_and_gives_the_same_artefact(self):
+        least = self.least()
+        self.refused(*self.quantize("small", "--memory-limit", f"{least - 1}MiB"), says=[f"{least}MiB"])
+        self.succeeds(*self.quantize("free"))
+        process = self.start(*self.quantize("limited", "--memory-limit", f"{least}MiB"))
+        errors = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        process.stdout.close()
+        process.stderr.close()
+        self.assertEqual(process.returncode, 0, errors)
+        self.assertRegex(errors, r"hidden states of 8192 tokens, \d+ MiB, go to disk")
+        self.assertLess(usage.ru_maxrss * 1024, least * MIB)
+        self.assertEqual(contents(self.folder / "limited"), contents(self.folder / "free"))
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["free", "limited"])
+
+    def test_a_limited_job_goes_on_after_sigkill_to_the_same_bytes(self):
+        least = self.least(lane="gguf:q4_k_m+gptq")
+        limit = ("--memory-limit", f"{least}MiB")
+        self.succeeds(*self.quantize("whole.gguf", lane="gguf:q4_k_m+gptq"))
+        killed = self.quantize("killed.gguf", *limit, lane="gguf:q4_k_m+gptq")
+        process = self.start(*killed)
+        deadline = time.monotonic() + 60
+        resume = self.folder / "killed.gguf.resume"
+        while process.poll() is None and time.monotonic() < deadline:
+            if len(list(resume.glob("*.matrix"))) >= 3:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.005)
+        process.communicate()
+        self.assertEqual(process.returncode, -signal.SIGKILL)
+        again = self.succeeds(*self.quantize("killed.gguf", *limit, lane="gguf:q4_k_m+gptq", threads=1))
+        self.assertIn("going on from", again.errors)
+        self.assertEqual((self.folder / "killed.gguf").read_bytes(),
+                         (self.folder / "whole.gguf").read_bytes())
+
+    def test_a_misspelt_limit_is_refused(self):
+        self.refused(*self.quantize("out", "--memory-limit", "much"), code=2, says=["much"])
+
+
+if __name__ == "__main__":
+    unittest.main()
