@@ -16,10 +16,12 @@ namespace quantlane {
 namespace {
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
-// The program, its tokenizer and texts, and what the allocator keeps of freed memory.
-constexpr std::uint64_t kProgramBytes = 96 * kMiB;
+// The program, texts, and what the allocator keeps of freed memory.
+constexpr std::uint64_t kProgramBytes = 24 * kMiB;
 // Of each thread: stack, panels of decoded rows, slices that are encoded.
-constexpr std::uint64_t kThreadBytes = 12 * kMiB;
+constexpr std::uint64_t kThreadBytes = 6 * kMiB;
+// Of each token of the vocabulary: the tokenizer and the tree from which it is read.
+constexpr std::uint64_t kTokenBytes = 512;
 
 std::uint64_t bytes_of(std::int64_t floats) {
   return static_cast<std::uint64_t>(floats) * sizeof(float);
@@ -105,7 +107,7 @@ Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& s
   if (!request.limit.empty()) {
     QUANTLANE_TRY(plan.limit, parse_bytes(request.limit));
   }
-  const std::uint64_t base =
+  std::uint64_t base =
       kProgramBytes + kThreadBytes * static_cast<std::uint64_t>(std::max(1, request.threads));
   plan.least = base;
   plan.sample_bytes = plan.limit / 2;
@@ -114,12 +116,13 @@ Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& s
     return plan;
   }
   const Graph& graph = *source.graph();
+  base += kTokenBytes * static_cast<std::uint64_t>(graph.config.vocab_size);
   const auto tokens = static_cast<std::int64_t>(chunks.tokens.size());
   const ModelBytes model = model_bytes(source);
   const std::uint64_t layer = std::max(model.mapped_layer, model.mapped_ends);
   // One phase after another; each has the unpacked part of the model.
   const std::uint64_t pass = base + model.resident + pass_bytes(graph, chunks);
-  if (wants_statistics(lane) || !lane.transforms.empty()) {
+  if (request.passes) {
     const std::uint64_t samples = lane.transforms.empty() ? 0 : 2 * largest_sample(graph);
     plan.least = std::max(plan.least, pass + layer + samples);
     const std::uint64_t free = plan.limit > pass + layer ? plan.limit - pass - layer : 0;

@@ -17,6 +17,7 @@ struct MemoryRequest {
   std::string limit;             // as the user spelled it; "" = what the machine has available
   std::filesystem::path folder;  // for hidden states, should they go to disk
   int threads = 1;
+  bool passes = true;  // runs the model over the text as it is: for statistics, transforms, caches
 };
 
 struct MemoryPlan {

@@ -288,14 +288,17 @@ Result<MemoryPlan> memory_plan(const QuantizeOptions& options, const Prepared& p
                                int threads) {
   TokenChunks chunks;
   const bool given = options.imatrix || options.statistics;
-  const bool walks = wants_pass(prepared.lane) && prepared.checkpoint->graph() != nullptr;
-  if (walks || (prepared.calibrates && !given)) {
+  const bool known = prepared.checkpoint->graph() != nullptr;
+  const bool passes = (prepared.calibrates && !given) || !prepared.lane.transforms.empty() ||
+                      prepared.kv.any() || prepared.lane.size.any();
+  if (known && (passes || wants_feedback(prepared.lane))) {
     QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
     QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint, text));
   }
   return plan_memory({.limit = options.memory_limit,
                       .folder = std::filesystem::absolute(options.out).parent_path(),
-                      .threads = threads},
+                      .threads = threads,
+                      .passes = passes},
                      *prepared.checkpoint, prepared.lane, chunks);
 }
 

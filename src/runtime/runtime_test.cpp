@@ -157,6 +157,27 @@ TEST_F(RuntimeRequest, RefusesCachesOfOtherModelsAndBadRanges) {
   EXPECT_TRUE(runtime_->forward({}, pool_, logits_).has_value());
 }
 
+TEST(RuntimeLoad, LayerByLayerItNeedsLessMemoryAndGivesTheSameLogits) {
+  const auto checkpoint = Checkpoint::open(model_data("llama"));
+  ASSERT_TRUE(checkpoint.has_value());
+  const auto whole = Runtime::load(*checkpoint);
+  ASSERT_TRUE(whole.has_value());
+  const auto ids = some_ids(20, 96);
+  const auto want = logits_of(**whole, ids);
+  const auto least = [&](Residency residency) {
+    std::uint64_t bytes = 1024;
+    while (!Runtime::load(*checkpoint, Arithmetic::kFloat, bytes, residency)) bytes += 1024;
+    return bytes;
+  };
+  const std::uint64_t by_layers = least(Residency::kLayers);
+  EXPECT_LT(by_layers, least(Residency::kWhole));
+  const auto runtime =
+      Runtime::load(*checkpoint, Arithmetic::kFloat, by_layers, Residency::kLayers);
+  ASSERT_TRUE(runtime.has_value());
+  EXPECT_EQ(logits_of(**runtime, ids), want);
+  EXPECT_EQ(logits_of(**runtime, ids), want) << "pages are read again";
+}
+
 TEST(RuntimeLoad, RefusesAModelThatDoesNotFitTheMemory) {
   const auto checkpoint = Checkpoint::open(model_data("llama"));
   ASSERT_TRUE(checkpoint.has_value());
