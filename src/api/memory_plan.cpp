@@ -83,14 +83,20 @@ std::uint64_t largest_sample(const Graph& graph) {
 
 std::string mib(std::uint64_t bytes) { return fmt::format("{} MiB", (bytes + kMiB - 1) / kMiB); }
 
-Result<void> check_least(const MemoryRequest& request, const MemoryPlan& plan,
-                         const Checkpoint& source, const Lane& lane) {
+// What the user allows is kept or refused; what the machine has available is no more than a
+// warning, as both it and the account are estimates.
+Result<void> check_least(const MemoryRequest& request, MemoryPlan& plan, const Checkpoint& source,
+                         const Lane& lane) {
   if (plan.limit == 0 || plan.least <= plan.limit) return {};
+  if (request.limit.empty()) {
+    plan.notice = fmt::format("may need {} of memory, of which {} are available now",
+                              mib(plan.least), mib(plan.limit)) +
+                  (plan.notice.empty() ? "" : "; " + plan.notice);
+    return {};
+  }
   return fail(make_error(ErrorCode::kResourceLimit, "quantizing to " + lane.name)
                   .in(source.path().string())
-                  .expects(fmt::format("at most {}, {}", mib(plan.limit),
-                                       request.limit.empty() ? "which the machine has available"
-                                                             : "which --memory-limit allows"))
+                  .expects(fmt::format("at most {}, which --memory-limit allows", mib(plan.limit)))
                   .got(fmt::format("at least {} for one layer, its moments and one batch of tokens",
                                    mib(plan.least)))
                   .advise(fmt::format("--memory-limit {}MiB is the least that works; fewer threads "

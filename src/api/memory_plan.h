@@ -25,11 +25,11 @@ struct MemoryPlan {
   std::uint64_t least = 0;         // bytes that the job cannot do without
   std::uint64_t sample_bytes = 0;  // for samples of activations at one time
   WalkMemory walk;
-  std::string notice;  // that hidden states go to disk, and how large they are; else empty
+  std::string notice;  // that hidden states go to disk, or memory may be too small; else empty
 };
 
 // Of quantizing `source` to `lane`, calibrated on `chunks` (none: without calibration).
-// kResourceLimit where even the least exceeds the limit, with the least limit that works.
+// kResourceLimit where even the least exceeds the user's limit, with the least limit that works.
 Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& source,
                                const Lane& lane, const TokenChunks& chunks);
 
