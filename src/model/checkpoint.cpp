@@ -233,7 +233,8 @@ Result<Weight> Checkpoint::weight(const Parameter& parameter) const {
   const auto edits = edits_.find(parameter.name);
   if (edits == edits_.end()) return weight;
   const bool minus_one = graph_->config.norm_plus_one && is_norm(parameter.role);
-  for (const auto& edit : edits->second) weight.edit(edit, minus_one ? 1.0F : 0.0F);
+  for (const auto& edit : edits->second)
+    weight.edit(edit, minus_one ? 1.0F : 0.0F, cache_->row_blocks);
   return weight;
 }
 

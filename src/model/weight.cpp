@@ -1,5 +1,6 @@
 #include "model/weight.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -38,9 +39,10 @@ Weight::Weight(std::shared_ptr<const std::vector<float>> values, std::int64_t ro
   QUANTLANE_CHECK(static_cast<std::int64_t>(values_->size()) == rows * cols);
 }
 
-void Weight::edit(std::shared_ptr<const WeightEdit> edit, float offset) {
+void Weight::edit(std::shared_ptr<const WeightEdit> edit, float offset,
+                  std::shared_ptr<RowBlocks> blocks) {
   QUANTLANE_DCHECK(edit_fits(*edit, rows_, cols_));
-  edits_.push_back({.edit = std::move(edit), .offset = offset});
+  edits_.push_back({.edit = std::move(edit), .offset = offset, .blocks = std::move(blocks)});
 }
 
 void Weight::apply_factor(std::int64_t rows, float* values) const {
@@ -50,10 +52,46 @@ void Weight::apply_factor(std::int64_t rows, float* values) const {
 
 void Weight::decode_rows(std::int64_t begin, std::int64_t count, float* values) const {
   QUANTLANE_DCHECK(begin >= 0 && count >= 0 && begin + count <= rows_);
-  decode_stored(begin, count, values);
-  apply_factor(count, values);
-  for (const Edit& row : edits_) {
-    apply_edit(*row.edit, begin, count, cols_, row.offset, values);
+  decode_edited(edits_.size(), begin, count, values);
+}
+
+void Weight::decode_edited(std::size_t edits, std::int64_t begin, std::int64_t count,
+                           float* values) const {
+  if (edits == 0) {
+    decode_stored(begin, count, values);
+    apply_factor(count, values);
+    return;
+  }
+  const Edit& last = edits_[edits - 1];
+  if (last.edit->row_rotation != nullptr) {
+    decode_mixed(edits, begin, count, values);
+    return;
+  }
+  decode_edited(edits - 1, begin, count, values);
+  apply_edit(*last.edit, begin, count, cols_, last.offset, values);
+}
+
+// The last of the edits makes a row from all rows of its block.
+void Weight::decode_mixed(std::size_t edits, std::int64_t begin, std::int64_t count,
+                          float* values) const {
+  const Edit& last = edits_[edits - 1];
+  const std::int64_t size = last.edit->row_rotation->size();
+  const std::int64_t end = begin + count;
+  for (std::int64_t row = begin; row < end;) {
+    const std::int64_t first = row / size * size;
+    const auto make = [&] {
+      std::vector<float> block(static_cast<std::size_t>(size * cols_));
+      decode_edited(edits - 1, first, size, block.data());
+      apply_edit(*last.edit, first, size, cols_, last.offset, block.data());
+      return block;
+    };
+    const RowBlocks::Block block = last.blocks == nullptr
+                                       ? std::make_shared<const std::vector<float>>(make())
+                                       : last.blocks->get(last.edit.get(), first / size, make);
+    const std::int64_t taken = std::min(end, first + size) - row;
+    std::copy_n(block->data() + (row - first) * cols_, taken * cols_,
+                values + (row - begin) * cols_);
+    row += taken;
   }
 }
 

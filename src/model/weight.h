@@ -9,6 +9,7 @@
 
 #include "containers/container.h"
 #include "formats/quant_tensor.h"
+#include "model/row_blocks.h"
 #include "model/weight_edit.h"
 
 namespace quantlane {
@@ -30,7 +31,9 @@ class Weight {
   // From now on decode_rows() applies `edit`, after those before it. `offset`: what stored values
   // lack of those that are applied (1 for the norms of Gemma). The direct ways to what is stored,
   // below, are closed then.
-  void edit(std::shared_ptr<const WeightEdit> edit, float offset);
+  // `blocks` keeps the decoded rows that a row_rotation mixes; null: each call makes them anew.
+  void edit(std::shared_ptr<const WeightEdit> edit, float offset,
+            std::shared_ptr<RowBlocks> blocks = nullptr);
 
   // From now on what is stored counts `factor` times; blocks keep their format, plain rows are not
   // read directly any more.
@@ -68,11 +71,16 @@ class Weight {
   [[nodiscard]] const std::byte* row_blocks(std::int64_t row) const;
 
  private:
-  void decode_stored(std::int64_t begin, std::int64_t count, float* values) const;
   struct Edit {
     std::shared_ptr<const WeightEdit> edit;
     float offset;
+    std::shared_ptr<RowBlocks> blocks;
   };
+  void decode_stored(std::int64_t begin, std::int64_t count, float* values) const;
+  // Under the first `edits` of edits_.
+  void decode_edited(std::size_t edits, std::int64_t begin, std::int64_t count,
+                     float* values) const;
+  void decode_mixed(std::size_t edits, std::int64_t begin, std::int64_t count, float* values) const;
   const Container* container_ = nullptr;
   const TensorInfo* tensor_ = nullptr;
   std::int64_t head_dim_ = 0;
