@@ -189,7 +189,8 @@ Result<void> Comparison::read_imatrix() {
 }
 
 Result<void> Comparison::calibrate() {
-  if (imatrix_ && std::ranges::all_of(lanes_, &Lane::is_gguf, &LaneWork::lane)) {
+  if (imatrix_ && std::ranges::all_of(
+                      lanes_, [this](const LaneWork& work) { return takes_imatrix(work.lane); })) {
     report_.calibration = imatrix_->origin.file;
     report_.calibration_tokens = imatrix_->tokens;
     return {};
@@ -218,8 +219,12 @@ Result<void> Comparison::calibrate() {
                     Json::object({{"tokens", report_.calibration_tokens}}));
 }
 
+bool Comparison::takes_imatrix(const Lane& lane) const {
+  return imatrix_ && lane.is_gguf() && !turns_inputs(lane);
+}
+
 const Importances& Comparison::importances_of(const Lane& lane) const {
-  return imatrix_ && lane.is_gguf() ? *imatrix_ : *importances_;
+  return takes_imatrix(lane) ? *imatrix_ : *importances_;
 }
 
 Result<QuantizeSummary> Comparison::write_artefact(const LaneWork& work,
@@ -231,12 +236,12 @@ Result<QuantizeSummary> Comparison::write_artefact(const LaneWork& work,
                        .out = work.report.artifact,
                        .origin = importances.origin};
   };
-  if (!wants_pass(work.lane) && !work.lane.size.any()) {
+  if (work.lane.transforms.empty() && !wants_pass(work.lane) && !work.lane.size.any()) {
     return run_quantize(job_of(*reference_, importances.statistics), pool_, progress_);
   }
   QUANTLANE_TRY(TokenChunks chunks, make_chunks(*reference_, calibration_.text, calibration_.name,
                                                 kCalibrationChunk, kCalibrationChunks));
-  QUANTLANE_TRY(const TransformedModel model,
+  QUANTLANE_TRY(TransformedModel model,
                 apply_transforms(job_of(*reference_, importances.statistics), reference_, chunks,
                                  sample_budget(), pool_, progress_));
   QuantizeJob job = job_of(*model.checkpoint, model.statistics);
@@ -248,7 +253,12 @@ Result<QuantizeSummary> Comparison::write_artefact(const LaneWork& work,
     feedback.emplace(model.checkpoint, std::move(chunks), pool_, beside_feedback(work.lane));
     job.feedback = &*feedback;
   }
-  return run_quantize(job, pool_, progress_);
+  QUANTLANE_TRY(QuantizeSummary summary, run_quantize(job, pool_, progress_));
+  for (std::string& notice : model.notices) {
+    progress_.notice(work.lane.name + ": " + notice);
+    summary.notices.push_back(std::move(notice));
+  }
+  return summary;
 }
 
 Result<void> Comparison::adopt(LaneWork& work) {

@@ -89,6 +89,8 @@ class Comparison {
   Result<void> judge();
   Result<void> write();
 
+  // Are the importances of `lane` those of the imatrix that was given?
+  [[nodiscard]] bool takes_imatrix(const Lane& lane) const;
   // What `lane` weighs errors by.
   [[nodiscard]] const Importances& importances_of(const Lane& lane) const;
   [[nodiscard]] std::string evaluation_key(const std::string& artefact_hash) const;

@@ -51,28 +51,10 @@ Importances importances_from_pass(Statistics statistics, const Checkpoint& check
   return importances;
 }
 
-bool wants_statistics(const Lane& lane) {
-  const Algorithm* algorithm = algorithm_by_name(lane.algorithm);
-  // Folders with error feedback learn from it all that they need of weights.
-  if (wants_feedback(lane) && !lane.is_gguf()) return wants_input_scales(lane);
-  return (algorithm != nullptr && algorithm->wants_statistics) || wants_input_scales(lane);
-}
-
-bool wants_input_scales(const Lane& lane) {
-  return lane.scheme.input && lane.scheme.input->calibrated();
-}
-
-bool wants_feedback(const Lane& lane) {
-  const Algorithm* algorithm = algorithm_by_name(lane.algorithm);
-  return algorithm != nullptr && algorithm->wants_feedback;
-}
-
 LayerWalk::Beside beside_feedback(const Lane& lane) {
   const bool fine = !lane.is_gguf() && lane.scheme.weight.bits >= 8;
   return fine ? LayerWalk::Beside::kNothing : LayerWalk::Beside::kExact;
 }
-
-bool wants_pass(const Lane& lane) { return wants_feedback(lane) || !lane.transforms.empty(); }
 
 std::uint64_t sample_budget() { return cpu_info().available_bytes / 2; }
 

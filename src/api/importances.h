@@ -8,6 +8,7 @@
 
 #include "calibrate/statistics.h"
 #include "model/checkpoint.h"
+#include "quantize/lane_needs.h"
 #include "quantize/pipeline.h"
 #include "quantlane/coverage.h"
 #include "quantlane/result.h"
@@ -31,17 +32,10 @@ Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
 Importances importances_from_pass(Statistics statistics, const Checkpoint& checkpoint,
                                   std::string dataset, std::int64_t chunks);
 
-// The lane weighs errors by importance; it makes up for errors in later columns.
-bool wants_statistics(const Lane& lane);
-// Are its inputs rounded under scales that only calibration gives?
-bool wants_input_scales(const Lane& lane);
-bool wants_feedback(const Lane& lane);
 // With error feedback: do weights also make up for what earlier layers' rounding has done to their
 // inputs? Below 8 bits that is most of what can be made up for; with 8 bits the drift is so small
 // that targets would learn the noise of the calibration text (docs/algorithms/gptq.md has figures).
 LayerWalk::Beside beside_feedback(const Lane& lane);
-// It runs the model over the calibration text itself: for error feedback or transforms.
-bool wants_pass(const Lane& lane);
 // Bytes that samples of activations may take at one time: half of the free memory.
 std::uint64_t sample_budget();
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -146,6 +147,24 @@ struct Prepared {
   }
 };
 
+// What rotations cannot be combined with.
+Result<void> check_rotations(const QuantizeOptions& options, const Lane& lane) {
+  if (!turns_inputs(lane)) return {};
+  if (options.arch_agnostic) {
+    return fail(usage_error("quantizing to " + lane.name)
+                    .expects("a known architecture, which says where rotations cancel")
+                    .got("--arch-agnostic"));
+  }
+  if (options.imatrix || options.statistics) {
+    return fail(usage_error("quantizing to " + lane.name)
+                    .in((options.imatrix ? *options.imatrix : *options.statistics).string())
+                    .expects("importances of the rotated inputs")
+                    .got("those of the model as it is, which do not tell them")
+                    .advise("leave it out: the lane collects its own"));
+  }
+  return {};
+}
+
 Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
   Prepared prepared;
   QUANTLANE_TRY(prepared.lane, find_lane(options.lane));
@@ -155,6 +174,7 @@ Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
                     .expects("a calibration pass, which error feedback and transforms need")
                     .got(options.data_free ? "--data-free" : "--arch-agnostic"));
   }
+  QUANTLANE_TRY_VOID(check_rotations(options, prepared.lane));
   if (wants_input_scales(prepared.lane) && (options.data_free || options.arch_agnostic)) {
     return fail(usage_error("quantizing to " + prepared.lane.name)
                     .expects("a calibration pass, which the scales of inputs need")
@@ -269,7 +289,10 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
   }
   if (!transforms) return importances;
   QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-  QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint, text));
+  TokenChunks chunks;
+  if (prepared.calibrates || wants_pass(prepared.lane)) {
+    QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint, text));
+  }
   const Statistics* statistics = prepared.calibrates && given ? &importances.statistics : nullptr;
   QUANTLANE_TRY(TransformedModel model,
                 apply_transforms(prepared.job(options, {}, statistics), prepared.checkpoint, chunks,
@@ -277,10 +300,12 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
   prepared.checkpoint = std::move(model.checkpoint);
   if (given) {
     importances.statistics = std::move(model.statistics);
-    return importances;
+  } else if (!model.statistics.modules().empty()) {
+    importances = importances_from_pass(std::move(model.statistics), *prepared.checkpoint,
+                                        text.name, chunks.count());
   }
-  return importances_from_pass(std::move(model.statistics), *prepared.checkpoint, text.name,
-                               chunks.count());
+  std::ranges::move(model.notices, std::back_inserter(importances.notices));
+  return importances;
 }
 
 // Before any work; text is read and cut into chunks where the lane calibrates on it.

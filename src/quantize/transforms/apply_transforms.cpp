@@ -1,10 +1,13 @@
 #include "quantize/transforms/apply_transforms.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "calibrate/collect.h"
 #include "core/check.h"
 #include "quantize/algorithms/weighted.h"
+#include "quantize/lane_needs.h"
 #include "quantize/transforms/transform.h"
 
 namespace quantlane {
@@ -18,8 +21,8 @@ Result<TransformedModel> apply_transforms(const QuantizeJob& job,
   // Searches try many factors: error feedback is for the last rounding only.
   if (algorithm == nullptr || algorithm->wants_feedback) algorithm = &kWeighted;
   TransformedModel model{.checkpoint = std::move(source), .statistics = {}};
-  if (job.statistics != nullptr) model.statistics = *job.statistics;
-  bool first = job.statistics == nullptr;
+  bool known = job.statistics != nullptr;
+  if (known) model.statistics = *job.statistics;
   for (const std::string& name : job.lane.transforms) {
     const Transform* transform = transform_by_name(name);
     QUANTLANE_CHECK(transform != nullptr);
@@ -30,14 +33,15 @@ Result<TransformedModel> apply_transforms(const QuantizeJob& job,
                                                       .memory_budget = memory_budget,
                                                       .pool = pool,
                                                       .progress = progress}));
-    if (first) model.statistics = std::move(found.statistics);
-    first = false;
-    model.statistics = scaled_statistics(model.statistics, found.edits);
+    if (!known) model.statistics = std::move(found.statistics);
+    known = !transform->turns_inputs && (known || transform->wants_pass);
+    model.statistics = known ? scaled_statistics(model.statistics, found.edits) : Statistics();
+    std::ranges::move(found.notices, std::back_inserter(model.notices));
     QUANTLANE_TRY(model.checkpoint, model.checkpoint->with_edits(std::move(found.edits)));
   }
-  const auto& input = job.lane.scheme.input;
-  if (!job.lane.transforms.empty() && input && input->calibrated()) {
-    // Scales of inputs are chosen by the magnitudes that the transformed model has.
+  // Scales of inputs are chosen by the magnitudes that the transformed model has.
+  const bool collects = wants_input_scales(job.lane) || (wants_statistics(job.lane) && !known);
+  if (!job.lane.transforms.empty() && collects && chunks.count() > 0) {
     QUANTLANE_TRY(const auto runtime,
                   Runtime::load(model.checkpoint, Arithmetic::kFloat, 0, Residency::kLayers));
     QUANTLANE_TRY(model.statistics, collect_statistics(*runtime, chunks, pool, progress));

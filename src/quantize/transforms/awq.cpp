@@ -30,6 +30,8 @@ Result<Transformed> find(const TransformRequest& request) {
 constinit const Transform kAwqScaling = {
     .name = "awq",
     .summary = "columns scaled before rounding, folded into the layer before (AWQ)",
+    .wants_pass = true,
+    .turns_inputs = false,
     .find = find};
 
 }  // namespace quantlane

@@ -2,11 +2,13 @@
 #include <array>
 
 #include "quantize/transforms/awq.h"
+#include "quantize/transforms/rotate.h"
 #include "quantize/transforms/smoothquant.h"
 
 namespace quantlane {
 namespace {
-constinit const std::array<const Transform*, 2> kTransforms = {&kAwqScaling, &kSmoothQuantScaling};
+constinit const std::array<const Transform*, 3> kTransforms = {&kAwqScaling, &kSmoothQuantScaling,
+                                                               &kRotations};
 }  // namespace
 
 std::span<const Transform* const> transforms() { return kTransforms; }

@@ -28,6 +28,8 @@ Result<Transformed> find(const TransformRequest& request) {
 constinit const Transform kSmoothQuantScaling = {
     .name = "smoothquant",
     .summary = "outliers of inputs moved into the weights (SmoothQuant)",
+    .wants_pass = true,
+    .turns_inputs = false,
     .find = find};
 
 }  // namespace quantlane

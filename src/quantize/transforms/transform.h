@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "calibrate/dataset.h"
 #include "calibrate/statistics.h"
@@ -22,7 +23,7 @@ namespace quantlane {
 
 struct TransformRequest {
   std::shared_ptr<const Checkpoint> source;
-  const TokenChunks& chunks;  // to calibrate on
+  const TokenChunks& chunks;  // to calibrate on; may be empty where wants_pass is false
   // What the lane makes of each matrix, by parameter name, and how its numbers are chosen.
   const std::map<std::string, MatrixTarget>& targets;
   const Algorithm& algorithm;
@@ -32,21 +33,26 @@ struct TransformRequest {
 };
 
 struct Transformed {
-  WeightEdits edits;      // of request.source
-  Statistics statistics;  // of the inputs of its Linears, before the edits
+  WeightEdits edits;                      // of request.source
+  Statistics statistics;                  // of the inputs of its Linears, before the edits
+  std::vector<std::string> notices = {};  // what was left out, and why
 };
 
 struct Transform {
   std::string_view name;
   std::string_view summary;  // one line of help
+  bool wants_pass;           // find() runs the model over the text, and gives its statistics
+  // Inputs of the edited model are sums of the former ones: their statistics must be collected.
+  bool turns_inputs;
   Result<Transformed> (*find)(const TransformRequest& request);
 };
 
 std::span<const Transform* const> transforms();
 const Transform* transform_by_name(std::string_view name);
 
-// The statistics of the edited model: what a reader's columns are multiplied by, its inputs are
-// divided by. Counts of magnitudes, which do not say in which column they were, are lost.
+// The statistics of a model whose columns are scaled by `edits`: what a reader's columns are
+// multiplied by, its inputs are divided by. Counts of magnitudes, which do not say in which column
+// they were, are lost.
 Statistics scaled_statistics(const Statistics& statistics, const WeightEdits& edits);
 
 }  // namespace quantlane

@@ -2,9 +2,13 @@
 #include "quantize/transforms/transform.h"
 
 #include <cmath>
+#include <set>
+#include <string_view>
 
+#include "calibrate/collect.h"
 #include "core/rng.h"
 #include "model/input_scaling.h"
+#include "quantize/lane_needs.h"
 #include "quantize/transforms/apply_transforms.h"
 #include "quantize/transforms/scale_problem.h"
 #include "runtime/runtime_fixtures.h"
@@ -34,6 +38,13 @@ std::vector<float> random_factors(std::int64_t size, Rng& rng) {
   std::vector<float> factors(static_cast<std::size_t>(size));
   for (float& factor : factors) factor = static_cast<float>(std::exp2(4 * rng.uniform() - 2));
   return factors;
+}
+
+double squared_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double total = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    total += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+  return total;
 }
 
 Result<TransformedModel> transformed(const std::shared_ptr<const Checkpoint>& source,
@@ -115,24 +126,136 @@ TEST(Transforms, LeaveNormsThatTheirTypeCanHold) {
   EXPECT_GT(edited, 0);
 }
 
-TEST(Transforms, StatisticsAreThoseOfThePassOverTheTransformedModel) {
-  const auto source = fixtures::open_checkpoint(fixtures::model_data("qwen3"));
-  const TokenChunks chunks = random_chunks(source->graph()->config.vocab_size, 4, 32);
-  const Lane lane = find_lane("w8a8+smoothquant+awq").value();
-  const auto model = transformed(source, lane, chunks);
-  ASSERT_TRUE(model.has_value());
+void expect_own_statistics(const TransformedModel& model, const TokenChunks& chunks) {
   ThreadPool pool(1);
   Statistics want;
-  auto runtime = Runtime::load(model->checkpoint).value();
+  auto runtime = Runtime::load(model.checkpoint).value();
   ASSERT_TRUE(collect_samples(*runtime, chunks, 0, 0, pool, no_progress(), &want).has_value());
-  ASSERT_EQ(model->statistics.modules().size(), want.modules().size());
+  ASSERT_EQ(model.statistics.modules().size(), want.modules().size());
   for (const auto& [module, inputs] : want.modules()) {
-    const InputStatistics& got = model->statistics.modules().at(module);
+    const InputStatistics& got = model.statistics.modules().at(module);
     for (std::size_t c = 0; c < inputs.sum_squares.size(); ++c) {
       EXPECT_NEAR(got.sum_squares[c], inputs.sum_squares[c], 1e-3 * inputs.sum_squares[c] + 1e-9);
       EXPECT_NEAR(got.absmax[c], inputs.absmax[c], 1e-3 * inputs.absmax[c] + 1e-6);
     }
   }
+}
+
+TEST(Transforms, StatisticsAreThoseOfThePassOverTheTransformedModel) {
+  const auto source = fixtures::open_checkpoint(fixtures::model_data("qwen3"));
+  const TokenChunks chunks = random_chunks(source->graph()->config.vocab_size, 4, 32);
+  for (const char* name :
+       {"w8a8+smoothquant+awq", "w8a8+rotate+weighted", "fp8-static+rotate", "w8a8+rotate+awq",
+        "w8a8+awq+rotate+weighted", "w8a8+rotate+smoothquant"}) {
+    SCOPED_TRACE(name);
+    const auto model = transformed(source, find_lane(name).value(), chunks);
+    ASSERT_TRUE(model.has_value()) << model.error().message();
+    expect_own_statistics(*model, chunks);
+  }
+}
+
+TEST(Rotations, TakeNoStatisticsOfTheModelAsItWasAndNoneWithoutAText) {
+  const auto source = fixtures::open_checkpoint(fixtures::model_data("qwen3"));
+  const TokenChunks chunks = random_chunks(source->graph()->config.vocab_size, 4, 32);
+  const Lane lane = find_lane("w8a8+rotate+weighted").value();
+  ThreadPool pool(1);
+  auto runtime = Runtime::load(source).value();
+  const Statistics before = collect_statistics(*runtime, chunks, pool, no_progress()).value();
+  const auto apply = [&](const TokenChunks& text) {
+    return apply_transforms({.source = *source, .lane = lane, .statistics = &before}, source, text,
+                            kBudget, pool, no_progress());
+  };
+  const auto model = apply(chunks);
+  ASSERT_TRUE(model.has_value());
+  expect_own_statistics(*model, chunks);
+  const auto data_free = apply({});
+  ASSERT_TRUE(data_free.has_value());
+  EXPECT_TRUE(data_free->statistics.modules().empty());
+  EXPECT_EQ(data_free->checkpoint->content_hash().value(),
+            model->checkpoint->content_hash().value());
+}
+
+// Every family turns the residual stream, or says why not; the values of the heads in any case.
+TEST(Rotations, AreMergedIntoEveryFamilyAsFarAsTheyCancel) {
+  std::set<std::string_view> seen;
+  std::set<std::string_view> turned;
+  for (const char* family : fixtures::kFamilies) {
+    const auto source = fixtures::open_checkpoint(fixtures::model_data(family));
+    const Graph& graph = *source->graph();
+    const auto model = transformed(source, find_lane("w8a8+rotate").value(), {}, 1);
+    ASSERT_TRUE(model.has_value()) << model.error().message();
+    EXPECT_LT(fixtures::relative_error(logits(model->checkpoint), logits(source)), 2e-5) << family;
+    seen.insert(source->architecture()->name);
+    const bool stream = model->notices.empty();
+    if (stream) turned.insert(source->architecture()->name);
+    EXPECT_EQ(stream, !graph.config.tied_embeddings && !graph.config.post_norms) << family;
+    for (const Parameter& p : graph.parameters) {
+      const bool values =
+          p.role == Role::kValue || p.role == Role::kValueBias || p.role == Role::kAttentionOutput;
+      const bool heads = p.role == Role::kQueryNorm || p.role == Role::kKeyNorm ||
+                         p.role == Role::kQueryBias || p.role == Role::kKeyBias;
+      EXPECT_EQ(model->checkpoint->edited(p), values || (stream && !heads)) << family << p.name;
+    }
+  }
+  EXPECT_EQ(seen.size(), architectures().size());
+  EXPECT_GE(turned.size(), 5U);
+}
+
+TEST(Rotations, LeaveTheCanaryAsItIs) {
+  const auto source = fixtures::open_checkpoint(kCanary);
+  const auto model = transformed(source, find_lane("w8a8+rotate").value(), {});
+  ASSERT_TRUE(model.has_value());
+  EXPECT_TRUE(model->notices.empty());
+  EXPECT_LT(fixtures::relative_error(logits(model->checkpoint), logits(source)), 2e-5);
+}
+
+// Written and read again, experts apart or in one tensor, from a folder and from a GGUF file: no
+// farther from the source than rounding to eight bits (to f16, where these widths fit no blocks)
+// takes.
+TEST(Rotations, AreWrittenIntoArtefactsThatKnowNothingOfThem) {
+  for (const char* family : {"llama-bias", "qwen2", "qwen3-moe-fused", "mixtral"}) {
+    const auto folder = fixtures::open_checkpoint(fixtures::model_data(family));
+    const std::vector<float> want = logits(folder);
+    const fixtures::ScratchFolder scratch;
+    fixtures::write_gguf(*folder, scratch.path() / "model.gguf");
+    const auto gguf = fixtures::open_checkpoint(scratch.path() / "model.gguf");
+    const auto error = [&](const auto& source, const std::string& name) -> double {
+      const Lane lane = find_lane(name).value();
+      const auto model = transformed(source, lane, {});
+      const auto out = scratch.path() / (name + (lane.is_gguf() ? ".gguf" : ""));
+      ThreadPool pool(2);
+      const auto done = run_quantize({.source = *model->checkpoint, .lane = lane, .out = out}, pool,
+                                     no_progress());
+      EXPECT_TRUE(done.has_value()) << done.error().message();
+      if (!done) return 0;
+      return fixtures::relative_error(logits(fixtures::open_checkpoint(out)), want);
+    };
+    EXPECT_LT(error(folder, "w8a8+rotate"), 2 * error(folder, "w8a8")) << family;
+    EXPECT_LT(error(gguf, "gguf:q8_0+rotate"), 2 * error(gguf, "gguf:q8_0") + 1e-3) << family;
+  }
+}
+
+// A few columns far above the others set the scales of their groups; rotated, all columns share
+// the load.
+TEST(Rotations, HalveTheErrorOfAMatrixWithOutliers) {
+  constexpr std::int64_t kRows = 64;
+  constexpr std::int64_t kCols = 256;
+  Rng rng(8);
+  std::vector<float> matrix;
+  for (std::int64_t i = 0; i < kRows * kCols; ++i)
+    matrix.push_back(static_cast<float>(rng.normal() * (i % kCols % 37 == 0 ? 20 : 1)));
+  const Lane lane = find_lane("w4a16").value();
+  const auto error = [&](const std::vector<float>& values) {
+    const auto tensor =
+        algorithm_by_name("rtn")->quantize(lane.scheme.weight, values.data(), kRows, kCols, {});
+    EXPECT_TRUE(tensor.has_value());
+    std::vector<float> rounded(values.size());
+    tensor->decode_rows(0, kRows, rounded.data());
+    return squared_difference(rounded, values);
+  };
+  std::vector<float> rotated = matrix;
+  Rotation(kCols, 1).turn(rotated.data(), kRows);
+  EXPECT_LT(error(rotated), 0.5 * error(matrix));
 }
 
 TEST(Transforms, GiveTheSameEditsAtAnyThreadCount) {
@@ -163,13 +286,6 @@ std::shared_ptr<const Checkpoint> with_outliers(const Checkpoint& source) {
   return source.with_edits(std::move(edits)).value();
 }
 
-double squared_difference(const std::vector<float>& a, const std::vector<float>& b) {
-  double total = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    total += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
-  return total;
-}
-
 TEST(Transforms, UndoOutliersBeforeRounding) {
   const auto canary = fixtures::open_checkpoint(kCanary);
   const auto source = with_outliers(*canary);
@@ -197,6 +313,11 @@ TEST(Transforms, AreAskedForByNameBeforeTheAlgorithm) {
   EXPECT_EQ(lane.transforms, std::vector<std::string>{"smoothquant"});
   EXPECT_EQ(lane.algorithm, "gptq");
   EXPECT_EQ(find_lane("w4a16+awq")->algorithm, "weighted");
+  const Lane rotated = find_lane("w4a16+rotate+awq+gptq").value();
+  EXPECT_EQ(rotated.transforms, (std::vector<std::string>{"rotate", "awq"}));
+  EXPECT_TRUE(turns_inputs(rotated) && wants_pass(rotated));
+  EXPECT_FALSE(wants_pass(find_lane("w8a8+rotate").value()));
+  EXPECT_FALSE(turns_inputs(find_lane("w8a8+smoothquant").value()));
   for (const char* name : {"w4a16+gptq+awq", "w4a16+awq+", "w4a16+", "w4a16+awq+none", "f32+awq",
                            "w4a16+gptq+gptq", "gguf:f16+awq"}) {
     const auto refused = find_lane(name);
