@@ -244,6 +244,7 @@ Result<void> Comparison::measure_errors() {
   const Importances& importances = importances_ ? *importances_ : *imatrix_;
   for (LaneWork& work : lanes_) {
     QUANTLANE_TRY_VOID(check_cancel("measuring layer errors"));
+    if (turns_inputs(work.lane)) continue;  // its matrices are others
     QUANTLANE_TRY(work.report.layer_errors,
                   measure_layer_errors(*reference_, *work.checkpoint, &importances.statistics,
                                        kErrorSampleRows, pool_));
