@@ -5,11 +5,11 @@
 
 #include <fmt/format.h>
 
+#include "api/importances.h"
 #include "api/quantize_request.h"
 #include "calibrate/input_samples.h"
 #include "core/check.h"
 #include "core/cpu.h"
-#include "quantize/lane_needs.h"
 #include "runtime/model_bytes.h"
 
 namespace quantlane {
