@@ -91,10 +91,12 @@ def prepare(work, layers):
 
 
 def both(name, theirs, ours, repeats, out):
-    """Runs both commands in turn; prints the medians and returns the ratios (CPU, wall)."""
+    """Runs both commands in turn, each after all has been written that the one before left to the disk; prints the
+    medians and returns the ratios (CPU, wall)."""
     runs = {"llama.cpp": (theirs, []), "quantlane": (ours, [])}
     for repeat in range(repeats):
         for command, figures in runs.values() if repeat % 2 == 0 else reversed(runs.values()):
+            os.sync()
             figures.append(timed(*command))
             out.unlink()
     rows = {}
