@@ -244,10 +244,13 @@ Result<void> Comparison::measure_errors() {
   const Importances& importances = importances_ ? *importances_ : *imatrix_;
   for (LaneWork& work : lanes_) {
     QUANTLANE_TRY_VOID(check_cancel("measuring layer errors"));
-    if (turns_inputs(work.lane)) continue;  // its matrices are others
     QUANTLANE_TRY(work.report.layer_errors,
                   measure_layer_errors(*reference_, *work.checkpoint, &importances.statistics,
                                        kErrorSampleRows, pool_));
+    if (work.report.layer_errors.empty()) {
+      progress_.notice(work.lane.name +
+                       ": no errors of single matrices, as they are scaled or rotated ones");
+    }
   }
   return {};
 }

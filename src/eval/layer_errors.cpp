@@ -45,6 +45,29 @@ Sums compare_rows(const Weight& reference, const Weight& artefact,
   return sums;
 }
 
+bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
+
+// The gains of norms in `artefact` are those of `reference`, rounded at most.
+Result<bool> keeps_norms(const Checkpoint& reference, const Checkpoint& artefact) {
+  constexpr double kRounding = 0.01;
+  for (const Parameter& norm : reference.graph()->parameters) {
+    if (!is_norm(norm.role)) continue;
+    const Parameter* other = artefact.graph()->find(norm.role, norm.layer);
+    if (other == nullptr || other->cols != norm.cols) return false;
+    QUANTLANE_TRY(const std::vector<float> a, reference.norm_gains(norm));
+    QUANTLANE_TRY(const std::vector<float> b, artefact.norm_gains(*other));
+    double apart = 0;
+    double size = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      const double d = static_cast<double>(b[i]) - static_cast<double>(a[i]);
+      apart += d * d;
+      size += static_cast<double>(a[i]) * static_cast<double>(a[i]);
+    }
+    if (apart > kRounding * kRounding * size) return false;
+  }
+  return true;
+}
+
 struct Pair {
   const Parameter* parameter;
   Weight reference;
@@ -82,6 +105,8 @@ Result<std::vector<LayerError>> measure_layer_errors(const Checkpoint& reference
                                                      const Checkpoint& artefact,
                                                      const Statistics* statistics,
                                                      std::int64_t sample_rows, ThreadPool& pool) {
+  QUANTLANE_TRY(const bool same_norms, keeps_norms(reference, artefact));
+  if (!same_norms) return std::vector<LayerError>{};
   std::vector<Pair> pairs;
   for (const Parameter& parameter : reference.graph()->parameters) {
     if (!is_linear(parameter.role)) continue;
@@ -103,7 +128,11 @@ Result<std::vector<LayerError>> measure_layer_errors(const Checkpoint& reference
     sums[static_cast<std::size_t>(i)] =
         compare_rows(pair.reference, pair.artefact, importance, sample_rows);
   });
-  return rows_of(pairs, sums);
+  constexpr double kOfZeros = 1.1;  // zeros have 1
+  std::vector<LayerError> rows = rows_of(pairs, sums);
+  const auto is_other = [](const LayerError& row) { return row.relative_rmse > kOfZeros; };
+  if (std::ranges::any_of(rows, is_other)) rows.clear();
+  return rows;
 }
 
 }  // namespace quantlane

@@ -17,7 +17,9 @@ std::string_view linear_name(Role role);
 
 // Relative RMSE sqrt(sum h (w' - w)^2 / sum h w^2), h = mean square of the input column where
 // `statistics` has it, else 1; over at most `sample_rows` evenly spaced rows of each Linear; one
-// figure for all experts of a layer.
+// figure for all experts of a layer. Empty where the matrices are not roundings of the reference's
+// but scaled or rotated ones (AWQ, SmoothQuant, rotations): the gains of norms have moved by more
+// than 1 %, or a matrix is further off than one of zeros.
 Result<std::vector<LayerError>> measure_layer_errors(const Checkpoint& reference,
                                                      const Checkpoint& artefact,
                                                      const Statistics* statistics,

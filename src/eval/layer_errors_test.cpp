@@ -4,6 +4,7 @@
 #include <map>
 
 #include "model/checkpoint_fixtures.h"
+#include "model/model_rotations.h"
 
 namespace quantlane {
 namespace {
@@ -63,6 +64,30 @@ TEST(LayerErrors, AreWeightedByTheInputs) {
       EXPECT_EQ(error.format, "bf16");
     }
   }
+}
+
+TEST(LayerErrors, AreNoneWhereMatricesAreScaledOrRotatedOnes) {
+  const auto model = fixtures::open_checkpoint(fixtures::model_data("llama"));
+  ThreadPool pool(1);
+  const auto errors_of = [&](WeightEdits edits) {
+    const auto edited = model->with_edits(std::move(edits));
+    EXPECT_TRUE(edited.has_value());
+    return measure_layer_errors(*model, **edited, nullptr, 1000, pool).value();
+  };
+  // One gain doubled, and one a little off: a rounding.
+  const auto ones = [](float first) {
+    std::vector<float> gains(48, 1.0F);
+    gains[0] = first;
+    return gains;
+  };
+  const std::string norm = "model.layers.1.input_layernorm.weight";
+  EXPECT_TRUE(errors_of({{norm, {.column_factors = ones(2)}}}).empty());
+  EXPECT_FALSE(errors_of({{norm, {.column_factors = ones(1.001F)}}}).empty());
+  WeightEdits rotated;
+  const auto& config = model->graph()->config;
+  add_value_rotation(*model->graph(), std::make_shared<const Rotation>(config.head_dim, 1),
+                     rotated);
+  EXPECT_TRUE(errors_of(std::move(rotated)).empty());
 }
 
 }  // namespace

@@ -238,6 +238,16 @@ Result<Weight> Checkpoint::weight(const Parameter& parameter) const {
   return weight;
 }
 
+Result<std::vector<float>> Checkpoint::norm_gains(const Parameter& norm) const {
+  QUANTLANE_TRY(const Weight stored, weight(norm));
+  std::vector<float> gains(static_cast<std::size_t>(norm.cols));
+  stored.decode_rows(0, 1, gains.data());
+  if (graph_->config.norm_plus_one) {
+    for (float& gain : gains) gain += 1;
+  }
+  return gains;
+}
+
 Result<Weight> Checkpoint::stored_weight(const Parameter& parameter) const {
   if (quantization_ && is_linear(parameter.role)) {
     if (const auto scheme = quantization_->scheme_of(parameter.module())) {

@@ -56,6 +56,8 @@ class Checkpoint {
   // one), decoded on demand; usable while this checkpoint lives. kCorrupt when the tensors of a
   // quantized Linear contradict its scheme, kNotFound for a parameter of another model.
   Result<Weight> weight(const Parameter& parameter) const;
+  // What a norm multiplies with, whole also where the weights are stored minus one.
+  Result<std::vector<float>> norm_gains(const Parameter& norm) const;
   // Whether Arithmetic::kEngine and kFloat differ: for GGUF files but those of float32 matrices.
   [[nodiscard]] bool engine_differs() const;
   // How keys and values are to be rounded for the cache, with the scales that are stored; a scale

@@ -30,17 +30,6 @@ std::optional<Role> norm_before(Role role) {
   }
 }
 
-// What its outputs are multiplied with [D].
-Result<std::vector<float>> gains_of(const Checkpoint& source, const Parameter& norm) {
-  QUANTLANE_TRY(const Weight weight, source.weight(norm));
-  std::vector<float> gains(static_cast<std::size_t>(norm.cols));
-  weight.decode_rows(0, 1, gains.data());
-  if (source.graph()->config.norm_plus_one) {
-    for (float& gain : gains) gain += 1;
-  }
-  return gains;
-}
-
 }  // namespace
 
 void add_value_rotation(const Graph& graph, const std::shared_ptr<const Rotation>& rotation,
@@ -80,7 +69,7 @@ Result<void> add_stream_rotation(const Checkpoint& source,
     const Parameter* norm = graph.find(*role, p.role == Role::kHead ? -1 : p.layer);
     QUANTLANE_CHECK(norm != nullptr);
     if (!gains.contains(norm)) {
-      QUANTLANE_TRY(gains[norm], gains_of(source, *norm));
+      QUANTLANE_TRY(gains[norm], source.norm_gains(*norm));
       const float one = graph.config.norm_plus_one ? 0.0F : 1.0F;
       edits[norm->name].values =
           std::make_shared<const std::vector<float>>(static_cast<std::size_t>(norm->cols), one);
