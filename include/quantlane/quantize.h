@@ -68,8 +68,9 @@ struct QuantizeOptions {
   bool force = false;  // replace an existing output
   int threads = 0;
   // Resident memory that the job may take, mapped files counted: "6GiB". Hidden states that do not
-  // fit go to an unnamed file beside `out`; the artefact is the same. "" = what is available.
-  std::string memory_limit;
+  // fit go to an unnamed file beside `out`; the artefact is the same. "available": what the machine
+  // has.
+  std::string memory_limit = "available";
 };
 
 // A matrix that the source holds quantized.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -15,6 +16,7 @@
 namespace quantlane {
 namespace {
 
+constexpr std::string_view kAvailable = "available";
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 // The program, texts, and what the allocator keeps of freed memory.
 constexpr std::uint64_t kProgramBytes = 24 * kMiB;
@@ -88,7 +90,7 @@ std::string mib(std::uint64_t bytes) { return fmt::format("{} MiB", (bytes + kMi
 Result<void> check_least(const MemoryRequest& request, MemoryPlan& plan, const Checkpoint& source,
                          const Lane& lane) {
   if (plan.limit == 0 || plan.least <= plan.limit) return {};
-  if (request.limit.empty()) {
+  if (request.limit == kAvailable) {
     plan.notice = fmt::format("may need {} of memory, of which {} are available now",
                               mib(plan.least), mib(plan.limit)) +
                   (plan.notice.empty() ? "" : "; " + plan.notice);
@@ -96,9 +98,8 @@ Result<void> check_least(const MemoryRequest& request, MemoryPlan& plan, const C
   }
   return fail(make_error(ErrorCode::kResourceLimit, "quantizing to " + lane.name)
                   .in(source.path().string())
-                  .expects(fmt::format("at most {}, which --memory-limit allows", mib(plan.limit)))
-                  .got(fmt::format("at least {} for one layer, its moments and one batch of tokens",
-                                   mib(plan.least)))
+                  .expects(fmt::format("at most {}, which --memory-limit allows", request.limit))
+                  .got(fmt::format("at least {}", mib(plan.least)))
                   .advise(fmt::format("--memory-limit {}MiB is the least that works; fewer threads "
                                       "or a lane without calibration need less",
                                       (plan.least + kMiB - 1) / kMiB)));
@@ -110,8 +111,10 @@ Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& s
                                const Lane& lane, const TokenChunks& chunks) {
   MemoryPlan plan;
   plan.limit = cpu_info().available_bytes;
-  if (!request.limit.empty()) {
-    QUANTLANE_TRY(plan.limit, parse_bytes(request.limit));
+  if (request.limit != kAvailable) {
+    auto limit = parse_bytes(request.limit);
+    if (!limit) return fail(std::move(limit).error().of("--memory-limit"));
+    plan.limit = *limit;
   }
   std::uint64_t base =
       kProgramBytes + kThreadBytes * static_cast<std::uint64_t>(std::max(1, request.threads));

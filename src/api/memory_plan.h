@@ -14,8 +14,8 @@
 namespace quantlane {
 
 struct MemoryRequest {
-  std::string limit;             // as the user spelled it; "" = what the machine has available
-  std::filesystem::path folder;  // for hidden states, should they go to disk
+  std::string limit = "available";  // as the user spelled it; "available": what the machine has
+  std::filesystem::path folder;     // for hidden states, should they go to disk
   int threads = 1;
   bool passes = true;  // runs the model over the text as it is: for statistics, transforms, caches
 };

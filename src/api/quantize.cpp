@@ -243,12 +243,35 @@ Result<RecipeRequest> measured_request(const QuantizeOptions& options, const Pre
                           prepared.checkpoint, chunks, pool, progress);
 }
 
+// Before any work; text is read and cut into chunks where the lane calibrates on it.
+Result<MemoryPlan> memory_plan(const QuantizeOptions& options, const Prepared& prepared,
+                               int threads) {
+  TokenChunks chunks;
+  const bool given = options.imatrix || options.statistics;
+  const bool known = prepared.checkpoint->graph() != nullptr;
+  const bool transforms = std::ranges::any_of(
+      prepared.lane.transforms,
+      [](const std::string& name) { return transform_by_name(name)->wants_pass; });
+  const bool passes = (prepared.calibrates && !given) || transforms || prepared.kv.any() ||
+                      prepared.lane.size.any();
+  if (known && (passes || wants_feedback(prepared.lane))) {
+    QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
+    QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint, text));
+  }
+  return plan_memory({.limit = options.memory_limit,
+                      .folder = std::filesystem::absolute(options.out).parent_path(),
+                      .threads = threads,
+                      .passes = passes},
+                     *prepared.checkpoint, prepared.lane, chunks);
+}
+
 }  // namespace
 
 Result<QuantizePlan> plan_quantization(const QuantizeOptions& options, Progress& progress) {
   QUANTLANE_TRY(Prepared prepared, prepare(options, no_progress()));
+  ThreadPool pool(options.threads);
+  QUANTLANE_TRY(const MemoryPlan memory, memory_plan(options, prepared, pool.size()));
   if (prepared.lane.size.any()) {
-    ThreadPool pool(options.threads);
     QUANTLANE_TRY(prepared.request, measured_request(options, prepared, pool, progress));
   }
   QUANTLANE_TRY(ArtefactPlan artefact, plan_quantize(prepared.job(options, {}, nullptr)));
@@ -259,6 +282,7 @@ Result<QuantizePlan> plan_quantization(const QuantizeOptions& options, Progress&
   plan.files = artefact.files;
   plan.notices = std::move(artefact.notices);
   plan.notices.insert(plan.notices.end(), warnings.begin(), warnings.end());
+  if (!memory.notice.empty()) plan.notices.push_back(memory.notice);
   for (PlannedTensor& tensor : artefact.tensors) {
     plan.size_bytes += tensor.size_bytes();
     plan.tensors.push_back({.name = std::move(tensor.name),
@@ -288,9 +312,10 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
                            " does not weigh errors: the importance matrix is not used"};
   }
   if (!transforms) return importances;
-  QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
   TokenChunks chunks;
+  NamedText text;
   if (prepared.calibrates || wants_pass(prepared.lane)) {
+    QUANTLANE_TRY(text, calibration_text(options.calibration_text));
     QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint, text));
   }
   const Statistics* statistics = prepared.calibrates && given ? &importances.statistics : nullptr;
@@ -306,25 +331,6 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
   }
   std::ranges::move(model.notices, std::back_inserter(importances.notices));
   return importances;
-}
-
-// Before any work; text is read and cut into chunks where the lane calibrates on it.
-Result<MemoryPlan> memory_plan(const QuantizeOptions& options, const Prepared& prepared,
-                               int threads) {
-  TokenChunks chunks;
-  const bool given = options.imatrix || options.statistics;
-  const bool known = prepared.checkpoint->graph() != nullptr;
-  const bool passes = (prepared.calibrates && !given) || !prepared.lane.transforms.empty() ||
-                      prepared.kv.any() || prepared.lane.size.any();
-  if (known && (passes || wants_feedback(prepared.lane))) {
-    QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-    QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint, text));
-  }
-  return plan_memory({.limit = options.memory_limit,
-                      .folder = std::filesystem::absolute(options.out).parent_path(),
-                      .threads = threads,
-                      .passes = passes},
-                     *prepared.checkpoint, prepared.lane, chunks);
 }
 
 }  // namespace

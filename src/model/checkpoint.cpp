@@ -296,9 +296,13 @@ std::uint64_t Checkpoint::parameter_count() const {
 void Checkpoint::drop(const Parameter& parameter) const {
   const auto [tensor, first_row] = stored(parameter);
   if (tensor == nullptr) return;
-  const std::uint64_t row_bytes = tensor->type.bytes_of(parameter.cols);
-  container_->drop(*tensor, static_cast<std::uint64_t>(first_row) * row_bytes,
-                   static_cast<std::uint64_t>(parameter.rows) * row_bytes);
+  const auto whole = static_cast<std::uint64_t>(tensor->rows());
+  const auto rows = static_cast<std::uint64_t>(parameter.rows);
+  const auto first = static_cast<std::uint64_t>(first_row);
+  // Packed codes have other rows and columns than the parameter.
+  if (tensor->cols() != parameter.cols || first + rows > whole) return container_->drop(*tensor);
+  const std::uint64_t row_bytes = tensor->size_bytes / whole;
+  container_->drop(*tensor, first * row_bytes, rows * row_bytes);
 }
 
 std::uint64_t Checkpoint::size_bytes() const {

@@ -5,6 +5,8 @@
 #include <map>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "containers/gguf_split.h"
 #include "core/check.h"
 #include "model/gguf_factors.h"
@@ -227,6 +229,20 @@ void note_input_rounding(const QuantizeJob& job, GgufPlan& plan) {
   }
 }
 
+// Only some architectures of llama.cpp know windows of attention.
+void note_lost_windows(const ModelConfig& config, GgufPlan& plan) {
+  const auto largest = std::ranges::max_element(config.window_of_layer);
+  if (largest == config.window_of_layer.end() || *largest == 0) return;
+  const auto is_window = [](const Metadata::Entry& entry) {
+    return entry.first.ends_with(".attention.sliding_window");
+  };
+  if (std::ranges::any_of(plan.metadata.entries(), is_window)) return;
+  plan.notices.push_back(fmt::format(
+      "the sliding window of {} tokens is lost, as llama.cpp has none for this architecture: it "
+      "attends to all tokens, which is the same only up to that many",
+      *largest));
+}
+
 // The source's file that holds the item, or what became of it in a quantized folder.
 std::uint32_t source_shard(const Checkpoint& source, const GgufPlan::Item& item) {
   const auto& parameters = item.parameters.empty() ? item.factors_of : item.parameters;
@@ -295,6 +311,7 @@ Result<GgufPlan> plan_gguf(const QuantizeJob& job) {
       plan.notices.push_back(std::move(text));
   }
   QUANTLANE_TRY(plan.metadata, gguf_metadata(job));
+  note_lost_windows(job.source.graph()->config, plan);
   if (job.split.keep) keep_split(job, plan);
   if (job.split.max_bytes > 0) split_by_size(job, plan);
   if (plan.files() == 1) plan.shard_of.clear();

@@ -131,7 +131,13 @@ Result<Lane> with_parts(Lane lane, std::string_view parts) {
     const std::string part(parts.substr(0, plus));
     last = plus == std::string_view::npos;
     if (!last) parts.remove_prefix(plus + 1);
-    if (transform_by_name(part) != nullptr) {
+    if (const Transform* transform = transform_by_name(part); transform != nullptr) {
+      if (transform->turns_inputs && !lane.transforms.empty()) {
+        return fail(Error(refused)
+                        .expects(part + " once and before other transforms, whose factors it "
+                                        "would fold back")
+                        .advise("+" + part + "+" + lane.transforms.front()));
+      }
       lane.transforms.push_back(part);
     } else if (last && algorithm_by_name(part) != nullptr) {
       lane.algorithm = part;

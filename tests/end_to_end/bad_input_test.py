@@ -127,6 +127,28 @@ class Checkpoints(ProgramTest):
         self.refused("compare", model, *COMPARE[2:], "--out", "report")
         self.assertEqual(self.partials(), [])
 
+    def test_configurations_that_contradict_the_tensors_of_codes(self):
+        self.succeeds("quantize", CANARY, "w4a16-asym", "-o", "asym", "--data-free")
+        config = self.folder / "asym/config.json"
+        config.write_text(config.read_text().replace('"symmetric": false', '"symmetric": true'))
+        self.refused("convert", "asym", "out", "--to", "f32", says=["weight_zero_point", "symmetric"])
+        self.succeeds("quantize", CANARY, "gptq", "-o", "gptq", "--data-free")
+        config = self.folder / "gptq/config.json"
+        config.write_text(config.read_text().replace('"desc_act": false', '"desc_act": true'))
+        header, tensors = read_safetensors(self.folder / "gptq/model.safetensors")
+        order = MATRIX.replace("weight", "g_idx")
+        header[order.replace("g_idx", "x_idx")] = header.pop(order)
+        write_safetensors(self.folder / "gptq/model.safetensors", header, tensors)
+        self.refused("convert", "gptq", "out", "--to", "f32", says=[order])
+        self.assertFalse((self.folder / "out").exists())
+
+    def test_a_window_that_llama_cpp_does_not_know_is_said_to_be_lost(self):
+        model = self.copy_of_canary()
+        edit_json(model / "config.json", model_type="mistral", architectures=["MistralForCausalLM"], sliding_window=64)
+        for command in (["quantize", model, "gguf:q8_0", "-o", "q.gguf", "--data-free"],
+                        ["convert", model, "f.gguf", "--to", "f16"]):
+            self.assertIn("the sliding window of 64 tokens is lost", self.succeeds(*command).errors)
+
     def test_a_matrix_too_small_for_the_scales_of_its_type_is_named(self):
         model = self.copy_of_canary()
         header, tensors = read_safetensors(model / "model.safetensors")

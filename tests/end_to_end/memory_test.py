@@ -46,6 +46,24 @@ class Memory(ProgramTest):
         self.assertEqual(contents(self.folder / "limited"), contents(self.folder / "free"))
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["free", "limited"])
 
+    def test_limits_that_are_none_are_refused_in_a_rehearsal_too(self):
+        for limit in ("", "garbage", "0", "-1", "50%", "1B"):
+            for more in ((), ("--dry-run",)):
+                self.refused(*self.quantize("out", "--memory-limit", limit, *more), code=1 if limit == "1B" else 2,
+                             says=["--memory-limit"])
+
+    def test_rotations_alone_read_no_text(self):
+        self.succeeds(*self.quantize("out", "--memory-limit", "60MiB", "--calibration-text", "absent", lane="w8a8+rotate"))
+
+    def test_codes_that_are_packed_are_given_back_page_by_page_too(self):
+        for lane in ("nf4", "modelopt-nvfp4", "w4a16-asym", "fp8-block"):
+            with self.subTest(lane=lane):
+                self.succeeds("quantize", CANARY, lane, "-o", lane, "--calibration-chunks", "2")
+                self.succeeds("imatrix", lane, "-o", "imatrix.gguf", "--chunk", "64", "--chunks", "2", "-f")
+                self.succeeds("quantize", lane, "gguf:q8_0", "-o", "out.gguf", "--data-free", "--allow-requantize", "-f")
+                self.succeeds("quantize", lane, "w4a16+gptq", "-o", "out", "--calibration-chunks", "2",
+                              "--allow-requantize", "-f")
+
     def test_a_limited_job_goes_on_after_sigkill_to_the_same_bytes(self):
         least = self.least(lane="gguf:q4_k_m+gptq")
         limit = ("--memory-limit", f"{least}MiB")

@@ -1,5 +1,6 @@
 #include "containers/dialects/compressed_tensors.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "containers/dialects/bit_runs.h"
@@ -57,10 +58,24 @@ Result<void> find_packed(const LinearTensors& tensors, const Scheme& scheme, std
                   tensors.require("weight_zero_point", {DType::kI32},
                                   {found.runs.words_for(rows), scheme.groups_per_row(cols)}));
   }
-  if (tensors.has("weight_g_idx")) {
+  if (scheme.act_order || tensors.has("weight_g_idx")) {
     QUANTLANE_TRY(found.order, tensors.require("weight_g_idx", {DType::kI32}, {cols}));
   }
   return {};
+}
+
+// Early writers store zero points with symmetric codes as well, all of them 0.
+Result<void> check_symmetric(const LinearTensors& tensors, const Scheme& weight) {
+  const TensorInfo* zero = tensors.find("weight_zero_point");
+  if (zero == nullptr || !weight.symmetric) return {};
+  constexpr std::byte kPackedZeros{0x88};  // of 4 bits, each from -8 on
+  const auto bytes = tensors.bytes(*zero);
+  const auto is_zero = [](std::byte b) { return b == std::byte{0} || b == kPackedZeros; };
+  if (std::ranges::all_of(bytes, is_zero)) return {};
+  return fail(tensors.wrong(*zero)
+                  .expects("no zero points, as \"symmetric\": true says")
+                  .got("some that are not 0")
+                  .advise("set \"symmetric\" to false in config.json, if that is what they are"));
 }
 
 Result<Found> find(const LinearTensors& tensors, const LinearScheme& scheme, std::int64_t rows,
@@ -80,6 +95,7 @@ Result<Found> find(const LinearTensors& tensors, const LinearScheme& scheme, std
     error.code = ErrorCode::kUnsupported;
     return fail(std::move(error).expects("symmetric 8-bit weights").got("\"symmetric\": false"));
   }
+  QUANTLANE_TRY_VOID(check_symmetric(tensors, weight));
   if (bytes) {
     QUANTLANE_TRY(found.codes, tensors.require("weight", {DType::kI8}, {rows, cols}));
   } else if (weight.type == ValueType::kInt) {

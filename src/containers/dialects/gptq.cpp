@@ -149,7 +149,7 @@ Result<Found> find(const LinearTensors& tensors, const Scheme& scheme, std::int6
   QUANTLANE_TRY(found.zeros,
                 tensors.require("qzeros", {DType::kI32}, {groups, runs.words_for(rows)}));
   QUANTLANE_TRY(found.scales, tensors.require("scales", kPlainScaleTypes, {groups, rows}));
-  if (tensors.has("g_idx")) {
+  if (scheme.act_order || tensors.has("g_idx")) {
     QUANTLANE_TRY(found.order, tensors.require("g_idx", {DType::kI32}, {cols}));
   }
   return found;

@@ -144,9 +144,8 @@ void expect_own_statistics(const TransformedModel& model, const TokenChunks& chu
 TEST(Transforms, StatisticsAreThoseOfThePassOverTheTransformedModel) {
   const auto source = fixtures::open_checkpoint(fixtures::model_data("qwen3"));
   const TokenChunks chunks = random_chunks(source->graph()->config.vocab_size, 4, 32);
-  for (const char* name :
-       {"w8a8+smoothquant+awq", "w8a8+rotate+weighted", "fp8-static+rotate", "w8a8+rotate+awq",
-        "w8a8+awq+rotate+weighted", "w8a8+rotate+smoothquant"}) {
+  for (const char* name : {"w8a8+smoothquant+awq", "w8a8+rotate+weighted", "fp8-static+rotate",
+                           "w8a8+rotate+awq", "w8a8+rotate+smoothquant"}) {
     SCOPED_TRACE(name);
     const auto model = transformed(source, find_lane(name).value(), chunks);
     ASSERT_TRUE(model.has_value()) << model.error().message();
@@ -318,8 +317,9 @@ TEST(Transforms, AreAskedForByNameBeforeTheAlgorithm) {
   EXPECT_TRUE(turns_inputs(rotated) && wants_pass(rotated));
   EXPECT_FALSE(wants_pass(find_lane("w8a8+rotate").value()));
   EXPECT_FALSE(turns_inputs(find_lane("w8a8+smoothquant").value()));
-  for (const char* name : {"w4a16+gptq+awq", "w4a16+awq+", "w4a16+", "w4a16+awq+none", "f32+awq",
-                           "w4a16+gptq+gptq", "gguf:f16+awq"}) {
+  for (const char* name :
+       {"w4a16+gptq+awq", "w4a16+awq+", "w4a16+", "w4a16+awq+none", "f32+awq", "w4a16+awq+rotate",
+        "w8a8+rotate+rotate", "w4a16+gptq+gptq", "gguf:f16+awq"}) {
     const auto refused = find_lane(name);
     ASSERT_FALSE(refused.has_value()) << name;
     EXPECT_EQ(refused.error().code, ErrorCode::kUsage) << name;
