@@ -15,7 +15,8 @@ bool cancel_requested() noexcept { return cancelled.load(std::memory_order_relax
 Result<void> check_cancel(const char* during) {
   if (!cancel_requested()) return {};
   return fail(make_error(ErrorCode::kCancelled, std::string("interrupted while ") + during)
-                  .advise("run the same command again; a comparison goes on where it stopped"));
+                  .advise("run the same command again: comparisons, and quantizing with error "
+                          "feedback, go on where they stopped"));
 }
 
 }  // namespace quantlane

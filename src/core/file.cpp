@@ -91,7 +91,8 @@ Result<void> make_parent(const fs::path& path) {
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const fs::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without waiting for the writer of a pipe, which is refused below.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) return fail(system_error("opening a file", path, errno));
   struct stat status{};
   if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {

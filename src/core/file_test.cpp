@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,6 +91,14 @@ TEST_F(FileTest, AFullDiskIsAnErrorThatNamesTheFile) {
 TEST_F(FileTest, MissingFilesAndFoldersAreToldApart) {
   EXPECT_EQ(MappedFile::open(folder_ / "none").error().code, ErrorCode::kNotFound);
   EXPECT_EQ(MappedFile::open(folder_).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(FileTest, PipesAreRefusedWithoutWaitingForTheirWriter) {
+  const fs::path pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const auto opened = MappedFile::open(pipe);
+  ASSERT_FALSE(opened.has_value());
+  EXPECT_EQ(opened.error().expected, "a regular file");
 }
 
 TEST(Utf8, FindsTheFirstBadByte) {
