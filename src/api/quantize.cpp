@@ -4,6 +4,7 @@
 #include <chrono>
 #include <iterator>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "api/adapted.h"
@@ -258,8 +259,9 @@ Result<MemoryPlan> memory_plan(const QuantizeOptions& options, const Prepared& p
     QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
     QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint, text));
   }
+  std::error_code none;  // rehearsals have no output
   return plan_memory({.limit = options.memory_limit,
-                      .folder = std::filesystem::absolute(options.out).parent_path(),
+                      .folder = std::filesystem::absolute(options.out, none).parent_path(),
                       .threads = threads,
                       .passes = passes},
                      *prepared.checkpoint, prepared.lane, chunks);
@@ -270,12 +272,12 @@ Result<MemoryPlan> memory_plan(const QuantizeOptions& options, const Prepared& p
 Result<QuantizePlan> plan_quantization(const QuantizeOptions& options, Progress& progress) {
   QUANTLANE_TRY(Prepared prepared, prepare(options, no_progress()));
   ThreadPool pool(options.threads);
-  QUANTLANE_TRY(const MemoryPlan memory, memory_plan(options, prepared, pool.size()));
   if (prepared.lane.size.any()) {
     QUANTLANE_TRY(prepared.request, measured_request(options, prepared, pool, progress));
   }
   QUANTLANE_TRY(ArtefactPlan artefact, plan_quantize(prepared.job(options, {}, nullptr)));
   QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, artefact));
+  QUANTLANE_TRY(const MemoryPlan memory, memory_plan(options, prepared, pool.size()));
   QuantizePlan plan;
   plan.lane = prepared.lane.name;
   plan.source_bytes = prepared.checkpoint->size_bytes();
