@@ -63,20 +63,27 @@ Result<TokenChunks> calibration_chunks(const QuantizeOptions& options, const Che
                      options.calibration_chunks);
 }
 
+// What a job calibrates on, read and cut once; empty where it reads no text.
+struct Calibration {
+  NamedText text = {};
+  TokenChunks chunks = {};
+};
+
 Result<Importances> calibrate(const QuantizeOptions& options,
-                              const std::shared_ptr<const Checkpoint>& checkpoint, ThreadPool& pool,
+                              const std::shared_ptr<const Checkpoint>& checkpoint,
+                              const Calibration& calibration, ThreadPool& pool,
                               Progress& progress) {
   if (options.imatrix) return importances_from_file(*options.imatrix, *checkpoint);
   if (options.statistics) {
     QUANTLANE_TRY(Statistics statistics, Statistics::load(*options.statistics));
     return importances_from_pass(std::move(statistics), *checkpoint, {}, 0);
   }
-  QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-  QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *checkpoint, text));
   QUANTLANE_TRY(const auto runtime,
                 Runtime::load(checkpoint, Arithmetic::kFloat, 0, Residency::kLayers));
-  QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, chunks, pool, progress));
-  return importances_from_pass(std::move(statistics), *checkpoint, text.name, chunks.count());
+  QUANTLANE_TRY(Statistics statistics,
+                collect_statistics(*runtime, calibration.chunks, pool, progress));
+  return importances_from_pass(std::move(statistics), *checkpoint, calibration.text.name,
+                               calibration.chunks.count());
 }
 
 // The artefact as written against the quantized source.
@@ -235,36 +242,43 @@ Result<std::vector<std::string>> ask_engines(const QuantizeOptions& options, con
 
 // The types that a size needs, for a plan: what quantizing would find.
 Result<RecipeRequest> measured_request(const QuantizeOptions& options, const Prepared& prepared,
-                                       ThreadPool& pool, Progress& progress) {
+                                       const Calibration& calibration, ThreadPool& pool,
+                                       Progress& progress) {
   QUANTLANE_TRY(const Importances importances,
-                calibrate(options, prepared.checkpoint, pool, progress));
-  QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-  QUANTLANE_TRY(const TokenChunks chunks, calibration_chunks(options, *prepared.checkpoint, text));
+                calibrate(options, prepared.checkpoint, calibration, pool, progress));
   return request_for_size(prepared.job(options, importances.origin, &importances.statistics),
-                          prepared.checkpoint, chunks, pool, progress);
+                          prepared.checkpoint, calibration.chunks, pool, progress);
 }
 
-// Before any work; text is read and cut into chunks where the lane calibrates on it.
-Result<MemoryPlan> memory_plan(const QuantizeOptions& options, const Prepared& prepared,
-                               int threads) {
-  TokenChunks chunks;
+// Does a pass over the calibration text come before error feedback?
+bool runs_passes(const QuantizeOptions& options, const Prepared& prepared) {
   const bool given = options.imatrix || options.statistics;
-  const bool known = prepared.checkpoint->graph() != nullptr;
   const bool transforms = std::ranges::any_of(
       prepared.lane.transforms,
       [](const std::string& name) { return transform_by_name(name)->wants_pass; });
-  const bool passes = (prepared.calibrates && !given) || transforms || prepared.kv.any() ||
-                      prepared.lane.size.any();
-  if (known && (passes || wants_feedback(prepared.lane))) {
-    QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-    QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint, text));
-  }
+  return (prepared.calibrates && !given) || transforms || prepared.kv.any() ||
+         prepared.lane.size.any();
+}
+
+Result<Calibration> read_calibration(const QuantizeOptions& options, const Prepared& prepared) {
+  Calibration calibration;
+  const bool reads = runs_passes(options, prepared) || wants_feedback(prepared.lane);
+  if (!reads || prepared.checkpoint->graph() == nullptr) return calibration;
+  QUANTLANE_TRY(calibration.text, calibration_text(options.calibration_text));
+  QUANTLANE_TRY(calibration.chunks,
+                calibration_chunks(options, *prepared.checkpoint, calibration.text));
+  return calibration;
+}
+
+// Before any work.
+Result<MemoryPlan> memory_plan(const QuantizeOptions& options, const Prepared& prepared,
+                               const Calibration& calibration, int threads) {
   std::error_code none;  // rehearsals have no output
   return plan_memory({.limit = options.memory_limit,
                       .folder = std::filesystem::absolute(options.out, none).parent_path(),
                       .threads = threads,
-                      .passes = passes},
-                     *prepared.checkpoint, prepared.lane, chunks);
+                      .passes = runs_passes(options, prepared)},
+                     *prepared.checkpoint, prepared.lane, calibration.chunks);
 }
 
 }  // namespace
@@ -272,12 +286,18 @@ Result<MemoryPlan> memory_plan(const QuantizeOptions& options, const Prepared& p
 Result<QuantizePlan> plan_quantization(const QuantizeOptions& options, Progress& progress) {
   QUANTLANE_TRY(Prepared prepared, prepare(options, no_progress()));
   ThreadPool pool(options.threads);
+  Calibration calibration;
   if (prepared.lane.size.any()) {
-    QUANTLANE_TRY(prepared.request, measured_request(options, prepared, pool, progress));
+    QUANTLANE_TRY(calibration, read_calibration(options, prepared));
+    QUANTLANE_TRY(prepared.request,
+                  measured_request(options, prepared, calibration, pool, progress));
   }
   QUANTLANE_TRY(ArtefactPlan artefact, plan_quantize(prepared.job(options, {}, nullptr)));
   QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, artefact));
-  QUANTLANE_TRY(const MemoryPlan memory, memory_plan(options, prepared, pool.size()));
+  if (!prepared.lane.size.any()) {
+    QUANTLANE_TRY(calibration, read_calibration(options, prepared));
+  }
+  QUANTLANE_TRY(const MemoryPlan memory, memory_plan(options, prepared, calibration, pool.size()));
   QuantizePlan plan;
   plan.lane = prepared.lane.name;
   plan.source_bytes = prepared.checkpoint->size_bytes();
@@ -302,34 +322,30 @@ namespace {
 // The importances of the lane, from where the options say; with transforms the checkpoint becomes
 // the transformed one, whose own they are.
 Result<Importances> importances_and_transforms(const QuantizeOptions& options, Prepared& prepared,
+                                               const Calibration& calibration,
                                                const MemoryPlan& memory, ThreadPool& pool,
                                                Progress& progress) {
   Importances importances;
   const bool transforms = !prepared.lane.transforms.empty();
   const bool given = options.imatrix || options.statistics;
   if (prepared.calibrates && (given || !transforms)) {
-    QUANTLANE_TRY(importances, calibrate(options, prepared.checkpoint, pool, progress));
+    QUANTLANE_TRY(importances,
+                  calibrate(options, prepared.checkpoint, calibration, pool, progress));
   } else if (options.imatrix) {
     importances.notices = {prepared.lane.name +
                            " does not weigh errors: the importance matrix is not used"};
   }
   if (!transforms) return importances;
-  TokenChunks chunks;
-  NamedText text;
-  if (prepared.calibrates || wants_pass(prepared.lane)) {
-    QUANTLANE_TRY(text, calibration_text(options.calibration_text));
-    QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint, text));
-  }
   const Statistics* statistics = prepared.calibrates && given ? &importances.statistics : nullptr;
   QUANTLANE_TRY(TransformedModel model,
-                apply_transforms(prepared.job(options, {}, statistics), prepared.checkpoint, chunks,
-                                 memory.sample_bytes, pool, progress));
+                apply_transforms(prepared.job(options, {}, statistics), prepared.checkpoint,
+                                 calibration.chunks, memory.sample_bytes, pool, progress));
   prepared.checkpoint = std::move(model.checkpoint);
   if (given) {
     importances.statistics = std::move(model.statistics);
   } else if (!model.statistics.modules().empty()) {
     importances = importances_from_pass(std::move(model.statistics), *prepared.checkpoint,
-                                        text.name, chunks.count());
+                                        calibration.text.name, calibration.chunks.count());
   }
   std::ranges::move(model.notices, std::back_inserter(importances.notices));
   return importances;
@@ -345,35 +361,32 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   QUANTLANE_TRY(const ArtefactPlan plan, plan_quantize(prepared.job(options, {}, nullptr)));
   QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, plan));
   for (const std::string& warning : warnings) progress.notice(prepared.lane.name + ": " + warning);
-  QUANTLANE_TRY(const MemoryPlan memory, memory_plan(options, prepared, pool.size()));
+  QUANTLANE_TRY(Calibration calibration, read_calibration(options, prepared));
+  QUANTLANE_TRY(const MemoryPlan memory, memory_plan(options, prepared, calibration, pool.size()));
   if (!memory.notice.empty()) progress.notice(prepared.lane.name + ": " + memory.notice);
   const auto start = std::chrono::steady_clock::now();
   QUANTLANE_TRY(Importances importances,
-                importances_and_transforms(options, prepared, memory, pool, progress));
+                importances_and_transforms(options, prepared, calibration, memory, pool, progress));
   for (const std::string& notice : importances.notices) progress.notice(notice);
   if (prepared.kv.any()) {
-    QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
     QUANTLANE_TRY(const auto runtime,
                   Runtime::load(prepared.checkpoint, Arithmetic::kFloat, 0, Residency::kLayers));
-    QUANTLANE_TRY(prepared.kv, calibrated_kv(*runtime, *prepared.kv.scheme, text, pool, progress));
+    QUANTLANE_TRY(prepared.kv,
+                  calibrated_kv(*runtime, *prepared.kv.scheme, calibration.text, pool, progress));
   }
   const double calibration_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   QuantizeJob job = prepared.job(options, importances.origin,
                                  prepared.calibrates ? &importances.statistics : nullptr);
   const bool feeds_back = wants_feedback(prepared.lane) && prepared.checkpoint->graph() != nullptr;
-  TokenChunks chunks;
-  if (prepared.lane.size.any() || feeds_back) {
-    QUANTLANE_TRY(const NamedText text, calibration_text(options.calibration_text));
-    QUANTLANE_TRY(chunks, calibration_chunks(options, *prepared.checkpoint, text));
-  }
   if (prepared.lane.size.any()) {
-    QUANTLANE_TRY(job.request, request_for_size(job, prepared.checkpoint, chunks, pool, progress));
+    QUANTLANE_TRY(job.request,
+                  request_for_size(job, prepared.checkpoint, calibration.chunks, pool, progress));
   }
   std::optional<FeedbackSource> feedback;
   if (feeds_back) {
-    feedback.emplace(prepared.checkpoint, std::move(chunks), pool, beside_feedback(prepared.lane),
-                     memory.walk);
+    feedback.emplace(prepared.checkpoint, std::move(calibration.chunks), pool,
+                     beside_feedback(prepared.lane), memory.walk);
     job.feedback = &*feedback;
   }
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));
