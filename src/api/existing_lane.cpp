@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <map>
 #include <numeric>
-#include <span>
 #include <utility>
 #include <vector>
 
 #include "api/defaults.h"
 #include "core/check.h"
 #include "core/file.h"
+#include "eval/layer_errors.h"
 #include "model/tokenizer/tokenizer.h"
 #include "quantize/pipeline.h"
 #include "recommend/preflight.h"
@@ -97,17 +96,6 @@ Result<std::vector<std::vector<float>>> sample_rows(const Checkpoint& checkpoint
   return rows;
 }
 
-double relative_error(std::span<const float> base, std::span<const float> own) {
-  double difference = 0;
-  double norm = 0;
-  for (std::size_t i = 0; i < base.size(); ++i) {
-    const double d = static_cast<double>(own[i]) - static_cast<double>(base[i]);
-    difference += d * d;
-    norm += static_cast<double>(base[i]) * static_cast<double>(base[i]);
-  }
-  return norm > 0 ? std::sqrt(difference / norm) : 0;
-}
-
 // What no rotation changes: the products of each two rows, measured from the mean of all.
 std::vector<float> products_of(std::vector<std::vector<float>> rows) {
   for (std::size_t c = 0; c < rows.front().size(); ++c) {
@@ -135,9 +123,9 @@ Result<void> check_embeddings(const Checkpoint& artefact, const Checkpoint& refe
     base_values.insert(base_values.end(), base[r].begin(), base[r].end());
     own_values.insert(own_values.end(), own[r].begin(), own[r].end());
   }
-  const double relative = relative_error(base_values, own_values);
+  const double relative = relative_rmse(base_values, own_values);
   if (relative <= kSameWeights) return {};
-  if (relative_error(products_of(base), products_of(own)) <= kSameWeights) return {};
+  if (relative_rmse(products_of(base), products_of(own)) <= kSameWeights) return {};
   return fail(other_base(artefact)
                   .of(artefact.graph()->find(Role::kEmbedding, -1)->name)
                   .expects("the embeddings of the reference, rounded or rotated")

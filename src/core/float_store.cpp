@@ -86,17 +86,12 @@ std::uint64_t FloatStore::bytes() const {
   return std::accumulate(sizes_.begin(), sizes_.end(), std::uint64_t{0}) * sizeof(float);
 }
 
-Result<void> FloatStore::borrow(std::size_t array, std::vector<float>& buffer) {
-  if (in_memory()) {
-    buffer.swap(arrays_[array]);
-    QUANTLANE_CHECK(buffer.size() >= sizes_[array]);
-    return {};
-  }
-  if (buffer.size() < sizes_[array]) buffer.resize(sizes_[array]);
-  auto* at = reinterpret_cast<char*>(buffer.data());
+// All of the array on disk by `call`: pread or pwrite, which may do a part.
+template <class Call, class Byte>
+Result<void> FloatStore::transfer(Call call, Byte* at, std::size_t array) const {
   std::uint64_t offset = offsets_[array];
   for (std::size_t left = sizes_[array] * sizeof(float); left > 0;) {
-    const ssize_t count = ::pread(descriptor_, at, left, static_cast<off_t>(offset));
+    const ssize_t count = call(descriptor_, at, left, static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return fail(spill_error(folder_, bytes(), count == 0 ? EIO : errno));
     at += count;
@@ -104,6 +99,16 @@ Result<void> FloatStore::borrow(std::size_t array, std::vector<float>& buffer) {
     left -= static_cast<std::size_t>(count);
   }
   return {};
+}
+
+Result<void> FloatStore::borrow(std::size_t array, std::vector<float>& buffer) {
+  if (in_memory()) {
+    buffer.swap(arrays_[array]);
+    QUANTLANE_CHECK(buffer.size() >= sizes_[array]);
+    return {};
+  }
+  if (buffer.size() < sizes_[array]) buffer.resize(sizes_[array]);
+  return transfer(::pread, reinterpret_cast<char*>(buffer.data()), array);
 }
 
 void FloatStore::give_back(std::size_t array, std::vector<float>& buffer) {
@@ -116,17 +121,7 @@ Result<void> FloatStore::put(std::size_t array, std::vector<float>& buffer) {
     buffer.swap(arrays_[array]);
     return {};
   }
-  const auto* at = reinterpret_cast<const char*>(buffer.data());
-  std::uint64_t offset = offsets_[array];
-  for (std::size_t left = sizes_[array] * sizeof(float); left > 0;) {
-    const ssize_t count = ::pwrite(descriptor_, at, left, static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return fail(spill_error(folder_, bytes(), count == 0 ? EIO : errno));
-    at += count;
-    offset += static_cast<std::uint64_t>(count);
-    left -= static_cast<std::size_t>(count);
-  }
-  return {};
+  return transfer(::pwrite, reinterpret_cast<const char*>(buffer.data()), array);
 }
 
 Result<void> FloatStore::copy(std::size_t from, std::size_t to) {

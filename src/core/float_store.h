@@ -39,6 +39,8 @@ class FloatStore {
 
  private:
   [[nodiscard]] bool in_memory() const { return descriptor_ < 0; }
+  template <class Call, class Byte>
+  Result<void> transfer(Call call, Byte* at, std::size_t array) const;
   std::vector<std::size_t> sizes_;
   std::vector<std::vector<float>> arrays_;  // in memory
   int descriptor_ = -1;

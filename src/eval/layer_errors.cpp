@@ -15,6 +15,18 @@ std::string_view linear_name(Role role) {
   return kNames[static_cast<std::size_t>(role) - static_cast<std::size_t>(Role::kQuery)];
 }
 
+double relative_rmse(std::span<const float> reference, std::span<const float> artefact) {
+  double error = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < reference.size(); ++i) {
+    const double w = static_cast<double>(reference[i]);
+    const double d = static_cast<double>(artefact[i]) - w;
+    error += d * d;
+    norm += w * w;
+  }
+  return norm > 0 ? std::sqrt(error / norm) : 0;
+}
+
 namespace {
 
 // The two sums of the relative RMSE.
@@ -45,8 +57,6 @@ Sums compare_rows(const Weight& reference, const Weight& artefact,
   return sums;
 }
 
-bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
-
 // The gains of norms in `artefact` are those of `reference`, rounded at most.
 Result<bool> keeps_norms(const Checkpoint& reference, const Checkpoint& artefact) {
   constexpr double kRounding = 0.01;
@@ -56,14 +66,7 @@ Result<bool> keeps_norms(const Checkpoint& reference, const Checkpoint& artefact
     if (other == nullptr || other->cols != norm.cols) return false;
     QUANTLANE_TRY(const std::vector<float> a, reference.norm_gains(norm));
     QUANTLANE_TRY(const std::vector<float> b, artefact.norm_gains(*other));
-    double apart = 0;
-    double size = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      const double d = static_cast<double>(b[i]) - static_cast<double>(a[i]);
-      apart += d * d;
-      size += static_cast<double>(a[i]) * static_cast<double>(a[i]);
-    }
-    if (apart > kRounding * kRounding * size) return false;
+    if (relative_rmse(a, b) > kRounding) return false;
   }
   return true;
 }

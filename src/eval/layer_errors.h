@@ -1,6 +1,7 @@
 // How far the weights of an artefact, read back from disk, are from the reference's, Linear by
 // Linear.
 #pragma once
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -14,6 +15,9 @@ namespace quantlane {
 
 // "q", "k", "v", "o", "gate", "up", "down", "head"; of Linears only.
 std::string_view linear_name(Role role);
+
+// sqrt(sum (w' - w)^2 / sum w^2); 0 where all of the reference is 0.
+double relative_rmse(std::span<const float> reference, std::span<const float> artefact);
 
 // Relative RMSE sqrt(sum h (w' - w)^2 / sum h w^2), h = mean square of the input column where
 // `statistics` has it, else 1; over at most `sample_rows` evenly spaced rows of each Linear; one

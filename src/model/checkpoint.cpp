@@ -67,8 +67,6 @@ Result<void> check_tied_head(const Container& container, const ModelConfig& conf
                           "remove the tensor"));
 }
 
-bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
-
 }  // namespace
 
 Checkpoint::Checkpoint() : cache_(std::make_unique<Cache>()) {}
@@ -303,6 +301,12 @@ void Checkpoint::drop(const Parameter& parameter) const {
   if (tensor->cols() != parameter.cols || first + rows > whole) return container_->drop(*tensor);
   const std::uint64_t row_bytes = tensor->size_bytes / whole;
   container_->drop(*tensor, first * row_bytes, rows * row_bytes);
+}
+
+void Checkpoint::drop_layer(std::int64_t layer) const {
+  for (const Parameter& parameter : graph_->parameters) {
+    if (parameter.layer == layer) drop(parameter);
+  }
 }
 
 std::uint64_t Checkpoint::size_bytes() const {

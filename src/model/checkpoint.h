@@ -67,6 +67,8 @@ class Checkpoint {
   [[nodiscard]] StoredRows stored(const Parameter& parameter) const;
   // The mapped pages of the parameter are not needed for now (Container::drop).
   void drop(const Parameter& parameter) const;
+  // Those of a layer; -1: embedding, head and last norm.
+  void drop_layer(std::int64_t layer) const;
   // The same files with edited weights, after the edits that this one has; weight() applies them,
   // stored() and container() know nothing of them. kInvalidArgument names an edit of no parameter
   // or of another shape.

@@ -131,7 +131,7 @@ inline void write_gguf(const Checkpoint& source, const fs::path& path) {
     weight->decode_rows(0, p.rows, logical.data());
     std::vector<float> stored = logical;
     const bool vector = !is_matrix(p.role);
-    const bool norm = p.role >= Role::kAttentionNorm && p.role <= Role::kFinalNorm;
+    const bool norm = is_norm(p.role);
     const bool qk = p.role == Role::kQuery || p.role == Role::kKey || p.role == Role::kQueryBias ||
                     p.role == Role::kKeyBias;
     if (norm && row.stores_norms_minus_one) {

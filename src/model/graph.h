@@ -35,6 +35,9 @@ enum class Role : std::uint8_t {
   kAttentionOutputBias,  // vectors
 };
 [[nodiscard]] constexpr bool is_matrix(Role role) { return role <= Role::kHead; }
+[[nodiscard]] constexpr bool is_norm(Role role) {
+  return role >= Role::kAttentionNorm && role <= Role::kFinalNorm;
+}
 [[nodiscard]] constexpr bool is_linear(Role role) {
   return role >= Role::kQuery && role <= Role::kHead;
 }

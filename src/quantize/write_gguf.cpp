@@ -15,8 +15,6 @@
 namespace quantlane {
 namespace {
 
-bool is_norm(Role role) { return role >= Role::kAttentionNorm && role <= Role::kFinalNorm; }
-
 bool is_query_or_key(Role role) {
   return role == Role::kQuery || role == Role::kKey || role == Role::kQueryBias ||
          role == Role::kKeyBias;

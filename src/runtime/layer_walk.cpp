@@ -263,14 +263,6 @@ Result<void> LayerWalk::leave_stage(const BoundLayer& layer, Stream& stream, std
   return hidden_.put(rows, pass.stream);
 }
 
-// Mapped pages of a layer that is done.
-void LayerWalk::drop_layer() const {
-  const Checkpoint& checkpoint = runtime_.checkpoint();
-  for (const Parameter& parameter : checkpoint.graph()->parameters) {
-    if (parameter.layer == layer_) checkpoint.drop(parameter);
-  }
-}
-
 Result<void> LayerWalk::advance() {
   QUANTLANE_TRY_VOID(part_ways());
   if (stage_ == LayerStage::kGates) {
@@ -291,7 +283,7 @@ Result<void> LayerWalk::advance() {
   }
   stage_ = LayerStage::kHeads;
   routed_.clear();
-  drop_layer();
+  runtime_.checkpoint().drop_layer(layer_);
   ++layer_;
   if (layer_ < runtime_.config().layer_count) own_ = runtime_.layer(layer_);
   return {};

@@ -76,7 +76,6 @@ class LayerWalk {
   Result<void> leave_stage(const BoundLayer& layer, Stream& stream, std::int64_t batch);
   Result<void> route_tokens();
   Result<void> part_ways();
-  void drop_layer() const;
 
   const Runtime& runtime_;
   Beside beside_;

@@ -271,10 +271,7 @@ void Runtime::logits_of(float* rows, std::int64_t count, const BoundLinear& head
 }
 
 void Runtime::drop_pages(std::int64_t layer) const {
-  if (state_->residency == Residency::kWhole) return;
-  for (const Parameter& parameter : state_->checkpoint->graph()->parameters) {
-    if (parameter.layer == layer) state_->checkpoint->drop(parameter);
-  }
+  if (state_->residency == Residency::kLayers) state_->checkpoint->drop_layer(layer);
 }
 
 Result<std::unique_ptr<Runtime>> Runtime::load(std::shared_ptr<const Checkpoint> checkpoint,
