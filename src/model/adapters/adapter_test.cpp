@@ -1,7 +1,6 @@
 #include "model/adapters/adapter.h"
 
 #include <cmath>
-#include <functional>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,28 +8,16 @@
 #include "core/half.h"
 #include "core/hash.h"
 #include "core/rng.h"
-#include "model/checkpoint_fixtures.h"
+#include "model/adapters/adapter_fixtures.h"
 
 namespace quantlane {
 namespace {
 
-using ::testing::Contains;
+using fixtures::adapter_data;
+using fixtures::AdapterCopy;
+using fixtures::merge_of;
+using fixtures::open_base;
 using ::testing::HasSubstr;
-
-fs::path data(const std::string& name) {
-  return fs::path(QUANTLANE_SOURCE_DIR) / "tests/data/adapters" / name;
-}
-
-std::shared_ptr<const Checkpoint> open_base(const std::string& family) {
-  return Checkpoint::open(fixtures::model_data(family)).value();
-}
-
-Result<BoundAdapter> merge_of(const fs::path& path, const std::shared_ptr<const Checkpoint>& base) {
-  ThreadPool pool(2);
-  auto adapter = read_adapter(path, *base);
-  if (!adapter) return std::unexpected(adapter.error());
-  return bind_adapter(*adapter, base, pool);
-}
 
 std::vector<float> row_of(const Weight& weight, std::int64_t row) {
   std::vector<float> values(static_cast<std::size_t>(weight.cols()));
@@ -41,7 +28,7 @@ std::vector<float> row_of(const Weight& weight, std::int64_t row) {
 // Rows 0, 1, -2 and -1 of what PEFT's merge_and_unload() changes, and nothing else changes.
 void expect_merged_as_peft(const BoundAdapter& bound, const Checkpoint& base,
                            const std::string& variant) {
-  const auto golden = open_container(data(variant) / "merged.safetensors").value();
+  const auto golden = open_container(adapter_data(variant) / "merged.safetensors").value();
   std::size_t changed = 0;
   for (const Parameter& parameter : base.graph()->parameters) {
     const TensorInfo* tensor = golden->find(parameter.name);
@@ -73,7 +60,7 @@ TEST(Adapters, OfPeftMergeAsPeftMergesThem) {
                                           {"embeddings", "llama"},
                                           {"biases", "llama-bias"}}) {
     const auto base = open_base(family);
-    const auto bound = merge_of(data(variant), base);
+    const auto bound = merge_of(adapter_data(variant), base);
     ASSERT_TRUE(bound.has_value()) << variant << bound.error().message();
     expect_merged_as_peft(*bound, *base, variant);
   }
@@ -81,14 +68,14 @@ TEST(Adapters, OfPeftMergeAsPeftMergesThem) {
 
 TEST(Adapters, OfLlamaCppMergeAsTheOnesTheyWereConvertedFrom) {
   const auto base = open_base("llama");
-  const auto bound = merge_of(data("plain.gguf"), base);
+  const auto bound = merge_of(adapter_data("plain.gguf"), base);
   ASSERT_TRUE(bound.has_value()) << bound.error().message();
   expect_merged_as_peft(*bound, *base, "plain");
 }
 
 TEST(Adapters, AreAccountedForTensorByTensor) {
   const auto base = open_base("llama");
-  auto bound = merge_of(data("dora"), base).value();
+  auto bound = merge_of(adapter_data("dora"), base).value();
   ThreadPool pool(2);
   ASSERT_TRUE(measure_rounding(bound, *base, DType::kBF16, pool).has_value());
   ASSERT_EQ(bound.accounts.size(), 2U);
@@ -120,60 +107,15 @@ TEST(Adapters, AreAccountedForTensorByTensor) {
   EXPECT_EQ(bound.accounts.front().rounding, 0);
 }
 
-// A copy of an adapter folder with its configuration and tensors changed.
-struct Copy {
-  explicit Copy(const std::string& variant) {
-    for (const auto& entry : fs::directory_iterator(data(variant))) {
-      fs::copy_file(entry.path(), scratch.path() / entry.path().filename());
-    }
-  }
-  void configure(const std::function<void(Json&)>& change) const {
-    Json config = fixtures::read_json(scratch.path() / "adapter_config.json");
-    change(config);
-    EXPECT_TRUE(write_text(scratch.path() / "adapter_config.json", config.dump()).has_value());
-  }
-  // Writes the tensors again as `change` leaves them.
-  void rewrite(const std::function<void(std::string& name, std::vector<std::int64_t>& shape,
-                                        std::vector<float>& values)>& change) const {
-    const fs::path path = scratch.path() / "adapter_model.safetensors";
-    std::vector<PlannedTensor> plan;
-    std::vector<std::vector<float>> contents;
-    {
-      const auto container = open_container(path).value();
-      for (const TensorInfo& tensor : container->tensors()) {
-        std::string name = tensor.name;
-        std::vector<std::int64_t> shape = tensor.shape;
-        std::vector<float> values(static_cast<std::size_t>(tensor.element_count()));
-        EXPECT_TRUE(decode_rows(*container, tensor, 0, tensor.rows(), values.data()).has_value());
-        change(name, shape, values);
-        if (name.empty()) continue;
-        plan.push_back({.name = name, .type = {.plain = DType::kF32}, .shape = shape});
-        contents.push_back(std::move(values));
-      }
-    }
-    const auto writer = create_safetensors(path, plan, {}).value();
-    for (std::size_t i = 0; i < plan.size(); ++i) {
-      EXPECT_TRUE(writer->write(i, std::as_bytes(std::span(contents[i]))).has_value());
-    }
-    EXPECT_TRUE(writer->commit().has_value());
-  }
-  [[nodiscard]] Error error(const std::string& family = "llama") const {
-    const auto result = merge_of(scratch.path(), open_base(family));
-    EXPECT_FALSE(result.has_value());
-    return result ? Error() : result.error();
-  }
-  fixtures::ScratchFolder scratch;
-};
-
 constexpr const char* kDownA = "base_model.model.model.layers.0.mlp.down_proj.lora_A.weight";
 
 TEST(Adapters, NameATensorThatNothingUses) {
-  const Copy copy("patterns");
+  const AdapterCopy copy("patterns");
   copy.rewrite([](std::string& name, auto&, auto&) {
     if (name == kDownA) name = "base_model.model.model.layers.9.mlp.down_proj.lora_A.weight";
   });
   EXPECT_THAT(copy.error().message(), HasSubstr("down_proj"));
-  const Copy extra("plain");
+  const AdapterCopy extra("plain");
   extra.rewrite([](std::string& name, std::vector<std::int64_t>& shape, auto&) {
     static_cast<void>(shape);
     const std::size_t at = name.find("layers.1.mlp.gate_proj");
@@ -186,7 +128,7 @@ TEST(Adapters, NameATensorThatNothingUses) {
 }
 
 TEST(Adapters, NameATargetThatHasNoTensors) {
-  const Copy copy("plain");
+  const AdapterCopy copy("plain");
   copy.rewrite([](std::string& name, auto&, auto&) {
     if (name.find("layers.1.self_attn.k_proj") != std::string::npos) name.clear();
   });
@@ -194,7 +136,7 @@ TEST(Adapters, NameATargetThatHasNoTensors) {
   EXPECT_EQ(error.code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(error.tensor, HasSubstr("model.layers.1.self_attn.k_proj.lora_A"));
   // Saved modules are targets too.
-  const Copy saved("embeddings");
+  const AdapterCopy saved("embeddings");
   saved.rewrite([](std::string& name, auto&, auto&) {
     if (name.find("lm_head") != std::string::npos) name.clear();
   });
@@ -202,7 +144,7 @@ TEST(Adapters, NameATargetThatHasNoTensors) {
 }
 
 TEST(Adapters, OfAnotherBaseAreRefused) {
-  const Copy copy("plain");
+  const AdapterCopy copy("plain");
   copy.rewrite([](std::string& name, std::vector<std::int64_t>& shape, std::vector<float>& values) {
     if (name.find("layers.0.self_attn.q_proj.lora_A") == std::string::npos) return;
     shape = {2, 47};
@@ -214,10 +156,10 @@ TEST(Adapters, OfAnotherBaseAreRefused) {
   EXPECT_THAT(error.expected, HasSubstr("[2, 48]"));
   EXPECT_EQ(error.found, "[2, 47]");
   // The rank of the file against that of the configuration.
-  const Copy rank("plain");
+  const AdapterCopy rank("plain");
   rank.configure([](Json& config) { config.set("r", 4); });
   EXPECT_EQ(rank.error().code, ErrorCode::kInvalidArgument);
-  const auto architecture = merge_of(data("plain.gguf"), open_base("qwen3"));
+  const auto architecture = merge_of(adapter_data("plain.gguf"), open_base("qwen3"));
   ASSERT_FALSE(architecture.has_value());
   EXPECT_EQ(architecture.error().tensor, "general.architecture");
 }
@@ -228,7 +170,7 @@ TEST(Adapters, ThatCannotBeMergedAreRefusedWithTheKey) {
                                               {"alora_invocation_tokens", Json::array().push(1)},
                                               {"lora_bias", Json(true)}};
   for (const auto& [key, value] : values) {
-    const Copy copy("plain");
+    const AdapterCopy copy("plain");
     copy.configure([&](Json& config) { config.set(key, value); });
     const Error error = copy.error();
     EXPECT_EQ(error.code, ErrorCode::kUnsupported) << key;
@@ -239,19 +181,19 @@ TEST(Adapters, ThatCannotBeMergedAreRefusedWithTheKey) {
                                    {"lora_alpha", Json("x")},
                                    {"target_modules", Json("(")},
                                    {"rank_pattern", Json::object({{"q_proj", -1}})}}) {
-    const Copy copy("plain");
+    const AdapterCopy copy("plain");
     copy.configure([&](Json& config) { config.set(key, value); });
     const Error error = copy.error();
     EXPECT_EQ(error.code, ErrorCode::kCorrupt) << key;
     EXPECT_THAT(error.tensor, HasSubstr(key));
   }
-  const Copy nan("plain");
+  const AdapterCopy nan("plain");
   nan.rewrite([](auto&, auto&, std::vector<float>& numbers) { numbers[0] = NAN; });
   EXPECT_EQ(nan.error().code, ErrorCode::kCorrupt);
 }
 
 TEST(Adapters, OfAHeadThatTheBaseTiesAreRefused) {
-  const Copy copy("biases");
+  const AdapterCopy copy("biases");
   copy.rewrite([](std::string& name, std::vector<std::int64_t>& shape, std::vector<float>& values) {
     if (name.find("layers.1.self_attn.k_proj.bias") == std::string::npos) return;
     name = "base_model.model.lm_head.weight";
