@@ -136,6 +136,21 @@ bool Regex::found_in(std::string_view text) const {
                      PCRE2_NO_JIT, match.data, nullptr) > 0;
 }
 
+std::optional<bool> Regex::found_within(std::string_view text, std::uint32_t most_steps) const {
+  const MatchData match(code_->code);
+  pcre2_match_context* const context = pcre2_match_context_create(nullptr);
+  if (context == nullptr) throw std::bad_alloc();
+  pcre2_set_match_limit(context, most_steps);
+  const int found = pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
+                                0, PCRE2_NO_JIT, match.data, context);
+  pcre2_match_context_free(context);
+  if (found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_DEPTHLIMIT ||
+      found == PCRE2_ERROR_HEAPLIMIT) {
+    return std::nullopt;
+  }
+  return found > 0;
+}
+
 bool Regex::matches_start(std::string_view text) const {
   const MatchData match(code_->code);
   return pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0,

@@ -2,7 +2,9 @@
 // tokenizers, targets of quantization configurations.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -28,6 +30,10 @@ class Regex {
                                                 const std::vector<std::size_t>& ends) const;
   // Does the pattern match anywhere in `text`? (Text that is not UTF-8 matches nothing.)
   [[nodiscard]] bool found_in(std::string_view text) const;
+  // The same for patterns of strangers: nothing where the answer needs more than `most_steps` of
+  // backtracking.
+  [[nodiscard]] std::optional<bool> found_within(std::string_view text,
+                                                 std::uint32_t most_steps) const;
   // Does a match begin at the first byte of `text`? (Python's re.match)
   [[nodiscard]] bool matches_start(std::string_view text) const;
 
