@@ -19,8 +19,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   for (const char* module : {"model.layers.0.self_attn.q_proj", "lm_head", ""}) {
-    QUANTLANE_CHECK(config->rank_of(module) >= 1);
-    QUANTLANE_CHECK(std::isfinite(config->scale_of(module)));
+    if (const auto settings = config->settings_of(module)) {
+      QUANTLANE_CHECK(settings->rank >= 1);
+      QUANTLANE_CHECK(std::isfinite(settings->scale) && settings->scale != 0);
+    } else {
+      QUANTLANE_CHECK(settings.error().file == "input" && !settings.error().tensor.empty());
+    }
     static_cast<void>(config->targets_module(module, 0, true, false));
   }
   return 0;

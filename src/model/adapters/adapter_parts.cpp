@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include "core/check.h"
 #include "core/file.h"
 
@@ -113,6 +115,16 @@ Result<std::int64_t> positive_integer(const Json& config, const std::string& key
                   .of(key)
                   .expects("an integer from 1 to a million")
                   .got(value.dump()));
+}
+
+Result<void> check_scale(double scale, const std::string& key, const std::string& origin) {
+  if (std::abs(scale) >= 0x1p-126 && std::abs(scale) <= 0x1.fffffep127) return {};
+  return fail(corrupt("reading an adapter's configuration")
+                  .in(origin)
+                  .of(key)
+                  .expects("a scale that is not 0, which would merge nothing, within float32")
+                  .got(fmt::format("{}", scale))
+                  .advise("mend the value, or save the adapter again"));
 }
 
 }  // namespace quantlane

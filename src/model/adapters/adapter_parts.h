@@ -56,4 +56,7 @@ Result<Json> read_adapter_config(const std::filesystem::path& path);
 Result<std::int64_t> positive_integer(const Json& config, const std::string& key,
                                       const std::string& origin);
 
+// kCorrupt for a scale that is 0, which would merge nothing, or that float32 does not hold.
+Result<void> check_scale(double scale, const std::string& key, const std::string& origin);
+
 }  // namespace quantlane

@@ -1,4 +1,5 @@
 // An adapter and its base become a checkpoint with edits, with an account of what changes.
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <mutex>
@@ -42,7 +43,7 @@ Sums over_slices(std::int64_t rows, ThreadPool& pool, const Body& body) {
   return total;
 }
 
-double square(float value) { return static_cast<double>(value) * static_cast<double>(value); }
+double square(double value) { return value * value; }
 
 // Row factors that bring the rows of base + delta to their magnitudes (DoRA).
 Result<std::vector<float>> row_factors(const AdapterDelta& delta, const Weight& changed,
@@ -114,9 +115,44 @@ Sums differences(const Weight& before, const Weight& after, ThreadPool& pool) {
     after.decode_rows(begin, count, changed.data());
     for (std::size_t i = 0; i < old.size(); ++i) {
       sums.weight += square(old[i]);
-      sums.change += square(changed[i] - old[i]);
+      sums.change += square(static_cast<double>(changed[i]) - static_cast<double>(old[i]));
     }
   });
+}
+
+// The first merged value that is not finite.
+Error overflow(const Adapter& adapter, const Parameter& parameter, const Weight& before,
+               const Weight& after) {
+  std::vector<float> old(static_cast<std::size_t>(before.cols()));
+  std::vector<float> changed(old.size());
+  std::string found = "values whose changes add up to infinity";
+  bool searching = true;
+  for (std::int64_t row = 0; searching && row < before.rows(); ++row) {
+    after.decode_rows(row, 1, changed.data());
+    for (std::size_t c = 0; searching && c < changed.size(); ++c) {
+      if (std::isfinite(changed[c])) continue;
+      before.decode_rows(row, 1, old.data());
+      found =
+          fmt::format("{} in row {}, column {}, where the base has {}", changed[c], row, c, old[c]);
+      searching = false;
+    }
+  }
+  return invalid("merging an adapter")
+      .in(adapter.path.string())
+      .of(parameter.name)
+      .expects("merged weights within float32")
+      .got(std::move(found))
+      .advise("the adapter's numbers or its scale are damaged: save it again");
+}
+
+// An adapter that was never trained has zeros for B.
+void say_unchanged(BoundAdapter& bound) {
+  const auto unchanged = std::ranges::count_if(
+      bound.accounts, [](const AdapterAccount& account) { return account.change_norm == 0; });
+  if (unchanged == 0) return;
+  bound.notices.push_back(
+      fmt::format("the adapter leaves {} of {} parameters as they are: it adds nothing but zeros",
+                  unchanged, bound.accounts.size()));
 }
 
 float stored_as(float value, DType type) {
@@ -151,13 +187,11 @@ Result<BoundAdapter> bind_adapter(const Adapter& adapter,
     account.weight_norm = std::sqrt(sums.weight);
     account.change_norm = std::sqrt(sums.change);
     if (!std::isfinite(account.change_norm)) {
-      return fail(invalid("merging an adapter")
-                      .in(adapter.path.string())
-                      .of(parameter.name)
-                      .expects("finite merged weights"));
+      return fail(overflow(adapter, parameter, before, after));
     }
     bound.accounts.push_back(std::move(account));
   }
+  say_unchanged(bound);
   const bool tied = base->graph()->config.tied_embeddings;
   const Parameter* embedding = base->graph()->find(Role::kEmbedding, -1);
   if (tied && bound.merged->edited(*embedding)) {
@@ -179,7 +213,10 @@ Result<void> measure_rounding(BoundAdapter& bound, const Checkpoint& base, DType
         over_slices(merged.rows(), pool, [&](std::int64_t begin, std::int64_t count, Sums& part) {
           std::vector<float> values(static_cast<std::size_t>(count * cols));
           merged.decode_rows(begin, count, values.data());
-          for (const float value : values) part.rounding += square(stored_as(value, type) - value);
+          for (const float value : values) {
+            part.rounding +=
+                square(static_cast<double>(stored_as(value, type)) - static_cast<double>(value));
+          }
         });
     account.rounding = account.change_norm > 0 ? std::sqrt(sums.rounding) / account.change_norm : 0;
   }

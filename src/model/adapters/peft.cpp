@@ -5,6 +5,7 @@
 #include "model/adapters/peft.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -40,7 +41,9 @@ class Reader {
     }
     QUANTLANE_TRY_VOID(read_tied_head());
     QUANTLANE_TRY_VOID(tensors_.check_all_used());
-    return check_reached();
+    QUANTLANE_TRY_VOID(check_reached());
+    add_notices();
+    return {};
   }
 
  private:
@@ -75,16 +78,19 @@ class Reader {
         embedding ? find(module, ".lora_embedding_B") : find(module, ".lora_B.weight");
     if (a == nullptr && !embedding) a = find(module, ".lora_A.default.weight");
     if (b == nullptr && !embedding) b = find(module, ".lora_B.default.weight");
-    const bool saved =
-        find(module, ".weight") != nullptr || find(module, ".modules_to_save.weight") != nullptr;
+    QUANTLANE_TRY(const bool target,
+                  config_.targets_module(module, parameter.layer, is_linear(parameter.role),
+                                         parameter.role == Role::kHead));
     if (a == nullptr && b == nullptr) {
-      const bool target = config_.targets_module(module, parameter.layer, is_linear(parameter.role),
-                                                 parameter.role == Role::kHead);
-      // "all-linear" and suffixes may reach a module that is saved whole instead.
-      if (!target || saved) return {};
+      if (!target) return {};
       return fail(other_base(tensors_.origin(),
                              module + (embedding ? ".lora_embedding_A" : ".lora_A.weight"),
                              "the tensors of a module that target_modules names", "none"));
+    }
+    if (!target && config_.targets_given) {
+      return fail(contradiction(a != nullptr ? a->name : b->name,
+                                "tensors of modules that target_modules reaches only",
+                                "tensors of " + module));
     }
     if (a == nullptr || b == nullptr) {
       return fail(corrupt("reading an adapter")
@@ -93,8 +99,11 @@ class Reader {
                       .expects("both lora_A and lora_B")
                       .got("one of them"));
     }
-    AdapterDelta delta{.rank = config_.rank_of(module),
-                       .scale = config_.scale_of(module),
+    QUANTLANE_TRY(const PeftConfig::Settings settings, config_.settings_of(module));
+    if (settings.rank_row) used_ranks_.insert(*settings.rank_row);
+    if (settings.alpha_row) used_alphas_.insert(*settings.alpha_row);
+    AdapterDelta delta{.rank = settings.rank,
+                       .scale = settings.scale,
                        .a = {},
                        .b = {},
                        .magnitude = {},
@@ -124,13 +133,20 @@ class Reader {
       if (tensor == nullptr) tensor = find(module, ending);
     }
     if (tensor == nullptr && !config_.dora) return {};
-    if (tensor == nullptr || !config_.dora || parameter.role == Role::kEmbedding) {
-      return fail(corrupt("reading an adapter")
+    if (config_.dora && parameter.role == Role::kEmbedding) {
+      return fail(unsupported("merging an adapter")
                       .in(tensors_.origin())
-                      .of(tensor == nullptr ? module + ".lora_magnitude_vector" : tensor->name)
-                      .expects(config_.dora ? "a magnitude for every adapted Linear (use_dora)"
-                                            : "no magnitudes without use_dora")
-                      .got(tensor == nullptr ? "none" : "one"));
+                      .of(module)
+                      .expects("DoRA of Linears")
+                      .got("DoRA of an embedding")
+                      .advise("merge it with PEFT's merge_and_unload()"));
+    }
+    if (tensor == nullptr || !config_.dora) {
+      return fail(
+          contradiction(tensor == nullptr ? module + ".lora_magnitude_vector" : tensor->name,
+                        config_.dora ? "a magnitude for every adapted Linear (use_dora)"
+                                     : "no magnitudes without use_dora",
+                        tensor == nullptr ? "none" : "one"));
     }
     if (tensor->element_count() != parameter.rows) {
       return fail(other_base(tensors_.origin(), tensor->name,
@@ -152,6 +168,7 @@ class Reader {
     if (tensor == nullptr && !bias) tensor = find(module, ".weight");
     if (tensor == nullptr && !bias) tensor = find(module, ".base_layer.weight");
     if (tensor == nullptr) return {};
+    QUANTLANE_TRY_VOID(check_saved(parameter, bias, *tensor));
     const bool vector = bias || !takes_delta(parameter);
     QUANTLANE_TRY_VOID(check_shape(*tensor, vector ? std::vector{parameter.cols}
                                                    : std::vector{parameter.rows, parameter.cols}));
@@ -159,6 +176,28 @@ class Reader {
     adapter_.replacements.emplace(
         parameter.name, AdapterReplacement{.values = std::move(values), .tensor = tensor->name});
     return {};
+  }
+
+  // PEFT saves embeddings along; anything else that nobody names it would not load.
+  [[nodiscard]] Result<void> check_saved(const Parameter& parameter, bool bias,
+                                         const TensorInfo& tensor) const {
+    const bool along = bias ? config_.biases != PeftConfig::Biases::kNone
+                            : parameter.role == Role::kEmbedding || parameter.role == Role::kHead;
+    if (along || config_.saves(parameter.name, true)) return {};
+    return fail(contradiction(
+        tensor.name,
+        bias ? "no biases with bias = none" : "whole parameters only of modules in modules_to_save",
+        "one"));
+  }
+
+  [[nodiscard]] Error contradiction(const std::string& tensor, std::string expected,
+                                    std::string found) const {
+    return corrupt("reading an adapter")
+        .in(tensors_.origin())
+        .of(tensor)
+        .expects(std::move(expected))
+        .got(std::move(found))
+        .advise("weights and adapter_config.json contradict each other: save both again with PEFT");
   }
 
   // A base whose head is its embedding has no head to give values to, unless they are the same.
@@ -192,19 +231,84 @@ class Reader {
       });
       const bool tied = name == "lm_head" && base_.graph.config.tied_embeddings;
       if (found || tied) continue;
-      return fail(corrupt("reading an adapter")
-                      .in(tensors_.origin())
-                      .of(name)
-                      .expects("the weights of a module in modules_to_save")
-                      .got("none"));
+      return fail(contradiction(name, "the weights of a module in modules_to_save", "none"));
+    }
+    for (const Parameter& parameter : base_.graph.parameters) {
+      const bool bias = parameter.name.ends_with(".bias");
+      const bool wanted = config_.saves(parameter.name, false) ||
+                          (bias && config_.biases == PeftConfig::Biases::kAll);
+      if (!wanted || adapter_.replacements.contains(parameter.name)) continue;
+      return fail(contradiction(parameter.name,
+                                bias ? "every bias of the base (bias, modules_to_save)"
+                                     : "the weights of a module in modules_to_save",
+                                "none"));
     }
     return {};
   }
+
+  // What the configuration names in vain, which PEFT ignores.
+  void add_notices() {
+    std::vector<std::string> names;
+    for (const std::string& name : config_.targets) {
+      const bool reaches = std::ranges::any_of(base_.graph.parameters, [&](const auto& parameter) {
+        return takes_delta(parameter) &&
+               config_.name_reaches(name, adapter_module(parameter), parameter.layer);
+      });
+      if (!reaches) names.push_back(name);
+    }
+    say_without_effect("target_modules", names, "no matrix of the base");
+    say_without_effect("rank_pattern", unused(config_.rank_pattern, used_ranks_), kNoModule);
+    say_without_effect("alpha_pattern", unused(config_.alpha_pattern, used_alphas_), kNoModule);
+    for (const std::int64_t layer : config_.layers) {
+      if (layer < base_.graph.config.layer_count) continue;
+      adapter_.notices.push_back(fmt::format(
+          "layers_to_transform: {} is beyond the {} layers of the base and has no effect, as in "
+          "PEFT",
+          layer, base_.graph.config.layer_count));
+      break;
+    }
+    if (config_.biases != PeftConfig::Biases::kOfAdapted) return;
+    const bool any = std::ranges::any_of(
+        adapter_.replacements, [](const auto& entry) { return entry.first.ends_with(".bias"); });
+    const bool has = std::ranges::any_of(base_.graph.parameters, [](const auto& parameter) {
+      return parameter.name.ends_with(".bias");
+    });
+    if (any || !has) return;
+    adapter_.notices.emplace_back(
+        "bias is lora_only, but the adapter has no biases: those of the base stay");
+  }
+
+  template <class T>
+  static std::vector<std::string> unused(const std::vector<std::pair<ModulePattern, T>>& patterns,
+                                         const std::set<std::size_t>& used) {
+    std::vector<std::string> names;
+    for (std::size_t row = 0; row < patterns.size(); ++row) {
+      if (!used.contains(row)) names.push_back(patterns[row].first.text());
+    }
+    return names;
+  }
+
+  void say_without_effect(std::string_view key, const std::vector<std::string>& names,
+                          std::string_view what) {
+    if (names.empty()) return;
+    constexpr std::size_t kMost = 5;
+    std::string list;
+    for (std::size_t i = 0; i < std::min(names.size(), kMost); ++i) {
+      list += fmt::format("{}\"{}\"", i == 0 ? "" : ", ", names[i]);
+    }
+    if (names.size() > kMost) list += fmt::format(" and {} more", names.size() - kMost);
+    adapter_.notices.push_back(
+        fmt::format("{}: {} reach {} and have no effect, as in PEFT", key, list, what));
+  }
+
+  static constexpr std::string_view kNoModule = "no adapted module before another pattern does";
 
   const PeftConfig& config_;
   AdapterTensors& tensors_;
   const AdapterBase& base_;
   Adapter& adapter_;
+  std::set<std::size_t> used_ranks_;   // rows of rank_pattern
+  std::set<std::size_t> used_alphas_;  // of alpha_pattern
 };
 
 Result<Adapter> read(const fs::path& path, const AdapterBase& base) {

@@ -1,7 +1,7 @@
 // adapter_config.json of PEFT, as far as a LoRA can be merged; for src/model/adapters only.
 #pragma once
+#include <cstddef>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,27 +9,38 @@
 #include <vector>
 
 #include "core/json.h"
-#include "core/regex.h"
+#include "model/adapters/module_pattern.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
 
 struct PeftConfig {
+  enum class Biases : std::uint8_t { kNone, kAll, kOfAdapted };
+  // How one module is adapted, and which row of the patterns decided that (none: r, lora_alpha).
+  struct Settings {
+    std::int64_t rank = 0;
+    double scale = 0;
+    std::optional<std::size_t> rank_row;
+    std::optional<std::size_t> alpha_row;
+  };
+
+  std::string origin;  // for messages
   std::int64_t rank = 8;
   double alpha = 8;
   bool rs_lora = false;  // alpha / sqrt(r) (Kalajdzievski 2023) instead of alpha / r
   bool dora = false;
   // Modules by suffix, or one regular expression over whole module names; "all-linear".
   std::vector<std::string> targets;
-  std::optional<Regex> target_pattern;
+  std::optional<ModulePattern> target_pattern;
   bool all_linear = false;
+  bool targets_given = false;  // else the tensors say which
   std::vector<std::string> excluded;
-  std::optional<Regex> excluded_pattern;
+  std::optional<ModulePattern> excluded_pattern;
   std::vector<std::int64_t> layers;  // layers_to_transform, empty = all
   std::vector<std::string> modules_to_save;
-  std::vector<std::pair<Regex, std::int64_t>> rank_pattern;
-  std::vector<std::pair<Regex, double>> alpha_pattern;
-  bool fan_in_fan_out = false;
+  Biases biases = Biases::kNone;  // trained along
+  std::vector<std::pair<ModulePattern, std::int64_t>> rank_pattern;
+  std::vector<std::pair<ModulePattern, double>> alpha_pattern;
   std::string made_for;
   std::vector<std::string> notices;
 
@@ -37,12 +48,18 @@ struct PeftConfig {
   // kCorrupt for values of a wrong type or range; with the key.
   static Result<PeftConfig> parse(const Json& json, const std::string& origin);
 
-  [[nodiscard]] std::int64_t rank_of(std::string_view module) const;
-  [[nodiscard]] double scale_of(std::string_view module) const;
+  // kCorrupt for a scale that float32 does not hold, kResourceLimit for expensive patterns.
+  [[nodiscard]] Result<Settings> settings_of(std::string_view module) const;
   // Does target_modules reach the module? `layer` -1 outside the blocks, `head`: the output matrix,
   // which "all-linear" leaves out.
-  [[nodiscard]] bool targets_module(std::string_view module, std::int64_t layer, bool linear,
-                                    bool head) const;
+  [[nodiscard]] Result<bool> targets_module(std::string_view module, std::int64_t layer,
+                                            bool linear, bool head) const;
+  // Does the name in `targets` reach the module?
+  [[nodiscard]] bool name_reaches(std::string_view name, std::string_view module,
+                                  std::int64_t layer) const;
+  // Is the parameter or module inside one of modules_to_save? `loosely`: by the end of a name, as
+  // PEFT saves them; else by whole names, as it leaves them out of the targets.
+  [[nodiscard]] bool saves(std::string_view name, bool loosely) const;
 };
 
 }  // namespace quantlane
