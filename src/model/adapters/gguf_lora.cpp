@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include "containers/gguf.h"
 #include "core/check.h"
 #include "core/file.h"
@@ -44,9 +46,16 @@ Result<double> check_header(const Metadata& metadata, const std::string& origin,
   }
   const auto alpha = metadata.number("adapter.lora.alpha");
   if (!alpha || !std::isfinite(*alpha)) {
-    return fail(
-        corrupt("reading an adapter").in(origin).of("adapter.lora.alpha").expects("a number"));
+    return fail(corrupt("reading an adapter")
+                    .in(origin)
+                    .of("adapter.lora.alpha")
+                    .expects("a number")
+                    .got(alpha                                 ? fmt::format("{}", *alpha)
+                         : metadata.find("adapter.lora.alpha") ? "another type"
+                                                               : "no such key")
+                    .advise("convert it again with convert_lora_to_gguf.py"));
   }
+  if (*alpha != 0) QUANTLANE_TRY_VOID(check_scale(*alpha, "adapter.lora.alpha", origin));
   return *alpha;
 }
 
@@ -111,6 +120,13 @@ Result<Adapter> read(const fs::path& path, const AdapterBase& base) {
                   .deltas = {},
                   .replacements = {},
                   .notices = {}};
+  if (alpha == 0) {
+    adapter.notices.emplace_back("adapter.lora.alpha is 0: the scale is 1, as in llama.cpp");
+  } else if (alpha < 0) {
+    adapter.notices.push_back(fmt::format(
+        "adapter.lora.alpha is {}: the change is subtracted from the base, as in llama.cpp",
+        alpha));
+  }
   for (const Parameter& parameter : base.graph.parameters) {
     if (!takes_delta(parameter)) continue;
     QUANTLANE_TRY_VOID(read_delta(parameter, alpha, tensors, base, adapter));

@@ -20,19 +20,93 @@ bool recognises(const fs::path& path) {
   return fs::exists(path / kConfig, code) && fs::exists(path / kWeights, code);
 }
 
+Error bad_mlx_value(const std::string& origin, std::string key, std::string expected,
+                    std::string found) {
+  return corrupt("reading an adapter's configuration")
+      .in(origin)
+      .of(std::move(key))
+      .expects(std::move(expected))
+      .got(std::move(found))
+      .advise("mend the key, or save the adapter again with mlx_lm");
+}
+
+// What the configuration says about every matrix.
+struct MlxTraining {
+  std::string type;  // fine_tune_type
+  double scale = 1;
+  std::int64_t rank = 0;  // 0: not given
+};
+
 // lora_parameters.scale; files that only have alpha and rank mean alpha / rank.
-Result<double> scale_of(const Json& config, const std::string& origin) {
+Result<void> read_scale(const Json& config, const std::string& origin, MlxTraining& training) {
   const Json& parameters = config["lora_parameters"];
-  if (parameters["scale"].is_number() && std::isfinite(parameters["scale"].number())) {
-    return parameters["scale"].number();
+  for (const char* key : {"scale", "alpha", "rank"}) {
+    const Json& value = parameters[key];
+    if (value.is_null() || value.is_number()) continue;
+    return fail(
+        bad_mlx_value(origin, std::string("lora_parameters.") + key, "a number", value.dump()));
   }
-  const double rank = parameters["rank"].number();
-  if (parameters["alpha"].is_number() && rank > 0) return parameters["alpha"].number() / rank;
-  return fail(corrupt("reading an adapter's configuration")
-                  .in(origin)
-                  .of("lora_parameters.scale")
-                  .expects("a number")
-                  .got(parameters["scale"].dump()));
+  if (!parameters["rank"].is_null()) {
+    QUANTLANE_TRY(training.rank, positive_integer(parameters, "rank", origin));
+  }
+  const bool own = parameters["scale"].is_number();
+  if (!own && (training.rank == 0 || parameters["alpha"].is_null())) {
+    return fail(bad_mlx_value(origin, "lora_parameters.scale", "a number", parameters.dump()));
+  }
+  training.scale = own ? parameters["scale"].number()
+                       : parameters["alpha"].number() / static_cast<double>(training.rank);
+  return check_scale(training.scale, own ? "lora_parameters.scale" : "lora_parameters.alpha",
+                     origin);
+}
+
+Result<MlxTraining> read_training(const Json& config, const std::string& origin) {
+  const Json& type = config["fine_tune_type"];
+  const Json& old = config["use_dora"];  // before there was fine_tune_type
+  if (!type.is_null() && !type.is_string()) {
+    return fail(bad_mlx_value(origin, "fine_tune_type", "a string", type.dump()));
+  }
+  if (!old.is_null() && !old.is_bool()) {
+    return fail(bad_mlx_value(origin, "use_dora", "true or false", old.dump()));
+  }
+  MlxTraining training{.type = std::string(type.string(old.boolean() ? "dora" : "lora"))};
+  if (training.type != "lora" && training.type != "dora" && training.type != "full") {
+    return fail(unsupported("merging an adapter")
+                    .in(origin)
+                    .of("fine_tune_type")
+                    .expects("lora, dora or full")
+                    .got(training.type));
+  }
+  if (training.type == "full") return training;
+  QUANTLANE_TRY_VOID(read_scale(config, origin, training));
+  return training;
+}
+
+// Is what the file has of a module what the configuration says?
+Result<void> check_training(const MlxTraining& training, const TensorInfo& a, const TensorInfo* m,
+                            const AdapterTensors& tensors) {
+  const auto differs = [&](const std::string& tensor, std::string expected, std::string found) {
+    return fail(corrupt("reading an adapter")
+                    .in(tensors.origin())
+                    .of(tensor)
+                    .expects(std::move(expected))
+                    .got(std::move(found))
+                    .advise("weights and adapter_config.json contradict each other: save both "
+                            "again with mlx_lm"));
+  };
+  if (training.type == "full") {
+    return differs(a.name, "whole parameters only (fine_tune_type full)", "a low-rank product");
+  }
+  if ((m != nullptr) != (training.type == "dora")) {
+    return differs(m == nullptr ? a.name : m->name,
+                   m == nullptr ? "a magnitude .m beside it (fine_tune_type dora)"
+                                : "no magnitudes (fine_tune_type lora)",
+                   m == nullptr ? "none" : "one");
+  }
+  if (training.rank != 0 && training.rank != a.shape[1]) {
+    return differs(a.name, "rank " + std::to_string(training.rank) + " (lora_parameters.rank)",
+                   shape_text(a.shape));
+  }
+  return {};
 }
 
 Result<void> check_shape(const TensorInfo& tensor, const std::vector<std::int64_t>& shape,
@@ -42,8 +116,8 @@ Result<void> check_shape(const TensorInfo& tensor, const std::vector<std::int64_
                          shape_text(tensor.shape)));
 }
 
-Result<void> read_delta(const Parameter& parameter, double scale, AdapterTensors& tensors,
-                        const AdapterBase& base, Adapter& adapter) {
+Result<void> read_delta(const Parameter& parameter, const MlxTraining& training,
+                        AdapterTensors& tensors, const AdapterBase& base, Adapter& adapter) {
   const std::string module = adapter_module(parameter);
   const TensorInfo* a = tensors.find(module + ".lora_a");
   const TensorInfo* b = tensors.find(module + ".lora_b");
@@ -56,6 +130,7 @@ Result<void> read_delta(const Parameter& parameter, double scale, AdapterTensors
                     .expects("matrices lora_a and lora_b")
                     .got(a == nullptr || b == nullptr ? "one of them" : shape_text(a->shape)));
   }
+  QUANTLANE_TRY_VOID(check_training(training, *a, m, tensors));
   const bool embedding = parameter.role == Role::kEmbedding;
   const std::int64_t rank = a->shape[1];
   const std::int64_t in = embedding ? parameter.rows : parameter.cols;
@@ -63,7 +138,7 @@ Result<void> read_delta(const Parameter& parameter, double scale, AdapterTensors
   QUANTLANE_TRY_VOID(check_shape(*a, {in, rank}, tensors, base));
   QUANTLANE_TRY_VOID(check_shape(*b, {rank, out}, tensors, base));
   AdapterDelta delta{.rank = rank,
-                     .scale = scale,
+                     .scale = training.scale,
                      .a = {},
                      .b = {},
                      .magnitude = {},
@@ -105,18 +180,7 @@ Result<void> read_replacement(const Parameter& parameter, AdapterTensors& tensor
 Result<Adapter> read(const fs::path& path, const AdapterBase& base) {
   const std::string origin = (path / kConfig).string();
   QUANTLANE_TRY(const Json config, read_adapter_config(origin));
-  const std::string_view type = config["fine_tune_type"].string("lora");
-  if (type != "lora" && type != "dora" && type != "full") {
-    return fail(unsupported("merging an adapter")
-                    .in(origin)
-                    .of("fine_tune_type")
-                    .expects("lora, dora or full")
-                    .got(std::string(type)));
-  }
-  double scale = 1;
-  if (type != "full") {
-    QUANTLANE_TRY(scale, scale_of(config, origin));
-  }
+  QUANTLANE_TRY(const MlxTraining training, read_training(config, origin));
   QUANTLANE_TRY(const auto container, open_container(path / kWeights));
   AdapterTensors tensors(*container, (path / kWeights).string());
   Adapter adapter{.path = path,
@@ -127,7 +191,7 @@ Result<Adapter> read(const fs::path& path, const AdapterBase& base) {
                   .notices = {}};
   for (const Parameter& parameter : base.graph.parameters) {
     if (takes_delta(parameter)) {
-      QUANTLANE_TRY_VOID(read_delta(parameter, scale, tensors, base, adapter));
+      QUANTLANE_TRY_VOID(read_delta(parameter, training, tensors, base, adapter));
     }
     QUANTLANE_TRY_VOID(read_replacement(parameter, tensors, base, adapter));
   }
