@@ -94,7 +94,8 @@ struct BoundAdapter {
 // shapes differ or numbers are not finite.
 Result<BoundAdapter> bind_adapter(const Adapter& adapter,
                                   const std::shared_ptr<const Checkpoint>& base, ThreadPool& pool);
-// Fills in `rounding` for values stored as `type` (f32, f16 or bf16).
+// Fills in `rounding` for values stored as `type` (f32, f16 or bf16). kInvalidArgument with the
+// first value that `type` does not hold.
 Result<void> measure_rounding(BoundAdapter& bound, const Checkpoint& base, DType type,
                               ThreadPool& pool);
 

@@ -120,17 +120,22 @@ Sums differences(const Weight& before, const Weight& after, ThreadPool& pool) {
   });
 }
 
-// The first merged value that is not finite.
-Error overflow(const Adapter& adapter, const Parameter& parameter, const Weight& before,
-               const Weight& after) {
+float stored_as(float value, DType type) {
+  if (type == DType::kBF16) return bf16_to_f32(f32_to_bf16(value));
+  return type == DType::kF16 ? f16_to_f32(f32_to_f16(value)) : value;
+}
+
+// A merged value that is infinite once it is stored as `type`.
+Error overflow(const std::string& file, const Parameter& parameter, const Weight& before,
+               const Weight& after, DType type) {
   std::vector<float> old(static_cast<std::size_t>(before.cols()));
   std::vector<float> changed(old.size());
-  std::string found = "values whose changes add up to infinity";
+  std::string found = "changes whose squares add up to infinity";
   bool searching = true;
   for (std::int64_t row = 0; searching && row < before.rows(); ++row) {
     after.decode_rows(row, 1, changed.data());
     for (std::size_t c = 0; searching && c < changed.size(); ++c) {
-      if (std::isfinite(changed[c])) continue;
+      if (std::isfinite(stored_as(changed[c], type))) continue;
       before.decode_rows(row, 1, old.data());
       found =
           fmt::format("{} in row {}, column {}, where the base has {}", changed[c], row, c, old[c]);
@@ -138,11 +143,15 @@ Error overflow(const Adapter& adapter, const Parameter& parameter, const Weight&
     }
   }
   return invalid("merging an adapter")
-      .in(adapter.path.string())
+      .in(file)
       .of(parameter.name)
-      .expects("merged weights within float32")
+      .expects(fmt::format("merged weights within {}", type == DType::kF32    ? "float32"
+                                                       : type == DType::kBF16 ? "bf16"
+                                                                              : "f16 (65504)"))
       .got(std::move(found))
-      .advise("the adapter's numbers or its scale are damaged: save it again");
+      .advise(type == DType::kF32 ? "the adapter's numbers or its scale are damaged: save it again"
+              : type == DType::kF16 ? "write bf16 or f32 (--to)"
+                                    : "write f32 (--to)");
 }
 
 // An adapter that was never trained has zeros for B.
@@ -153,11 +162,6 @@ void say_unchanged(BoundAdapter& bound) {
   bound.notices.push_back(
       fmt::format("the adapter leaves {} of {} parameters as they are: it adds nothing but zeros",
                   unchanged, bound.accounts.size()));
-}
-
-float stored_as(float value, DType type) {
-  if (type == DType::kBF16) return bf16_to_f32(f32_to_bf16(value));
-  return type == DType::kF16 ? f16_to_f32(f32_to_f16(value)) : value;
 }
 
 }  // namespace
@@ -187,7 +191,7 @@ Result<BoundAdapter> bind_adapter(const Adapter& adapter,
     account.weight_norm = std::sqrt(sums.weight);
     account.change_norm = std::sqrt(sums.change);
     if (!std::isfinite(account.change_norm)) {
-      return fail(overflow(adapter, parameter, before, after));
+      return fail(overflow(adapter.path.string(), parameter, before, after, DType::kF32));
     }
     bound.accounts.push_back(std::move(account));
   }
@@ -218,6 +222,10 @@ Result<void> measure_rounding(BoundAdapter& bound, const Checkpoint& base, DType
                 square(static_cast<double>(stored_as(value, type)) - static_cast<double>(value));
           }
         });
+    if (!std::isfinite(sums.rounding)) {
+      QUANTLANE_TRY(const Weight before, base.weight(parameter));
+      return fail(overflow(base.path().string(), parameter, before, merged, type));
+    }
     account.rounding = account.change_norm > 0 ? std::sqrt(sums.rounding) / account.change_norm : 0;
   }
   return {};

@@ -108,6 +108,17 @@ class Reader {
                        .b = {},
                        .magnitude = {},
                        .tensors = {a->name, b->name}};
+    // Of the right base, but of another rank.
+    if (a->shape.size() == 2 && b->shape.size() == 2 && a->shape[0] == b->shape[1] &&
+        a->shape[0] != delta.rank) {
+      return fail(contradiction(
+          a->name,
+          fmt::format("rank {} ({})", delta.rank,
+                      settings.rank_row
+                          ? "rank_pattern." + config_.rank_pattern[*settings.rank_row].first.text()
+                          : "r"),
+          shape_text(a->shape)));
+    }
     // W [V, D] of an embedding gets the transpose of B A [D, V].
     const std::int64_t in = embedding ? parameter.rows : parameter.cols;
     const std::int64_t out = embedding ? parameter.cols : parameter.rows;

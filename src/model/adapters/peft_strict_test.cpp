@@ -261,5 +261,36 @@ TEST(PeftAdapters, ThatOverflowAreRefusedWithTheValue) {
   EXPECT_FALSE(error.hint.empty());
 }
 
+TEST(PeftAdapters, ThatTheStoredTypeDoesNotHoldAreRefusedWithTheValue) {
+  const AdapterCopy copy("plain");
+  copy.rewrite([](std::string& name, auto&, std::vector<float>& values) {
+    if (name.find("layers.1.mlp.gate_proj") == std::string::npos) return;
+    std::ranges::fill(values, 0.0F);
+    values[0] = name.find("lora_A") != std::string::npos ? 1e19F : 1.699e19F;  // times 2
+  });
+  auto bound = copy.merged();
+  ASSERT_TRUE(bound.has_value()) << bound.error().message();
+  const auto base = fixtures::open_base("llama");
+  ThreadPool pool(1);
+  EXPECT_TRUE(measure_rounding(*bound, *base, DType::kF32, pool).has_value());
+  for (const DType type : {DType::kBF16, DType::kF16}) {
+    const auto stored = measure_rounding(*bound, *base, type, pool);
+    ASSERT_FALSE(stored.has_value());
+    EXPECT_EQ(stored.error().tensor, "model.layers.1.mlp.gate_proj.weight");
+    EXPECT_THAT(stored.error().found, HasSubstr("3.398"));
+    EXPECT_THAT(stored.error().found, HasSubstr("row 0, column 0"));
+    EXPECT_THAT(stored.error().hint, HasSubstr("--to"));
+  }
+}
+
+TEST(PeftAdapters, BesideWeightsOfAnotherFormatAreRefused) {
+  const AdapterCopy copy("plain");
+  fs::copy_file(copy.scratch.path() / "adapter_model.safetensors",
+                copy.scratch.path() / "adapters.safetensors");
+  const Error error = copy.error();
+  EXPECT_EQ(error.code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(error.found, "peft and mlx");
+}
+
 }  // namespace
 }  // namespace quantlane

@@ -26,9 +26,18 @@ Result<Adapter> read_adapter(const fs::path& path, const AdapterBase& base) {
   if (!fs::exists(path, code)) {
     return fail(not_found("reading an adapter").in(path.string()));
   }
+  std::vector<const AdapterFormat*> found;
   for (const AdapterFormat* format : kFormats) {
-    if (format->recognises(path)) return format->read(path, base);
+    if (format->recognises(path)) found.push_back(format);
   }
+  if (found.size() > 1) {
+    return fail(invalid("reading an adapter")
+                    .in(path.string())
+                    .expects("the files of one adapter")
+                    .got(std::string(found[0]->name) + " and " + std::string(found[1]->name))
+                    .advise("keep adapter_config.json and the weights that belong to it only"));
+  }
+  if (found.size() == 1) return found.front()->read(path, base);
   return fail(
       unsupported("reading an adapter")
           .in(path.string())
