@@ -36,7 +36,7 @@ Result<bool> ModulePattern::matches(std::string_view module) const {
           .in(origin_)
           .of(key_)
           .expects(fmt::format("a pattern that needs at most {} steps for a name", kMostSteps))
-          .got(fmt::format("\"{}\", which needs more for {}", text_, module))
+          .got(fmt::format("\"{:.200}\", which needs more for {}", text_, module))
           .advise("write it without repetitions inside repetitions, or as a list of names"));
 }
 

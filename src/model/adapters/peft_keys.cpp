@@ -91,6 +91,8 @@ constexpr std::array<std::string_view, 3> kPeftRequired = {"peft_type", "r", "lo
 
 Error bad_peft_value(const std::string& origin, const std::string& key, std::string expected,
                      std::string found) {
+  constexpr std::size_t kMost = 200;
+  if (found.size() > kMost) found = found.substr(0, kMost) + "...";
   return corrupt("reading an adapter's configuration")
       .in(origin)
       .of(key)

@@ -189,6 +189,12 @@ TEST(PeftAdapters, RefuseExpensivePatternsByName) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
 }
 
+TEST(PeftAdapters, QuoteTheBeginningOfLongValuesOnly) {
+  const Error error = error_with("plain", "target_modules", "(" + std::string(100'000, 'a'));
+  EXPECT_EQ(error.tensor, "target_modules");
+  EXPECT_LT(error.message().size(), 1000U);
+}
+
 TEST(PeftAdapters, RefusePatternsThatOnlyBalanceWhenWrapped) {
   EXPECT_EQ(error_with("plain", "target_modules", "x)|(?:.*").tensor, "target_modules");
 }
