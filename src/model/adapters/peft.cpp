@@ -308,8 +308,9 @@ class Reader {
       list += fmt::format("{}\"{}\"", i == 0 ? "" : ", ", names[i]);
     }
     if (names.size() > kMost) list += fmt::format(" and {} more", names.size() - kMost);
-    adapter_.notices.push_back(
-        fmt::format("{}: {} reach {} and have no effect, as in PEFT", key, list, what));
+    const bool one = names.size() == 1;
+    adapter_.notices.push_back(fmt::format("{}: {} {} {} and {} no effect, as in PEFT", key, list,
+                                           one ? "reaches" : "reach", what, one ? "has" : "have"));
   }
 
   static constexpr std::string_view kNoModule = "no adapted module before another pattern does";
