@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "containers/container_test_files.h"
 
@@ -50,6 +51,23 @@ TEST_F(OpenContainer, SaysWhatWasLookedFor) {
   const auto text = open_container(put("notes.txt", "hello, this is text"));
   ASSERT_FALSE(text.has_value());
   EXPECT_EQ(text.error().code, ErrorCode::kUnsupported);
+}
+
+TEST_F(OpenContainer, WeightsThatAreNoFileAreSaidToBeThere) {
+  const fs::path weights = folder_ / "model.safetensors";
+  fs::create_symlink("model.safetensors", weights);
+  for (const fs::path& path : {folder_, weights}) {
+    const auto opened = open_container(path);
+    ASSERT_FALSE(opened.has_value());
+    EXPECT_THAT(opened.error().found, HasSubstr("a link to model.safetensors"));
+    EXPECT_FALSE(opened.error().hint.empty());
+  }
+  fs::remove(weights);
+  ASSERT_EQ(::mkfifo(weights.c_str(), 0600), 0);
+  const auto opened = open_container(folder_);
+  ASSERT_FALSE(opened.has_value());
+  EXPECT_EQ(opened.error().found, "a pipe");
+  EXPECT_EQ(opened.error().file, weights.string());
 }
 
 TEST_F(OpenContainer, PointsToAGgufInAFolder) {

@@ -34,7 +34,13 @@ std::span<const ContainerKind* const> container_kinds() { return kKinds; }
 Result<std::unique_ptr<Container>> open_container(const std::filesystem::path& path) {
   std::error_code code;
   if (!std::filesystem::exists(path, code)) {
-    return fail(not_found("opening a checkpoint").in(path.string()).got("no such file or folder"));
+    // A link that leads nowhere: opening it says where to.
+    if (std::filesystem::is_symlink(path, code)) return kSafetensorsKind.open(path);
+    return fail(not_found("opening a checkpoint")
+                    .in(path.string())
+                    .expects("a file or folder")
+                    .got("no such file or folder")
+                    .advise("check the spelling of the path"));
   }
   for (const ContainerKind* kind : kKinds) {
     if (kind->recognises(path)) return kind->open(path);

@@ -176,12 +176,17 @@ std::size_t announced_shards(const fs::path& path) {
   return status == std::errc() && stop == end ? count : 0;
 }
 
-Result<std::unique_ptr<Container>> open_folder(const fs::path& folder) {
+// Something of that name, also a link that leads nowhere: opening it says what is wrong.
+bool is_there(const fs::path& path) {
   std::error_code code;
+  return fs::exists(fs::symlink_status(path, code));
+}
+
+Result<std::unique_ptr<Container>> open_folder(const fs::path& folder) {
   const fs::path index = folder / kIndexFile;
   const fs::path model = folder / kModelFile;
-  const bool has_index = fs::exists(index, code);
-  if (has_index && fs::exists(model, code)) {
+  const bool has_index = is_there(index);
+  if (has_index && is_there(model)) {
     QUANTLANE_TRY(const Index named, read_index(index));
     if (std::ranges::find(named.shards, model) == named.shards.end()) {
       return fail(invalid("opening a safetensors folder")
@@ -192,7 +197,7 @@ Result<std::unique_ptr<Container>> open_folder(const fs::path& folder) {
     }
   }
   if (has_index) return open_index(index);
-  if (fs::exists(model, code)) return open_files({model});
+  if (is_there(model)) return open_files({model});
   const std::vector<fs::path> paths = safetensors_in(folder);
   if (paths.empty()) {
     return fail(not_found("opening a safetensors folder")
@@ -228,7 +233,8 @@ bool looks_like_safetensors(const fs::path& path) {
 bool is_safetensors(const fs::path& path) {
   std::error_code code;
   if (fs::is_directory(path, code)) {
-    return fs::exists(path / kIndexFile, code) || !safetensors_in(path).empty();
+    return is_there(path / kIndexFile) || is_there(path / kModelFile) ||
+           !safetensors_in(path).empty();
   }
   if (!fs::is_regular_file(path, code)) return false;
   return path.extension() == ".safetensors" || path.string().ends_with(kIndexSuffix) ||

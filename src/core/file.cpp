@@ -18,6 +18,20 @@
 namespace quantlane {
 namespace {
 
+// Where a link at `path` leads, "" when there is none.
+std::string link_target(const fs::path& path) {
+  std::error_code code;
+  const fs::path target = fs::read_symlink(path, code);
+  return code ? "" : target.string();
+}
+
+std::string_view kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
 Error system_error(std::string attempted, const fs::path& path, int code) {
   Error error = (code == ENOENT ? not_found(std::move(attempted)) : io_error(std::move(attempted)))
                     .in(path.string())
@@ -28,6 +42,16 @@ Error system_error(std::string attempted, const fs::path& path, int code) {
   }
   if (code == ENOTDIR) error.hint = "a part of the path is a file: choose a place below a folder";
   if (code == ENOENT) error.hint = "check the spelling of the path";
+  if (code == ENOENT || code == ELOOP) {
+    if (const std::string target = link_target(path); !target.empty()) {
+      error.expected = "a file, or a link that leads to one";
+      error.found = "a link to " + target +
+                    (code == ELOOP ? ", which leads back to it or on for too "
+                                     "long"
+                                   : ", which does not exist");
+      error.hint = "download the file again, or let the link lead to it";
+    }
+  }
   return error;
 }
 
@@ -97,10 +121,12 @@ Result<MappedFile> MappedFile::open(const fs::path& path) {
   struct stat status{};
   if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
     ::close(descriptor);
-    return fail(invalid("opening a file")
-                    .in(path.string())
-                    .expects("a regular file")
-                    .got(S_ISDIR(status.st_mode) ? "a folder" : "something else"));
+    return fail(
+        invalid("opening a file")
+            .in(path.string())
+            .expects("a regular file")
+            .got(std::string(kind_of(status.st_mode)))
+            .advise("give the path of a file; what a pipe brings must be saved as one first"));
   }
   MappedFile file;
   file.path_ = path.string();
@@ -263,7 +289,9 @@ Result<std::string> read_text(const fs::path& path, std::uint64_t max_bytes) {
     return fail(make_error(ErrorCode::kResourceLimit, "reading a text file")
                     .in(path.string())
                     .expects("at most " + std::to_string(max_bytes) + " bytes")
-                    .got(std::to_string(file.bytes().size()) + " bytes"));
+                    .got(std::to_string(file.bytes().size()) + " bytes")
+                    .advise("check that this is the file that its name says, and copy or download "
+                            "it again if not"));
   }
   return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
 }

@@ -99,6 +99,30 @@ TEST_F(FileTest, PipesAreRefusedWithoutWaitingForTheirWriter) {
   const auto opened = MappedFile::open(pipe);
   ASSERT_FALSE(opened.has_value());
   EXPECT_EQ(opened.error().expected, "a regular file");
+  EXPECT_EQ(opened.error().found, "a pipe");
+  EXPECT_FALSE(opened.error().hint.empty());
+}
+
+TEST_F(FileTest, LinksThatLeadNowhereSayWhereTo) {
+  fs::create_symlink("round", folder_ / "round");
+  fs::create_symlink("blobs/gone", folder_ / "dangling");
+  for (const auto& [name, target] : {std::pair{"round", "round"}, {"dangling", "blobs/gone"}}) {
+    const auto opened = MappedFile::open(folder_ / name);
+    ASSERT_FALSE(opened.has_value());
+    EXPECT_NE(opened.error().expected.find("a file"), std::string::npos);
+    EXPECT_NE(opened.error().found.find(std::string("a link to ") + target), std::string::npos);
+    EXPECT_NE(opened.error().hint.find("download"), std::string::npos);
+  }
+}
+
+TEST_F(FileTest, TextsThatAreTooLongSayWhatToDo) {
+  ASSERT_TRUE(write_text(folder_ / "long", "123456789").has_value());
+  EXPECT_TRUE(read_text(folder_ / "long", 9).has_value());
+  const Error error = read_text(folder_ / "long", 8).error();
+  EXPECT_EQ(error.code, ErrorCode::kResourceLimit);
+  EXPECT_EQ(error.expected, "at most 8 bytes");
+  EXPECT_EQ(error.found, "9 bytes");
+  EXPECT_FALSE(error.hint.empty());
 }
 
 TEST(Utf8, FindsTheFirstBadByte) {
