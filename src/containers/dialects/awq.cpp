@@ -9,6 +9,7 @@
 #include "containers/dialects/linear_tensors.h"
 #include "containers/dialects/module_patterns.h"
 #include "core/check.h"
+#include "core/json_members.h"
 
 namespace quantlane {
 namespace {
@@ -36,13 +37,6 @@ Json from_side_file(const Json& contents) {
   return config;
 }
 
-Error bad_key(const QuantizationSource& source, std::string key, const Json& found) {
-  return unsupported("reading the AWQ configuration")
-      .in(source.origin)
-      .of(std::move(key))
-      .got(found.dump());
-}
-
 class Map final : public QuantizationMap {
  public:
   explicit Map(const Container& container) : container_(container) {}
@@ -59,31 +53,50 @@ class Map final : public QuantizationMap {
   const Container& container_;
 };
 
+// Engines read the older spelling in config.json too.
+std::string_view spelled_as(const JsonMembers& config, std::string_view key,
+                            std::string_view older) {
+  return !config.has(key) && config.has(older) ? older : key;
+}
+
+// AutoAWQ says "zero_point", AutoRound "sym" as well; neither means zero points.
+Result<bool> read_symmetric(const JsonMembers& config) {
+  QUANTLANE_TRY(const bool sym, config.boolean("sym", false));
+  QUANTLANE_TRY(const bool zero_point, config.boolean("zero_point", !sym));
+  if (config.has("sym") && sym == zero_point) {
+    return fail(config.wrong("zero_point")
+                    .expects(std::string(sym ? "false" : "true") + ", as \"sym\" says")
+                    .advise("set both as the tool that made the weights had them"));
+  }
+  return !zero_point;
+}
+
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
-  const Json& config = source.config;
-  if (config["bits"].integer(kBits) != kBits) {
-    return fail(bad_key(source, "bits", config["bits"]).expects("4"));
-  }
-  std::string version(config["version"].string("gemm"));
+  QUANTLANE_TRY(const JsonMembers config,
+                JsonMembers::of(source.config, "reading the AWQ configuration", source.origin));
+  QUANTLANE_TRY_VOID(config.integer_in(spelled_as(config, "bits", "w_bit"), kBits, kBits, kBits));
+  QUANTLANE_TRY(const std::string_view spelled, config.string("version", "gemm"));
+  std::string version(spelled);
   std::ranges::transform(version, version.begin(), [](unsigned char c) { return std::tolower(c); });
-  if (version != "gemm") {
-    return fail(bad_key(source, "version", config["version"]).expects("\"gemm\""));
+  if (version != "gemm") return fail(config.refused("version").expects("\"gemm\""));
+  QUANTLANE_TRY(const JsonMembers overrides, config.object("extra_config"));
+  if (!overrides.json().members().empty()) {
+    return fail(config.refused("extra_config").expects("no overrides"));
   }
-  if (!config["extra_config"].members().empty()) {
-    return fail(bad_key(source, "extra_config", config["extra_config"]).expects("no overrides"));
-  }
-  const std::int64_t group = config["group_size"].integer(128);
+  const std::string_view group_key = spelled_as(config, "group_size", "q_group_size");
+  QUANTLANE_TRY(const std::int64_t group, config.integer(group_key, 128));
   if (group == 0 || group < -1 || group > kLargestGroup) {
-    return fail(bad_key(source, "group_size", config["group_size"]).expects("-1 or above 0"));
+    return fail(
+        config.refused(group_key).expects("-1, or from 1 to " + std::to_string(kLargestGroup)));
   }
   auto map = std::make_unique<Map>(source.container);
   Scheme& scheme = map->scheme.weight;
-  scheme.symmetric = false;
+  QUANTLANE_TRY(scheme.symmetric, read_symmetric(config));
   scheme.granularity = group == -1 ? Granularity::kChannel : Granularity::kGroup;
   scheme.group_size = group == -1 ? 0 : static_cast<int>(group);
   awq::kWriter.complete(map->scheme, source.model_dtype);
   QUANTLANE_TRY(map->ignore,
-                ModulePatterns::read(config["modules_to_not_convert"], PatternStyle::kSubstrings));
+                ModulePatterns::read(config, "modules_to_not_convert", PatternStyle::kSubstrings));
   return map;
 }
 
@@ -128,6 +141,22 @@ std::vector<std::int8_t> read_nibbles(std::span<const std::byte> words, std::int
   return values;
 }
 
+// Symmetric weights are stored with zero points all the same, all of them the middle code.
+Result<void> drop_middle(const LinearTensors& tensors, const Found& found, QuantTensor& tensor) {
+  constexpr int kMiddle = 1 << (kBits - 1);
+  const auto other = std::ranges::find_if(tensor.zeros, [](int zero) { return zero != kMiddle; });
+  if (other != tensor.zeros.end()) {
+    return fail(tensors.wrong(*found.zeros)
+                    .expects("zero points of 8, as \"zero_point\": false says")
+                    .got(std::to_string(int{*other}))
+                    .advise("set \"zero_point\" to true in the configuration, if that is how "
+                            "the weights were made"));
+  }
+  tensor.zeros.clear();
+  for (std::int8_t& code : tensor.codes) code = static_cast<std::int8_t>(code - kMiddle);
+  return {};
+}
+
 Result<StoredLinear> unpack(const Container& container, std::string_view module,
                             const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
   const LinearTensors tensors(container, module, kName);
@@ -143,6 +172,7 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
   tensor.scales = transposed(scales, groups, rows);
   tensor.zeros = read_nibbles(tensors.bytes(*found.zeros), groups, rows);
   tensor.codes = read_nibbles(tensors.bytes(*found.codes), cols, rows);
+  if (tensor.scheme.symmetric) QUANTLANE_TRY_VOID(drop_middle(tensors, found, tensor));
   return linear;
 }
 

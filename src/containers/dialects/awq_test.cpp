@@ -112,5 +112,47 @@ TEST_F(Awq, SaysWhatItCannotHold) {
   EXPECT_NE(reason("int4_g128_asym", 60, 256), std::nullopt);
 }
 
+TEST_F(Awq, KeysOfAnotherTypeAreRefused) {
+  test::expect_every_key_checked(
+      kAwq,
+      Json::parse(R"({"quant_method": "awq", "bits": 4, "group_size": 16, "zero_point": true,
+                      "sym": false, "version": "gemm", "modules_to_not_convert": ["lm_head"],
+                      "extra_config": {}})",
+                  "test")
+          .value(),
+      *container_);
+  test::expect_every_key_checked(
+      kAwq,
+      Json::parse(R"({"quant_method": "awq", "w_bit": 4, "q_group_size": 16})", "test").value(),
+      *container_);
+  EXPECT_EQ(map_of(R"("w_bit": 8)").error().tensor, "w_bit");
+  EXPECT_EQ(map_of(R"("sym": true, "zero_point": true)").error().tensor, "zero_point");
+}
+
+// AutoRound and GPTQModel say so of symmetric weights.
+TEST_F(Awq, WithoutZeroPointsThoseStoredMustBeTheMiddle) {
+  for (const char* settings :
+       {R"("group_size": 16, "zero_point": false)", R"("group_size": 16, "sym": true)"}) {
+    const LinearScheme symmetric = *(*map_of(settings))->scheme_of("m");
+    EXPECT_EQ(symmetric.weight.spelling(), "int4_g16_sym");
+    const auto refused = kAwq.unpack(*container_, "m", symmetric, 8, 32);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().tensor, "m.qzeros");
+    EXPECT_EQ(refused.error().found, "1");
+    auto tensors = tensors_of_m();
+    tensors[1].bytes = test::repeated(test::raw(0x88888888U), 2);
+    const auto middle = test::container_of(tensors, folder_ / "s.safetensors");
+    const auto linear = kAwq.unpack(*middle, "m", symmetric, 8, 32);
+    ASSERT_TRUE(linear.has_value()) << linear.error().message();
+    EXPECT_TRUE(linear->weight.zeros.empty());
+    const auto plain = kAwq.unpack(*middle, "m", scheme(), 8, 32);
+    std::vector<float> values(8 * 32);
+    std::vector<float> wanted(8 * 32);
+    linear->weight.decode_rows(0, 8, values.data());
+    plain->weight.decode_rows(0, 8, wanted.data());
+    EXPECT_EQ(values, wanted);
+  }
+}
+
 }  // namespace
 }  // namespace quantlane

@@ -8,6 +8,7 @@
 #include "containers/dialects/linear_tensors.h"
 #include "containers/tensor_size.h"
 #include "core/check.h"
+#include "core/json_members.h"
 
 namespace quantlane {
 namespace {
@@ -35,24 +36,31 @@ class Map final : public QuantizationMap {
 };
 
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
-  const Json& config = source.config;
-  const auto refuse = [&](const std::string& key, std::string wanted) {
-    Error error = unsupported("reading the bitsandbytes configuration").in(source.origin);
-    return fail(std::move(error).of(key).expects(std::move(wanted)).got(config[key].dump()));
-  };
-  if (!config["load_in_4bit"].boolean()) return refuse("load_in_4bit", "4-bit weights");
-  if (config["bnb_4bit_quant_type"].string("fp4") != "nf4") {
-    return refuse("bnb_4bit_quant_type", "\"nf4\"");
+  QUANTLANE_TRY(
+      const JsonMembers config,
+      JsonMembers::of(source.config, "reading the bitsandbytes configuration", source.origin));
+  QUANTLANE_TRY(const bool four, config.boolean("load_in_4bit", false));
+  QUANTLANE_TRY(const bool eight, config.boolean("load_in_8bit", false));
+  if (!four)
+    return fail(config.refused("load_in_4bit").expects("true: only 4-bit weights are read"));
+  if (eight) {
+    return fail(config.wrong("load_in_8bit").expects("false, as \"load_in_4bit\" says"));
   }
-  if (config["bnb_4bit_quant_storage"].string("uint8") != "uint8") {
-    return refuse("bnb_4bit_quant_storage", "\"uint8\"");
+  // Without the key the type is FP4.
+  if (!config.has("bnb_4bit_quant_type")) {
+    return fail(config.refused("bnb_4bit_quant_type").expects("\"nf4\""));
   }
+  QUANTLANE_TRY_VOID(config.word("bnb_4bit_quant_type", "", {"nf4"}));
+  QUANTLANE_TRY_VOID(config.word("bnb_4bit_quant_storage", "uint8", {"uint8"}));
+  QUANTLANE_TRY_VOID(config.string("bnb_4bit_compute_dtype", ""));
+  QUANTLANE_TRY_VOID(config.strings("llm_int8_skip_modules"));
+  QUANTLANE_TRY(const bool nested, config.boolean("bnb_4bit_use_double_quant", false));
   auto map = std::make_unique<Map>(source.container);
   map->scheme.weight = {.type = ValueType::kNormalFloat,
                         .group_size = 64,
                         .scale_dtype = DType::kF32,
                         .rounding = {.value = source.model_dtype},
-                        .nested_scales = config["bnb_4bit_use_double_quant"].boolean()};
+                        .nested_scales = nested};
   return map;
 }
 
@@ -80,12 +88,19 @@ Result<void> read_state(const LinearTensors& tensors, const Scheme& scheme, std:
   const auto bytes = tensors.bytes(*state);
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const auto json = Json::parse(text, state->name);
-  if (!json) return fail(tensors.wrong(*state).expects("JSON").got(json.error().found));
+  if (!json || !json->is_object()) {
+    return fail(tensors.wrong(*state)
+                    .expects("a JSON object that says how the codes were made")
+                    .got(json ? json->dump() : json.error().found)
+                    .advise("the tensor was cut short or overwritten: copy or download the file "
+                            "again"));
+  }
   const auto differs = [&](std::string_view key, const std::string& wanted) {
-    return fail(
-        tensors.wrong(*state).expects(std::string(key) + " " + wanted).got((*json)[key].dump()));
+    return fail(tensors.wrong(*state)
+                    .expects("\"" + std::string(key) + "\": " + wanted)
+                    .got(json->contains(key) ? (*json)[key].dump() : "no such key"));
   };
-  if ((*json)["quant_type"].string() != "nf4") return differs("quant_type", "nf4");
+  if ((*json)["quant_type"].string() != "nf4") return differs("quant_type", "\"nf4\"");
   if ((*json)["blocksize"].integer() != scheme.group_size) {
     return differs("blocksize", std::to_string(scheme.group_size));
   }
@@ -93,10 +108,24 @@ Result<void> read_state(const LinearTensors& tensors, const Scheme& scheme, std:
   if (shape.size() != 2 || shape[0].integer() != rows || shape[1].integer() != cols) {
     return differs("shape", shape_text(std::vector<std::int64_t>{rows, cols}));
   }
-  if (!scheme.nested_scales) return {};
+  const bool nested = json->contains("nested_blocksize") || json->contains("nested_offset");
+  if (nested != scheme.nested_scales) {
+    return fail(tensors.wrong(*state)
+                    .expects(scheme.nested_scales ? "scales that are quantized again, as "
+                                                    "\"bnb_4bit_use_double_quant\": true says"
+                                                  : "scales that are not quantized again, as "
+                                                    "\"bnb_4bit_use_double_quant\": false says")
+                    .got(std::string(text.substr(0, 200)))
+                    .advise("correct bnb_4bit_use_double_quant in config.json"));
+  }
+  if (!nested) return {};
   found.nested_block = (*json)["nested_blocksize"].integer();
   if (found.nested_block < 1 || found.nested_block > kLargestBlock) {
-    return differs("nested_blocksize", "above 0");
+    return differs("nested_blocksize", "an integer above 0");
+  }
+  const Json& nested_dtype = (*json)["nested_dtype"];
+  if (!nested_dtype.is_null() && nested_dtype.string() != "float32") {
+    return differs("nested_dtype", "\"float32\"");
   }
   if (!(*json)["nested_offset"].is_number()) return differs("nested_offset", "a number");
   found.offset = static_cast<float>((*json)["nested_offset"].number());

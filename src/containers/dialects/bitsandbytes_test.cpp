@@ -212,5 +212,38 @@ TEST(BitsAndBytesConfig, CannotHoldOtherSchemesAndWidths) {
   EXPECT_TRUE(refused("int4_g64_sym", 128));
 }
 
+TEST(BitsAndBytesConfig, KeysOfAnotherTypeAreRefused) {
+  static const test::NoTensors kEmpty;
+  test::expect_every_key_checked(
+      kBitsAndBytes,
+      Json::parse(R"({"quant_method": "bitsandbytes", "load_in_4bit": true, "load_in_8bit": false,
+          "bnb_4bit_quant_type": "nf4", "bnb_4bit_quant_storage": "uint8",
+          "bnb_4bit_use_double_quant": false, "llm_int8_skip_modules": ["lm_head"]})",
+                  "test")
+          .value(),
+      kEmpty);
+}
+
+TEST_F(BitsAndBytes, AStateThatIsCutShortSaysWhatToDo) {
+  for (const std::size_t size : {std::size_t{1}, kState.size() / 2, kState.size() - 1}) {
+    const auto linear = unpack(tensors(kState.substr(0, size)), scheme("nf4_g64"));
+    ASSERT_FALSE(linear.has_value()) << size;
+    const Error& error = linear.error();
+    EXPECT_EQ(error.tensor, "m.weight.quant_state.bitsandbytes__nf4");
+    EXPECT_NE(error.expected.find("JSON"), std::string::npos);
+    EXPECT_FALSE(error.found.empty());
+    EXPECT_NE(error.hint.find("cut short"), std::string::npos);
+  }
+}
+
+TEST_F(BitsAndBytes, ConfigurationAndStateAgreeOnNestedScales) {
+  const auto nested = unpack(nested_tensors(), scheme("nf4_g64"));
+  ASSERT_FALSE(nested.has_value());
+  EXPECT_NE(nested.error().hint.find("bnb_4bit_use_double_quant"), std::string::npos);
+  const auto plain = unpack(tensors(kState), scheme("nf4_g64_dq"));
+  ASSERT_FALSE(plain.has_value());
+  EXPECT_NE(plain.error().hint.find("bnb_4bit_use_double_quant"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace quantlane

@@ -1,11 +1,13 @@
 #include "containers/dialects/compressed_tensors.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "containers/dialects/bit_runs.h"
 #include "containers/dialects/compressed_tensors_parts.h"
 #include "containers/dialects/linear_tensors.h"
+#include "containers/tensor_size.h"
 #include "core/check.h"
 
 namespace quantlane {
@@ -48,11 +50,37 @@ Result<void> find_scale(const LinearTensors& tensors, const Scheme& scheme, std:
   return {};
 }
 
+// What packing loses; absent in files of other writers.
+Result<void> check_shape(const LinearTensors& tensors, std::int64_t rows, std::int64_t cols) {
+  if (!tensors.has("weight_shape")) return {};
+  QUANTLANE_TRY(const TensorInfo* shape,
+                tensors.require("weight_shape", {DType::kI64, DType::kI32}, {2}));
+  std::vector<std::int64_t> stored(2);
+  const std::byte* bytes = tensors.bytes(*shape).data();
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (shape->type.plain == DType::kI64) {
+      std::memcpy(&stored[i], bytes + 8 * i, 8);
+    } else {
+      std::int32_t extent = 0;
+      std::memcpy(&extent, bytes + 4 * i, 4);
+      stored[i] = extent;
+    }
+  }
+  const std::vector<std::int64_t> wanted = {rows, cols};
+  if (stored == wanted) return {};
+  return fail(tensors.wrong(*shape)
+                  .expects("the shape " + shape_text(wanted) + " of the weight")
+                  .got(shape_text(stored))
+                  .advise("the tensors of this module are of different matrices, or config.json "
+                          "is of another model: copy or download the checkpoint again"));
+}
+
 Result<void> find_packed(const LinearTensors& tensors, const Scheme& scheme, std::int64_t rows,
                          std::int64_t cols, Found& found) {
   found.runs = runs_of(tensors.find("weight_packed"), scheme.bits, cols);
   QUANTLANE_TRY(found.codes, tensors.require("weight_packed", {DType::kI32},
                                              {rows, found.runs.words_for(cols)}));
+  QUANTLANE_TRY_VOID(check_shape(tensors, rows, cols));
   if (!scheme.symmetric) {
     QUANTLANE_TRY(found.zero,
                   tensors.require("weight_zero_point", {DType::kI32},
@@ -152,6 +180,21 @@ Result<void> read_scales(const LinearTensors& tensors, const Found& found, Quant
   return {};
 }
 
+// One byte holds each code, of fewer bits too.
+Result<void> check_range(const LinearTensors& tensors, const Found& found,
+                         const QuantTensor& tensor) {
+  if (found.codes->type.plain != DType::kI8) return {};
+  const int above = 1 << (tensor.scheme.bits - 1);
+  const auto outside = std::ranges::find_if(
+      tensor.codes, [above](int code) { return code < -above || code >= above; });
+  if (outside == tensor.codes.end()) return {};
+  return fail(tensors.wrong(*found.codes)
+                  .expects("integers of " + std::to_string(tensor.scheme.bits) +
+                           " bits, as \"num_bits\" says")
+                  .got(std::to_string(int{*outside}))
+                  .advise("correct \"num_bits\" in config.json"));
+}
+
 void read_codes(const LinearTensors& tensors, const Found& found, QuantTensor& tensor) {
   const auto bytes = tensors.bytes(*found.codes);
   if (found.codes->type.plain == DType::kI32) {
@@ -176,6 +219,7 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
   QuantTensor& tensor = linear.weight;
   QUANTLANE_TRY_VOID(read_scales(tensors, found, tensor));
   read_codes(tensors, found, tensor);
+  QUANTLANE_TRY_VOID(check_range(tensors, found, tensor));
   if (found.zero != nullptr) read_zeros(tensors, found, tensor);
   if (found.order != nullptr) {
     const std::int64_t groups = tensor.scheme.groups_per_row(cols);

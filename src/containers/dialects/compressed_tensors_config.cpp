@@ -1,6 +1,9 @@
 // The quantization_config of compressed-tensors: which Linears are quantized and how.
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
+#include <initializer_list>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -8,106 +11,149 @@
 #include "containers/dialects/compressed_tensors_parts.h"
 #include "containers/dialects/module_patterns.h"
 #include "core/check.h"
+#include "core/json_members.h"
 
 namespace quantlane::compressed_tensors {
 namespace {
 
-std::string_view format_name(Layout layout) {
-  constexpr std::array<std::string_view, 6> kNames = {
-      "float-quantized",      "int-quantized",        "pack-quantized",
-      "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized"};
-  return kNames[static_cast<std::size_t>(layout)];
-}
-
 constexpr std::int64_t kLargestGroup = 1 << 20;
 
-Error bad_argument(const std::string& origin, std::string key, const Json& found) {
-  return unsupported("reading the quantization arguments of compressed-tensors")
-      .in(origin)
-      .of(std::move(key))
-      .got(found.dump());
+// Old files spell words in capitals, as the library reads them.
+Result<std::string> read_word(const JsonMembers& args, std::string_view key,
+                              std::string_view fallback,
+                              std::initializer_list<std::string_view> words) {
+  QUANTLANE_TRY(const auto spelled, args.string(key, fallback));
+  std::string word(spelled);
+  std::ranges::transform(word, word.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (args.has(key) && std::ranges::find(words, word) == words.end()) {
+    QUANTLANE_TRY_VOID(args.word(key, fallback, words));
+  }
+  return word;
 }
 
-Result<Granularity> read_strategy(const Json& args, const std::string& origin) {
-  const std::string_view strategy =
-      args["strategy"].string(args["group_size"].integer() > 0 ? "group" : "tensor");
-  if (strategy == "tensor") return Granularity::kTensor;
-  if (strategy == "channel") return Granularity::kChannel;
-  if (strategy == "group" || strategy == "tensor_group")
-    return args["group_size"].integer() > 0 ? Granularity::kGroup : Granularity::kChannel;
-  if (strategy == "token") return Granularity::kToken;
-  if (strategy == "block") return Granularity::kBlock;
-  return fail(bad_argument(origin, "strategy", args["strategy"])
-                  .expects("tensor, channel, group, tensor_group, block or token"));
-}
-
-Result<ValueType> read_type(const Json& args, const std::string& origin) {
-  const std::string_view type = args["type"].string("int");
-  const std::int64_t bits = args["num_bits"].integer(8);
-  if (type == "int" && bits >= 2 && bits <= 8) return ValueType::kInt;
-  if (type == "float" && (bits == 8 || bits == 4)) return ValueType::kFloat;
-  return fail(
-      bad_argument(origin, "num_bits", args["num_bits"]).expects("int 2..8, float 8 or float 4"));
-}
-
-Result<int> read_group_size(const Json& args, const std::string& origin) {
-  const std::int64_t group = args["group_size"].integer();
-  if (group < 1 || group > kLargestGroup) {
-    return fail(bad_argument(origin, "group_size", args["group_size"]));
+// 0 when absent, -1: one group for the whole row.
+Result<int> read_group_size(const JsonMembers& args) {
+  QUANTLANE_TRY(const auto group, args.integer("group_size", 0));
+  if (args.has("group_size") && (group == 0 || group < -1 || group > kLargestGroup)) {
+    return fail(
+        args.refused("group_size").expects("-1, or from 1 to " + std::to_string(kLargestGroup)));
   }
   return static_cast<int>(group);
 }
 
+Result<Granularity> read_strategy(const JsonMembers& args) {
+  QUANTLANE_TRY(const int group, read_group_size(args));
+  const std::string_view inferred = group == 0 ? "tensor" : group > 0 ? "group" : "channel";
+  QUANTLANE_TRY(const std::string strategy,
+                read_word(args, "strategy", inferred,
+                          {"tensor", "channel", "group", "tensor_group", "block", "token"}));
+  if (strategy == "tensor") return Granularity::kTensor;
+  if (strategy == "channel") return Granularity::kChannel;
+  if (strategy == "token") return Granularity::kToken;
+  if (strategy == "block") return Granularity::kBlock;
+  if (group == 0) {
+    return fail(args.wrong("group_size").expects("the size of a group, as \"strategy\" asks for"));
+  }
+  return group > 0 ? Granularity::kGroup : Granularity::kChannel;
+}
+
+struct NumberType {
+  ValueType type = ValueType::kInt;
+  int bits = 8;
+};
+
+Result<NumberType> read_type(const JsonMembers& args) {
+  QUANTLANE_TRY(const std::string type, read_word(args, "type", "int", {"int", "float"}));
+  QUANTLANE_TRY(const auto bits, args.integer("num_bits", 8));
+  const bool fits = type == "int" ? bits >= 2 && bits <= 8 : bits == 8 || bits == 4;
+  if (!fits) return fail(args.refused("num_bits").expects("int 2..8, float 8 or float 4"));
+  return NumberType{type == "int" ? ValueType::kInt : ValueType::kFloat, static_cast<int>(bits)};
+}
+
 // [128, 128], or "128x128" in old files.
-Result<std::pair<int, int>> read_block(const Json& args, const std::string& origin) {
-  const Json& block = args["block_structure"];
+Result<std::pair<int, int>> read_block(const JsonMembers& args) {
+  const Json& block = args.json()["block_structure"];
   std::array<std::int64_t, 2> extents{};
   if (block.items().size() == 2) {
     extents = {block.items()[0].integer(), block.items()[1].integer()};
   } else if (const std::size_t by = block.string().find('x'); by != std::string_view::npos) {
     const std::string_view text = block.string();
-    std::from_chars(text.data(), text.data() + by, extents[0]);
-    std::from_chars(text.data() + by + 1, text.data() + text.size(), extents[1]);
+    const char* const end = text.data() + text.size();
+    const char* const middle = text.data() + by;
+    if (std::from_chars(text.data(), middle, extents[0]).ptr != middle) extents[0] = 0;
+    if (std::from_chars(middle + 1, end, extents[1]).ptr != end) extents[1] = 0;
   }
   for (const std::int64_t extent : extents) {
     if (extent < 1 || extent > kLargestGroup) {
-      return fail(bad_argument(origin, "block_structure", block).expects("two extents"));
+      return fail(args.wrong("block_structure")
+                      .expects("two integers from 1 to " + std::to_string(kLargestGroup) +
+                               ", as \"strategy\": \"block\" asks for")
+                      .advise("write the rows and columns that share a scale, as in [128, 128]"));
     }
   }
   return std::pair(static_cast<int>(extents[0]), static_cast<int>(extents[1]));
 }
 
 // Are the scales E8M0? Old files say so by the format alone.
-bool has_shared_exponents(const Json& args, std::string_view format) {
-  return args["scale_dtype"].string() == "torch.uint8" || format.starts_with("mxfp");
+Result<bool> has_shared_exponents(const JsonMembers& args, std::string_view format) {
+  QUANTLANE_TRY(const auto dtype,
+                args.word("scale_dtype", "",
+                          {"torch.uint8", "torch.float8_e8m0fnu", "torch.float8_e4m3fn",
+                           "torch.bfloat16", "torch.float16", "torch.float32"}));
+  const bool exponents = dtype == "torch.uint8" || dtype == "torch.float8_e8m0fnu";
+  const bool by_format = format.starts_with("mxfp");
+  if (by_format && !exponents && !dtype.empty()) {
+    return fail(
+        args.wrong("scale_dtype")
+            .expects("\"torch.uint8\", as \"format\": \"" + std::string(format) + "\" says"));
+  }
+  return exponents || by_format;
 }
 
-Result<Scheme> read_weight_scheme(const Json& args, std::string_view format,
-                                  const std::string& origin) {
-  Scheme scheme;
-  QUANTLANE_TRY(scheme.type, read_type(args, origin));
-  QUANTLANE_TRY(scheme.granularity, read_strategy(args, origin));
-  scheme.bits = static_cast<int>(args["num_bits"].integer(8));
-  scheme.symmetric = args["symmetric"].boolean(true);
-  scheme.act_order = args["actorder"].string() == "group";
+// "group" needs the tensor of group indices; true and "dynamic" are older names of it.
+Result<bool> read_act_order(const JsonMembers& args) {
+  if (args.json()["actorder"].is_bool()) return args.json()["actorder"].boolean();
+  QUANTLANE_TRY(const std::string order,
+                read_word(args, "actorder", "", {"group", "dynamic", "weight", "static"}));
+  return order == "group" || order == "dynamic";
+}
+
+Result<void> read_granularity(const JsonMembers& args, Scheme& scheme) {
+  QUANTLANE_TRY(scheme.granularity, read_strategy(args));
   const bool fits = scheme.granularity != Granularity::kToken &&
                     (scheme.type == ValueType::kFloat || scheme.granularity != Granularity::kBlock);
-  if (!fits) {
-    return fail(
-        bad_argument(origin, "strategy", args["strategy"]).expects("a strategy for weights"));
-  }
-  if (scheme.type == ValueType::kFloat && !scheme.symmetric) {
-    return fail(bad_argument(origin, "symmetric", args["symmetric"]).expects("symmetric floats"));
-  }
+  if (!fits) return fail(args.refused("strategy").expects("a strategy for weights"));
   if (scheme.granularity == Granularity::kGroup) {
-    QUANTLANE_TRY(scheme.group_size, read_group_size(args, origin));
+    QUANTLANE_TRY(scheme.group_size, read_group_size(args));
   } else if (scheme.granularity == Granularity::kBlock) {
-    QUANTLANE_TRY(const auto block, read_block(args, origin));
+    QUANTLANE_TRY(const auto block, read_block(args));
     scheme.block_rows = block.first;
     scheme.group_size = block.second;
   }
+  return {};
+}
+
+Result<Scheme> read_weight_scheme(const JsonMembers& group, std::string_view format) {
+  if (!group.has("weights")) {
+    return fail(group.refused("weights").expects("how weights are quantized"));
+  }
+  QUANTLANE_TRY(const JsonMembers args, group.object("weights"));
+  Scheme scheme;
+  QUANTLANE_TRY(const NumberType number, read_type(args));
+  scheme.type = number.type;
+  scheme.bits = number.bits;
+  QUANTLANE_TRY_VOID(read_granularity(args, scheme));
+  QUANTLANE_TRY(scheme.symmetric, args.boolean("symmetric", true));
+  QUANTLANE_TRY(scheme.act_order, read_act_order(args));
+  QUANTLANE_TRY(const bool dynamic, args.boolean("dynamic", false));
+  if (dynamic)
+    return fail(args.refused("dynamic").expects("false: the scales of weights are stored"));
+  if (scheme.type == ValueType::kFloat && !scheme.symmetric) {
+    return fail(args.refused("symmetric").expects("symmetric floats"));
+  }
+  QUANTLANE_TRY(const bool exponents, has_shared_exponents(args, format));
   if (scheme.type == ValueType::kInt) return scheme;
-  if (has_shared_exponents(args, format)) {
+  if (exponents) {
     scheme.scale_dtype = DType::kF8E8M0;
   } else if (scheme.bits == 4) {
     scheme.scale_dtype = DType::kF8E4M3;
@@ -116,55 +162,130 @@ Result<Scheme> read_weight_scheme(const Json& args, std::string_view format,
   }
   const bool grouped = scheme.granularity == Granularity::kGroup && scheme.group_size % 2 == 0;
   if ((scheme.bits == 4 || scheme.scale_dtype == DType::kF8E8M0) && !grouped) {
-    return fail(bad_argument(origin, "weights", args).expects("an even group_size"));
+    return fail(group.refused("weights").expects("an even group_size"));
   }
   return scheme;
 }
 
-Result<std::optional<ActivationScheme>> read_input_scheme(const Json& args, std::string_view format,
-                                                          const std::string& origin) {
-  if (!args.is_object()) return std::nullopt;
+// true, false, or "local": groups within the scale of the tensor.
+struct Dynamic {
+  bool dynamic = false;
+  bool local = false;
+};
+Result<Dynamic> read_dynamic(const JsonMembers& args) {
+  if (args.json()["dynamic"].is_string()) {
+    QUANTLANE_TRY_VOID(args.word("dynamic", "", {"local"}));
+    return Dynamic{.dynamic = true, .local = true};
+  }
+  QUANTLANE_TRY(const bool dynamic, args.boolean("dynamic", false));
+  return Dynamic{.dynamic = dynamic, .local = false};
+}
+
+Result<std::optional<ActivationScheme>> read_input_scheme(const JsonMembers& group,
+                                                          std::string_view format) {
+  if (!group.has("input_activations")) return std::nullopt;
+  QUANTLANE_TRY(const JsonMembers args, group.object("input_activations"));
   ActivationScheme scheme;
-  QUANTLANE_TRY(scheme.type, read_type(args, origin));
-  QUANTLANE_TRY(scheme.granularity, read_strategy(args, origin));
-  scheme.bits = static_cast<int>(args["num_bits"].integer(8));
-  const bool local = args["dynamic"].string() == "local";
-  scheme.dynamic = local || args["dynamic"].boolean(false);
+  QUANTLANE_TRY(const NumberType number, read_type(args));
+  scheme.type = number.type;
+  scheme.bits = number.bits;
+  QUANTLANE_TRY(scheme.granularity, read_strategy(args));
+  QUANTLANE_TRY(const Dynamic dynamic, read_dynamic(args));
+  scheme.dynamic = dynamic.dynamic;
+  QUANTLANE_TRY(const bool symmetric, args.boolean("symmetric", true));
+  QUANTLANE_TRY(const bool exponents, has_shared_exponents(args, format));
   const bool fp4 = scheme.type == ValueType::kFloat && scheme.bits == 4;
-  bool known = args["symmetric"].boolean(true) && (fp4 || scheme.bits == 8);
+  bool known = symmetric && (fp4 || scheme.bits == 8);
   if (scheme.granularity == Granularity::kGroup) {
-    QUANTLANE_TRY(scheme.group_size, read_group_size(args, origin));
+    QUANTLANE_TRY(scheme.group_size, read_group_size(args));
     known = known && scheme.type == ValueType::kFloat && scheme.dynamic;
-    if (has_shared_exponents(args, format)) {
+    if (exponents) {
       scheme.scale_dtype = DType::kF8E8M0;
     } else if (fp4) {
       scheme.scale_dtype = DType::kF8E4M3;
       scheme.tensor_scale = TensorScale::kDivides;
     }
   } else {
-    known = known && !fp4 && !local &&
+    known = known && !fp4 && !dynamic.local &&
             scheme.granularity == (scheme.dynamic ? Granularity::kToken : Granularity::kTensor);
   }
   if (!known) {
-    return fail(bad_argument(origin, "input_activations", args)
+    return fail(group.refused("input_activations")
                     .expects("8 bits, symmetric, one dynamic scale per token or one static scale; "
                              "or floats with a dynamic scale per group"));
   }
   return scheme;
 }
 
-void read_kv(const Json& args, QuantizationMap& map) {
-  if (!args.is_object()) return;
-  const std::string_view strategy = args["strategy"].string("tensor");
-  const bool fp8 = args["type"].string("int") == "float" && args["num_bits"].integer(8) == 8 &&
-                   args["symmetric"].boolean(true) && !args["dynamic"].boolean();
+Result<void> read_kv(const JsonMembers& config, QuantizationMap& map) {
+  if (!config.has("kv_cache_scheme")) return {};
+  QUANTLANE_TRY(const JsonMembers args, config.object("kv_cache_scheme"));
+  QUANTLANE_TRY(const auto strategy, args.string("strategy", "tensor"));
+  QUANTLANE_TRY(const auto type, args.string("type", "int"));
+  QUANTLANE_TRY(const auto bits, args.integer("num_bits", 8));
+  QUANTLANE_TRY(const bool symmetric, args.boolean("symmetric", true));
+  QUANTLANE_TRY(const Dynamic dynamic, read_dynamic(args));
+  const bool fp8 = type == "float" && bits == 8 && symmetric && !dynamic.dynamic;
   if (fp8 && strategy == "tensor") {
     map.kv_scheme = "fp8";
   } else if (fp8 && strategy == "attn_head") {
     map.kv_scheme = "fp8_head";
   } else {
-    map.kv_unknown = args.dump();
+    map.kv_unknown = args.json().dump();
   }
+  return {};
+}
+
+// The names of layouts that are read, and what they hold; 0 bits: any.
+struct Format {
+  std::string_view name;
+  std::optional<ValueType> type;
+  int bits;
+};
+constexpr std::array kFormats = {Format{"float-quantized", ValueType::kFloat, 8},
+                                 Format{"int-quantized", ValueType::kInt, 0},
+                                 Format{"naive-quantized", std::nullopt, 0},
+                                 Format{"pack-quantized", ValueType::kInt, 0},
+                                 Format{"nvfp4-pack-quantized", ValueType::kFloat, 4},
+                                 Format{"mxfp4-pack-quantized", ValueType::kFloat, 4},
+                                 Format{"mxfp8-quantized", ValueType::kFloat, 8}};
+constexpr std::string_view kMixed = "mixed-precision";  // each group says its own
+
+// The format of `json`, `fallback` when it says none; "" when nothing is known.
+Result<std::string_view> read_format(const JsonMembers& json, std::string_view fallback,
+                                     bool may_be_mixed) {
+  std::vector<std::string_view> names;
+  for (const Format& format : kFormats) names.push_back(format.name);
+  if (may_be_mixed) names.push_back(kMixed);
+  QUANTLANE_TRY(const auto name, json.word("format", fallback, names));
+  return name == kMixed ? std::string_view() : name;
+}
+
+Result<void> check_format(const JsonMembers& config, const JsonMembers& group,
+                          std::string_view name, const Scheme& weight) {
+  const auto row = std::ranges::find(kFormats, name, &Format::name);
+  if (row == kFormats.end() || !row->type) return {};
+  if (*row->type == weight.type && (row->bits == 0 || row->bits == weight.bits)) return {};
+  const JsonMembers& owner = group.has("format") ? group : config;
+  return fail(owner.wrong("format")
+                  .expects("the layout of " + weight.spelling() + ", which \"weights\" says")
+                  .advise("correct \"format\", or \"type\" and \"num_bits\" of the weights"));
+}
+
+// Rotations of inputs as the model runs would be left out; those of weights are in them already.
+Result<void> check_transforms(const JsonMembers& config) {
+  QUANTLANE_TRY(const JsonMembers transforms, config.object("transform_config"));
+  QUANTLANE_TRY(const JsonMembers groups, transforms.object("config_groups"));
+  for (const auto& [name, value] : groups.json().members()) {
+    for (const Json& place : value["apply"].items()) {
+      if (place["location"].string().starts_with("weight_")) continue;
+      return fail(
+          groups.refused(name).expects("transforms of weights only, none as the model runs"));
+    }
+  }
+  QUANTLANE_TRY(const JsonMembers sparsity, config.object("sparsity_config"));
+  QUANTLANE_TRY_VOID(sparsity.word("format", "dense", {"dense"}));
+  return {};
 }
 
 class Map final : public QuantizationMap {
@@ -191,110 +312,40 @@ class Map final : public QuantizationMap {
   }
 };
 
-Json write_weights(const Scheme& scheme) {
-  constexpr std::array<std::string_view, 5> kStrategies = {"tensor", "channel", "group", "token",
-                                                           "block"};
-  Json args;
-  args.set("num_bits", scheme.bits);
-  args.set("type", scheme.type == ValueType::kInt ? "int" : "float");
-  args.set("symmetric", scheme.symmetric);
-  args.set("strategy", scheme.tensor_scale != TensorScale::kNone
-                           ? "tensor_group"
-                           : kStrategies[static_cast<std::size_t>(scheme.granularity)]);
-  if (scheme.granularity == Granularity::kGroup) args.set("group_size", scheme.group_size);
-  if (scheme.granularity == Granularity::kBlock) {
-    args.set("block_structure", Json::array().push(scheme.block_rows).push(scheme.group_size));
-  }
-  args.set("dynamic", false);
-  if (scheme.scale_dtype == DType::kF8E8M0) args.set("scale_dtype", "torch.uint8");
-  if (scheme.scale_dtype == DType::kF8E4M3) args.set("scale_dtype", "torch.float8_e4m3fn");
-  return args;
-}
-
-Json write_input(const ActivationScheme& scheme) {
-  Json args;
-  args.set("num_bits", scheme.bits);
-  args.set("type", scheme.type == ValueType::kInt ? "int" : "float");
-  args.set("symmetric", true);
-  if (scheme.granularity == Granularity::kGroup) {
-    const bool local = scheme.scale_dtype == DType::kF8E4M3;
-    args.set("strategy", local ? "tensor_group" : "group");
-    args.set("group_size", scheme.group_size);
-    args.set("dynamic", local ? Json("local") : Json(true));
-    if (local) args.set("scale_dtype", "torch.float8_e4m3fn");
-    if (scheme.scale_dtype == DType::kF8E8M0) args.set("scale_dtype", "torch.uint8");
-  } else {
-    args.set("strategy", scheme.dynamic ? "token" : "tensor");
-    args.set("dynamic", scheme.dynamic);
-  }
-  return args;
-}
-
 }  // namespace
-
-Layout layout_of(const LinearScheme& scheme) {
-  const Scheme& w = scheme.weight;
-  if (w.type == ValueType::kInt) return scheme.input ? Layout::kInt : Layout::kPacked;
-  if (w.tensor_scale != TensorScale::kNone) return Layout::kNvfp4;
-  if (w.scale_dtype == DType::kF8E8M0) return w.bits == 4 ? Layout::kMxfp4 : Layout::kMxfp8;
-  return Layout::kFloat;
-}
 
 bool recognises(const Json& config) { return config["quant_method"].string() == kName; }
 
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
+  QUANTLANE_TRY(const JsonMembers config,
+                JsonMembers::of(source.config, "reading the compressed-tensors configuration",
+                                source.origin));
   auto map = std::make_unique<Map>();
-  const Json& config = source.config;
-  QUANTLANE_TRY(map->ignore, ModulePatterns::read(config["ignore"], PatternStyle::kTargets));
-  read_kv(config["kv_cache_scheme"], *map);
-  if (config["config_groups"].members().empty()) {
-    return fail(corrupt("reading quantization_config")
-                    .in(source.origin)
-                    .of("config_groups")
-                    .expects("at least one group"));
+  QUANTLANE_TRY(map->ignore, ModulePatterns::read(config, "ignore", PatternStyle::kTargets));
+  QUANTLANE_TRY_VOID(read_kv(config, *map));
+  QUANTLANE_TRY_VOID(check_transforms(config));
+  QUANTLANE_TRY(const auto common, read_format(config, "", true));
+  QUANTLANE_TRY(const JsonMembers groups, config.object("config_groups"));
+  if (groups.json().members().empty()) {
+    return fail(config.wrong("config_groups").expects("at least one group"));
   }
-  for (const auto& [name, group] : config["config_groups"].members()) {
-    const std::string_view format = group["format"].string(config["format"].string());
-    if (group["output_activations"].is_object()) {
-      return fail(bad_argument(source.origin, "output_activations", group["output_activations"])
-                      .expects("outputs that are not rounded"));
+  for (const auto& [name, value] : groups.json().members()) {
+    QUANTLANE_TRY(const JsonMembers group, groups.object(name));
+    QUANTLANE_TRY(const auto format, read_format(group, common, false));
+    if (group.has("output_activations")) {
+      return fail(group.refused("output_activations").expects("outputs that are not rounded"));
     }
     Map::Group read;
-    QUANTLANE_TRY(read.targets, ModulePatterns::read(group["targets"], PatternStyle::kTargets));
-    QUANTLANE_TRY(read.scheme.weight, read_weight_scheme(group["weights"], format, source.origin));
-    QUANTLANE_TRY(read.scheme.input,
-                  read_input_scheme(group["input_activations"], format, source.origin));
+    QUANTLANE_TRY(read.targets, ModulePatterns::read(group, "targets", PatternStyle::kTargets));
+    if (group.json()["targets"].items().empty()) {
+      return fail(group.wrong("targets").expects("at least one name of a module or class"));
+    }
+    QUANTLANE_TRY(read.scheme.weight, read_weight_scheme(group, format));
+    QUANTLANE_TRY_VOID(check_format(config, group, format, read.scheme.weight));
+    QUANTLANE_TRY(read.scheme.input, read_input_scheme(group, format));
     map->groups.push_back(std::move(read));
   }
   return map;
-}
-
-Json write_config(const LinearScheme& scheme, std::span<const std::string> ignore) {
-  const std::string_view format = format_name(layout_of(scheme));
-  Json group;
-  group.set("targets", Json::array().push("Linear"));
-  group.set("weights", write_weights(scheme.weight));
-  group.set("input_activations", scheme.input ? write_input(*scheme.input) : Json());
-  group.set("output_activations", Json());
-  Json ignored = Json::array();
-  for (const std::string& name : ignore) ignored.push(name);
-  Json config;
-  config.set("quant_method", kName);
-  config.set("quantization_status", "compressed");
-  config.set("format", format);
-  config.set("ignore", std::move(ignored));
-  config.set("kv_cache_scheme", Json());
-  config.set("config_groups", Json::object({{"group_0", std::move(group)}}));
-  return config;
-}
-
-void set_kv(Json& config, const KvScheme& scheme) {
-  config.set("kv_cache_scheme",
-             Json::object({{"num_bits", scheme.bits},
-                           {"type", "float"},
-                           {"symmetric", true},
-                           {"strategy", scheme.per_head ? "attn_head" : "tensor"},
-                           {"dynamic", false}}));
 }
 
 }  // namespace quantlane::compressed_tensors

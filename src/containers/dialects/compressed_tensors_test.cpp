@@ -171,6 +171,90 @@ TEST(CompressedTensors, WhatItCannotReadIsNamed) {
   EXPECT_FALSE(kCompressedTensors.recognises(Json()));
 }
 
+TEST(CompressedTensors, KeysOfAnotherTypeAreRefused) {
+  static const test::NoTensors kEmpty;
+  test::expect_every_key_checked(
+      kCompressedTensors,
+      Json::parse(R"({"quant_method": "compressed-tensors", "format": "mixed-precision",
+          "ignore": ["lm_head"], "transform_config": {}, "sparsity_config": {},
+          "kv_cache_scheme": {"num_bits": 8, "symmetric": true},
+          "config_groups": {"group_0": {"targets": ["Linear"], "format": "pack-quantized",
+          "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128,
+          "symmetric": false, "dynamic": false, "scale_dtype": "torch.bfloat16"}},
+          "group_1": {"targets": ["a"], "format": "float-quantized",
+          "weights": {"num_bits": 8, "type": "float", "strategy": "block",
+          "block_structure": [128, 128]}, "input_activations": {"num_bits": 8, "type": "float",
+          "strategy": "group", "group_size": 128, "dynamic": true, "symmetric": true}}}})",
+                  "test")
+          .value(),
+      kEmpty);
+}
+
+TEST(CompressedTensors, KeysThatContradictEachOtherAreRefused) {
+  const auto read = [](const std::string& top, const std::string& group) {
+    const std::string text = R"({"quant_method": "compressed-tensors", )" + top +
+                             R"("config_groups": {"g": {"targets": ["Linear"], )" + group + "}}}";
+    const auto json = Json::parse(text, "config.json");
+    EXPECT_TRUE(json.has_value()) << text;
+    auto map = kCompressedTensors.read_map(source_of(*json));
+    return map ? std::string() : map.error().tensor;
+  };
+  const std::string int4 = R"("weights": {"num_bits": 4, "group_size": 128})";
+  EXPECT_EQ(read("", int4), "");
+  EXPECT_EQ(read(R"("format": "pack-quantized", )", int4), "");
+  EXPECT_EQ(read(R"("format": "bogus", )", int4), "format");
+  EXPECT_EQ(read(R"("format": "float-quantized", )", int4), "format");
+  EXPECT_EQ(read(R"("format": "nvfp4-pack-quantized", )", int4), "format");
+  EXPECT_EQ(read("", R"("format": "mixed-precision", )" + int4), "config_groups.g.format");
+  EXPECT_EQ(read("", R"("weights": null)"), "config_groups.g.weights");
+  EXPECT_EQ(read("", R"("weights": {"num_bits": 4, "group_size": 128, "dynamic": true})"),
+            "config_groups.g.weights.dynamic");
+  EXPECT_EQ(read("", R"("weights": {"num_bits": 4, "strategy": "group"})"),
+            "config_groups.g.weights.group_size");
+  EXPECT_EQ(read("", R"("weights": {"num_bits": 4, "group_size": 0})"),
+            "config_groups.g.weights.group_size");
+  EXPECT_EQ(read("", R"("weights": {"num_bits": 4, "group_size": 128, "actorder": "x"})"),
+            "config_groups.g.weights.actorder");
+  EXPECT_EQ(read(R"("format": "mxfp4-pack-quantized", )",
+                 R"("weights": {"num_bits": 4, "type": "float", "group_size": 32,
+                                "scale_dtype": "torch.float8_e4m3fn"})"),
+            "config_groups.g.weights.scale_dtype");
+  EXPECT_EQ(read(R"("sparsity_config": {"format": "sparse-24-bitmask"}, )", int4),
+            "sparsity_config.format");
+  const std::string rotation = R"("transform_config": {"config_groups": {"r": {"type": "hadamard",
+      "apply": [{"targets": ["Linear"], "location": "weight_output"}, {"location": ")";
+  EXPECT_EQ(read(rotation + R"(weight_input"}]}}}, )", int4), "");
+  EXPECT_EQ(read(rotation + R"(input"}]}}}, )", int4), "transform_config.config_groups.r");
+}
+
+TEST(CompressedTensors, OlderSpellingsAreRead) {
+  const auto weight = [](const std::string& args) {
+    const auto json = Json::parse(R"({"quant_method": "compressed-tensors", "config_groups":
+        {"g": {"targets": ["Linear"], "weights": )" +
+                                      args + "}}}",
+                                  "config.json");
+    const auto map = map_of(*json);
+    return map == nullptr ? Scheme{} : map->scheme_of("m")->weight;
+  };
+  EXPECT_EQ(weight(R"({"num_bits": 4, "group_size": -1})").granularity, Granularity::kChannel);
+  EXPECT_EQ(weight(R"({"type": "INT", "strategy": "Channel"})").spelling(), "int8_channel_sym");
+  EXPECT_EQ(
+      weight(R"({"type": "float", "strategy": "block", "block_structure": "128x64"})").group_size,
+      64);
+  for (const char* order : {"\"group\"", "\"dynamic\"", "true"}) {
+    EXPECT_TRUE(
+        weight(R"({"num_bits": 4, "group_size": 32, "actorder": )" + std::string(order) + "}")
+            .act_order)
+        << order;
+  }
+  for (const char* order : {"\"weight\"", "\"static\"", "false", "null"}) {
+    EXPECT_FALSE(
+        weight(R"({"num_bits": 4, "group_size": 32, "actorder": )" + std::string(order) + "}")
+            .act_order)
+        << order;
+  }
+}
+
 TEST(CompressedTensors, SaysWhatItCannotHold) {
   const auto reason = [](const char* weight, std::int64_t cols, std::string_view input = "") {
     return kCompressedTensors.writer->cannot_hold(scheme_named(weight, input), 8, cols);
@@ -284,11 +368,41 @@ TEST_F(DamagedLinear, ConfigurationOfAnotherSize) {
 }
 TEST_F(DamagedLinear, MissingScale) {
   tensors_.erase(tensors_.begin() + 1);
-  expect_refused("m.weight_scale", "ignore");
+  expect_refused("m.weight_scale", "incomplete");
 }
 TEST_F(DamagedLinear, MissingZeroPoint) {
   tensors_.erase(tensors_.begin() + 2);
-  expect_refused("m.weight_zero_point", "ignore");
+  expect_refused("m.weight_zero_point", "incomplete");
+}
+TEST_F(DamagedLinear, StoredShapeOfAnotherMatrix) {
+  const auto shape = [](std::int64_t rows, std::int64_t cols) {
+    return test::raw(rows) + test::raw(cols);
+  };
+  tensors_.push_back({"m.weight_shape", DType::kI64, {2}, shape(8, 64)});
+  EXPECT_TRUE(unpack().has_value());
+  for (const auto& wrong : {shape(8, 63), shape(64, 8), shape(0, 0), shape(-8, 64)}) {
+    tensors_.back().bytes = wrong;
+    expect_refused("m.weight_shape", "[8, 64]");
+  }
+  tensors_.back() = {"m.weight_shape", DType::kF32, {2}, std::string(8, '\0')};
+  expect_refused("m.weight_shape", "f32");
+}
+TEST_F(DamagedLinear, PlainWeightWithoutScales) {
+  tensors_ = {{"m.weight", DType::kF32, {8, 64}, std::string(2048, '\0')}};
+  expect_refused("m.weight_scale", "stored unquantized");
+}
+TEST_F(DamagedLinear, BytesThatHoldMoreThanTheBitsSay) {
+  tensors_ = {{"m.weight", DType::kI8, {8, 64}, std::string(512, '\x03')},
+              {"m.weight_scale", DType::kF32, {8, 1}, test::repeated(test::raw(0.5F), 8)}};
+  scheme_ = scheme_named("int3_channel_sym");
+  EXPECT_TRUE(unpack().has_value());
+  for (const char wrong : {'\x04', '\xFB'}) {
+    tensors_[0].bytes[100] = wrong;
+    const auto linear = unpack();
+    ASSERT_FALSE(linear.has_value());
+    EXPECT_EQ(linear.error().tensor, "m.weight");
+    EXPECT_NE(linear.error().hint.find("num_bits"), std::string::npos);
+  }
 }
 TEST_F(DamagedLinear, ScaleIsNotFinite) {
   for (const float bad :

@@ -98,6 +98,57 @@ inline void expect_every_tensor_checked(const Dialect& dialect, const LinearSche
   }
 }
 
+// `json` with the value at `path` (keys from the outermost in) replaced.
+inline Json replaced(const Json& json, std::span<const std::string> path, const Json& value) {
+  if (path.empty()) return value;
+  Json result = json;
+  result.set(path[0], replaced(json[path[0]], path.subspan(1), value));
+  return result;
+}
+
+// The configuration reads as it is; with any of its keys of another type, and with any of its words
+// another word, it is refused with an error that names the key. Keys in `ignored` are not read.
+inline void expect_every_key_checked(const Dialect& dialect, const Json& config,
+                                     const Container& container,
+                                     const std::vector<std::string>& ignored = {}) {
+  const auto read = [&](const Json& damaged) {
+    return dialect.read_map({.config = damaged,
+                             .container = container,
+                             .origin = "config.json",
+                             .model_dtype = DType::kBF16});
+  };
+  const auto whole = read(config);
+  EXPECT_TRUE(whole.has_value()) << whole.error().message();
+  const std::vector<Json> impostors = {
+      true, 7, 1.5, "bogus", Json::array().push(7), Json::object({{"bogus", 7}})};
+  const auto same_type = [](const Json& a, const Json& b) {
+    return (a.is_bool() && b.is_bool()) || (a.is_integer() && b.is_integer()) ||
+           (a.is_object() && b.is_object());
+  };
+  const auto visit = [&](const auto& self, const Json& object,
+                         std::vector<std::string> path) -> void {
+    for (const auto& [key, value] : object.members()) {
+      if (key == "quant_method" || std::ranges::find(ignored, key) != ignored.end()) continue;
+      path.push_back(key);
+      std::string name;
+      for (const std::string& part : path) name += (name.empty() ? "" : ".") + part;
+      for (const Json& impostor : impostors) {
+        if (same_type(value, impostor)) continue;
+        const auto map = read(replaced(config, path, impostor));
+        EXPECT_FALSE(map.has_value()) << name << ": " << impostor.dump();
+        if (map) continue;
+        EXPECT_EQ(map.error().file, "config.json");
+        EXPECT_TRUE(name.starts_with(map.error().tensor)) << map.error().message();
+        EXPECT_FALSE(map.error().expected.empty()) << map.error().message();
+        EXPECT_FALSE(map.error().found.empty()) << map.error().message();
+      }
+      self(self, value, path);
+      path.pop_back();
+    }
+  };
+  visit(visit, config, {});
+}
+
 inline std::string repeated(const std::string& item, std::size_t count) {
   std::string text;
   while (count-- > 0) text += item;

@@ -1,11 +1,13 @@
 #include "containers/dialects/fp8_native.h"
 
+#include <array>
 #include <cstring>
 #include <utility>
 
 #include "containers/dialects/linear_tensors.h"
 #include "containers/dialects/packed_parts.h"
 #include "core/check.h"
+#include "core/json_members.h"
 
 namespace quantlane {
 namespace {
@@ -14,13 +16,6 @@ constexpr std::string_view kName = "fp8";
 constexpr std::int64_t kLargestBlock = 1 << 20;
 
 bool recognises(const Json& config) { return config["quant_method"].string() == kName; }
-
-Error bad_key(const QuantizationSource& source, std::string key, const Json& found) {
-  return unsupported("reading the FP8 configuration")
-      .in(source.origin)
-      .of(std::move(key))
-      .got(found.dump());
-}
 
 class Map final : public QuantizationMap {
  public:
@@ -38,19 +33,37 @@ class Map final : public QuantizationMap {
   const Container& container_;
 };
 
+// Two positive extents, or 0 x 0 when there are no blocks.
+Result<std::array<int, 2>> read_blocks(const JsonMembers& config) {
+  constexpr std::string_view kKey = "weight_block_size";
+  std::array<int, 2> extents{};
+  if (!config.has(kKey)) return extents;
+  const Json::Array& items = config.json()[kKey].items();
+  bool fits = items.size() == extents.size();
+  for (std::size_t i = 0; fits && i < extents.size(); ++i) {
+    const std::int64_t extent = items[i].integer();
+    fits = extent >= 1 && extent <= kLargestBlock;
+    if (fits) extents[i] = static_cast<int>(extent);
+  }
+  if (fits) return extents;
+  return fail(config.wrong(kKey)
+                  .expects("two integers from 1 to " + std::to_string(kLargestBlock) +
+                           ", the rows and columns of a block")
+                  .advise("write the block that weight_scale_inv has one scale for, [128, 128] in "
+                          "most models; or remove the key if tensors have one scale each"));
+}
+
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
-  const Json& config = source.config;
-  if (config["fmt"].string("e4m3") != "e4m3") {
-    return fail(bad_key(source, "fmt", config["fmt"]).expects("\"e4m3\""));
-  }
-  if (config["scale_fmt"].string("float") == "ue8m0") {
-    return fail(bad_key(source, "scale_fmt", config["scale_fmt"])
-                    .expects("scales of activations that are no powers of two"));
-  }
-  const std::string_view activations = config["activation_scheme"].string("dynamic");
-  if (activations != "dynamic" && activations != "static") {
-    return fail(bad_key(source, "activation_scheme", config["activation_scheme"])
-                    .expects("\"dynamic\" or \"static\""));
+  QUANTLANE_TRY(const JsonMembers config,
+                JsonMembers::of(source.config, "reading the FP8 configuration", source.origin));
+  QUANTLANE_TRY_VOID(config.word("fmt", "e4m3", {"e4m3", "float8_e4m3fn"}));
+  // "ue8m0": inputs under scales that are powers of two.
+  QUANTLANE_TRY_VOID(config.word("scale_fmt", "float", {"float"}));
+  QUANTLANE_TRY(const std::string_view activations,
+                config.word("activation_scheme", "dynamic", {"dynamic", "static"}));
+  QUANTLANE_TRY(const auto block, read_blocks(config));
+  for (const std::string_view list : {"modules_to_not_convert", "ignored_layers"}) {
+    QUANTLANE_TRY_VOID(config.strings(list));
   }
   auto map = std::make_unique<Map>(source.container);
   Scheme& weight = map->scheme.weight;
@@ -59,21 +72,14 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
             .granularity = Granularity::kTensor,
             .scale_dtype = DType::kF32};
   ActivationScheme input{.type = ValueType::kFloat};
-  const Json& block = config["weight_block_size"];
-  if (!block.is_null()) {
-    const auto& extents = block.items();
-    for (const Json& extent : extents) {
-      if (extent.integer() < 1 || extent.integer() > kLargestBlock) {
-        return fail(bad_key(source, "weight_block_size", block).expects("positive extents"));
-      }
-    }
-    if (extents.size() != 2 || activations != "dynamic") {
-      return fail(bad_key(source, "weight_block_size", block)
-                      .expects("two extents and \"activation_scheme\": \"dynamic\""));
+  if (block[0] > 0) {
+    if (activations != "dynamic") {
+      return fail(config.refused("activation_scheme")
+                      .expects("\"dynamic\", as \"weight_block_size\" asks for"));
     }
     weight.granularity = Granularity::kBlock;
-    weight.block_rows = static_cast<int>(extents[0].integer());
-    weight.group_size = static_cast<int>(extents[1].integer());
+    weight.block_rows = block[0];
+    weight.group_size = block[1];
     input.granularity = Granularity::kGroup;
     input.group_size = weight.group_size;
   } else if (activations == "static") {

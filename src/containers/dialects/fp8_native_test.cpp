@@ -99,7 +99,7 @@ TEST_F(Fp8Native, WhatItCannotReadIsNamed) {
         {R"(, "weight_block_size": [0, 128])", "weight_block_size"},
         {R"(, "weight_block_size": [128, 99999999999])", "weight_block_size"},
         {R"(, "weight_block_size": [128, 128], "activation_scheme": "static")",
-         "weight_block_size"}}) {
+         "activation_scheme"}}) {
     const auto map = map_of(settings);
     ASSERT_FALSE(map.has_value()) << settings;
     EXPECT_EQ(map.error().tensor, key);
@@ -160,6 +160,29 @@ TEST_F(Fp8Native, SaysWhatItCannotHold) {
   EXPECT_NE(reason("fp8_e4m3_channel", "fp8_e4m3_token"), std::nullopt);
   EXPECT_NE(reason("fp8_e4m3_tensor", ""), std::nullopt);
   EXPECT_NE(reason("int8_tensor_sym", "int8_token"), std::nullopt);
+}
+
+TEST_F(Fp8Native, KeysOfAnotherTypeAreRefused) {
+  const auto config = [](const std::string& block) {
+    return Json::parse(R"({"quant_method": "fp8", "fmt": "e4m3", "scale_fmt": "float",
+        "activation_scheme": "dynamic", "modules_to_not_convert": ["lm_head"],
+        "ignored_layers": ["lm_head"], "weight_block_size": )" +
+                           block + "}",
+                       "test")
+        .value();
+  };
+  ASSERT_TRUE(map_of("").has_value());
+  test::expect_every_key_checked(kFp8Native, config("[2, 4]"), *container_);
+  for (const char* block : {"[]", "[128,128,128]", "[128,1.5]", "[128,\"128\"]", "[128,null]",
+                            "[-128,128]", "128", "\"128x128\"", "{}", "false"}) {
+    const auto map = map_of(R"(, "weight_block_size": )" + std::string(block));
+    ASSERT_FALSE(map.has_value()) << block;
+    EXPECT_EQ(map.error().tensor, "weight_block_size");
+    EXPECT_NE(map.error().expected.find("two integers"), std::string::npos);
+    EXPECT_EQ(map.error().found, block);
+    EXPECT_FALSE(map.error().hint.empty());
+  }
+  EXPECT_TRUE(map_of(R"(, "weight_block_size": null, "fmt": "float8_e4m3fn")").has_value());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "containers/dialects/linear_tensors.h"
 #include "containers/dialects/module_patterns.h"
 #include "core/check.h"
+#include "core/json_members.h"
 
 namespace quantlane {
 namespace {
@@ -69,8 +70,10 @@ class Map final : public QuantizationMap {
 
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
   auto map = std::make_unique<Map>(source.container);
-  QUANTLANE_TRY(map->ignore, ModulePatterns::read(source.config["modules_to_not_convert"],
-                                                  PatternStyle::kSubstrings));
+  QUANTLANE_TRY(const JsonMembers config,
+                JsonMembers::of(source.config, "reading the MXFP4 configuration", source.origin));
+  QUANTLANE_TRY(map->ignore,
+                ModulePatterns::read(config, "modules_to_not_convert", PatternStyle::kSubstrings));
   QUANTLANE_TRY(map->scheme.weight, Scheme::parse("mxfp4"));
   return map;
 }

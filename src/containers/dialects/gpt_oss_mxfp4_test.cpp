@@ -92,5 +92,10 @@ TEST_F(GptOssMxfp4, DamageIsNamed) {
   EXPECT_EQ(error_of(damaged, "0.up_proj").tensor, kExperts + "gate_up_proj_scales");
 }
 
+TEST_F(GptOssMxfp4, KeysOfAnotherTypeAreRefused) {
+  const auto container = test::container_of(tensors_, folder_ / "m.safetensors");
+  test::expect_every_key_checked(kGptOssMxfp4, config_, *container);
+}
+
 }  // namespace
 }  // namespace quantlane

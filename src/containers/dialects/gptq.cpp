@@ -8,6 +8,7 @@
 #include "containers/dialects/gptq_parts.h"
 #include "containers/dialects/linear_tensors.h"
 #include "core/check.h"
+#include "core/json_members.h"
 #include "core/regex.h"
 
 namespace quantlane {
@@ -42,28 +43,21 @@ bool recognises_v2(const Json& config) {
   return is_gptq(config) && checkpoint_format(config) == "gptq_v2";
 }
 
-Error bad_key(const QuantizationSource& source, std::string key, const Json& found) {
-  return unsupported("reading the GPTQ configuration")
-      .in(source.origin)
-      .of(std::move(key))
-      .got(found.dump());
-}
-
 // bits, group_size, sym and desc_act of `config`, those that it lacks from `base`.
-Result<LinearScheme> read_scheme(const QuantizationSource& source, const Json& config,
-                                 LinearScheme base) {
+Result<LinearScheme> read_scheme(const JsonMembers& config, LinearScheme base) {
   Scheme& scheme = base.weight;
-  const std::int64_t bits = config["bits"].integer(scheme.bits);
+  QUANTLANE_TRY(const std::int64_t bits, config.integer("bits", scheme.bits));
   if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
-    return fail(bad_key(source, "bits", config["bits"]).expects("2, 3, 4 or 8"));
+    return fail(config.refused("bits").expects("2, 3, 4 or 8"));
   }
   scheme.bits = static_cast<int>(bits);
-  scheme.symmetric = config["sym"].boolean(scheme.symmetric);
-  scheme.act_order = config["desc_act"].boolean(scheme.act_order);
-  if (config.contains("group_size")) {
-    const std::int64_t group = config["group_size"].integer();
+  QUANTLANE_TRY(scheme.symmetric, config.boolean("sym", scheme.symmetric));
+  QUANTLANE_TRY(scheme.act_order, config.boolean("desc_act", scheme.act_order));
+  if (config.has("group_size")) {
+    QUANTLANE_TRY(const std::int64_t group, config.integer("group_size", -1));
     if (group == 0 || group < -1 || group > kLargestGroup) {
-      return fail(bad_key(source, "group_size", config["group_size"]).expects("-1 or above 0"));
+      return fail(config.refused("group_size")
+                      .expects("-1, or from 1 to " + std::to_string(kLargestGroup)));
     }
     scheme.granularity = group == -1 ? Granularity::kChannel : Granularity::kGroup;
     scheme.group_size = group == -1 ? 0 : static_cast<int>(group);
@@ -94,33 +88,50 @@ class Map final : public QuantizationMap {
   const Container& container_;
 };
 
+// What must be as it is for the tensors to be what this file reads.
+Result<void> check_layout(const JsonMembers& config) {
+  constexpr std::array<std::string_view, 2> kFormats = {"gptq", "gptq_v2"};
+  QUANTLANE_TRY(const auto format, config.word("checkpoint_format", "gptq", kFormats));
+  QUANTLANE_TRY(const auto copy, config.word("format", format, kFormats));
+  if (config.has("checkpoint_format") && copy != format) {
+    return fail(config.wrong("format")
+                    .expects("what \"checkpoint_format\" says, \"" + std::string(format) + "\"")
+                    .advise("set both to the version of the zero points"));
+  }
+  QUANTLANE_TRY(const bool marlin, config.boolean("is_marlin_format", false));
+  if (marlin) return fail(config.refused("is_marlin_format").expects("false"));
+  QUANTLANE_TRY_VOID(config.word("pack_dtype", "int32", {"int32"}));
+  QUANTLANE_TRY_VOID(config.boolean("lm_head", false));
+  QUANTLANE_TRY(const JsonMembers extra, config.object("extra_config"));
+  if (!extra.json().members().empty()) {
+    return fail(config.refused("extra_config").expects("no overrides"));
+  }
+  return {};
+}
+
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
-  const Json& config = source.config;
-  const std::string_view format = checkpoint_format(config);
-  if ((format != "gptq" && format != "gptq_v2") || config["is_marlin_format"].boolean()) {
-    return fail(
-        bad_key(source, "checkpoint_format", Json(format)).expects("\"gptq\" or \"gptq_v2\""));
-  }
-  if (config["pack_dtype"].string("int32") != "int32") {
-    return fail(bad_key(source, "pack_dtype", config["pack_dtype"]).expects("\"int32\""));
-  }
-  if (!config["extra_config"].members().empty()) {
-    return fail(bad_key(source, "extra_config", config["extra_config"]).expects("no overrides"));
-  }
+  QUANTLANE_TRY(const JsonMembers config,
+                JsonMembers::of(source.config, "reading the GPTQ configuration", source.origin));
+  QUANTLANE_TRY_VOID(check_layout(config));
   LinearScheme base;
   base.weight.granularity = Granularity::kChannel;
   base.weight.scale_dtype = DType::kF16;
   base.weight.rounding = {.scale = source.model_dtype, .value = source.model_dtype};
   auto map = std::make_unique<Map>(source.container);
-  QUANTLANE_TRY(map->scheme, read_scheme(source, config, base));
-  for (const auto& [key, settings] : config["dynamic"].members()) {
+  QUANTLANE_TRY(map->scheme, read_scheme(config, base));
+  QUANTLANE_TRY(const JsonMembers dynamic, config.object("dynamic"));
+  for (const auto& [key, value] : dynamic.json().members()) {
+    QUANTLANE_TRY(const JsonMembers settings, dynamic.object(key));
     std::string_view pattern = key;
     const bool skips = pattern.starts_with("-:");
     if (skips || pattern.starts_with("+:")) pattern.remove_prefix(2);
-    QUANTLANE_TRY(Regex regex, Regex::compile(pattern));
-    Map::Override entry{.pattern = std::move(regex), .scheme = std::nullopt};
+    auto regex = Regex::compile(pattern);
+    if (!regex) {
+      return fail(dynamic.refused(key).expects(regex.error().expected).got(std::string(pattern)));
+    }
+    Map::Override entry{.pattern = std::move(*regex), .scheme = std::nullopt};
     if (!skips) {
-      QUANTLANE_TRY(entry.scheme, read_scheme(source, settings, map->scheme));
+      QUANTLANE_TRY(entry.scheme, read_scheme(settings, map->scheme));
     }
     map->overrides.push_back(std::move(entry));
   }

@@ -95,10 +95,10 @@ TEST_F(Gptq, WhatItCannotReadIsNamed) {
       {R"("bits": 4, "group_size": -2)", "group_size"},
       {R"("bits": 4, "group_size": 99999999999)", "group_size"},
       {R"("bits": 4, "checkpoint_format": "gptq_p")", "checkpoint_format"},
-      {R"("bits": 4, "is_marlin_format": true)", "checkpoint_format"},
+      {R"("bits": 4, "is_marlin_format": true)", "is_marlin_format"},
       {R"("bits": 4, "pack_dtype": "int64")", "pack_dtype"},
       {R"("bits": 4, "extra_config": {"m": {"bits": 8}})", "extra_config"},
-      {R"("bits": 4, "dynamic": {"+:m": {"bits": 16}})", "bits"}};
+      {R"("bits": 4, "dynamic": {"+:m": {"bits": 16}})", "dynamic.+:m.bits"}};
   for (const auto& [settings, key] : kBad) {
     const auto map =
         map_of(config_of(R"({"quant_method": "gptq", )" + std::string(settings) + "}"));
@@ -189,6 +189,21 @@ TEST_F(Gptq, SaysWhatItCannotHold) {
   EXPECT_NE(reason(kGptq, "int5_g128_sym", 64, 256), std::nullopt);
   EXPECT_NE(reason(kGptq, "fp8_e4m3_channel", 64, 256), std::nullopt);
   EXPECT_NE(reason(kGptq, "int8_tensor_sym", 64, 256), std::nullopt);
+}
+
+TEST_F(Gptq, KeysOfAnotherTypeAreRefused) {
+  test::expect_every_key_checked(
+      kGptq, config_of(R"({"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": true,
+          "desc_act": false, "checkpoint_format": "gptq", "format": "gptq", "lm_head": false,
+          "is_marlin_format": false, "pack_dtype": "int32", "extra_config": {},
+          "dynamic": {"-:^n$": {}, "+:m": {"bits": 8, "group_size": -1, "sym": false,
+          "desc_act": true}}})"),
+      *container_);
+  const auto two = map_of(
+      config_of(R"({"quant_method": "gptq", "checkpoint_format": "gptq", "format": "gptq_v2"})"));
+  EXPECT_EQ(two.error().tensor, "format");
+  const auto pattern = map_of(config_of(R"({"quant_method": "gptq", "dynamic": {"-:(": {}}})"));
+  EXPECT_EQ(pattern.error().tensor, "dynamic.-:(");
 }
 
 }  // namespace

@@ -74,6 +74,20 @@ const TensorInfo* LinearTensors::find(std::string_view suffix) const {
   return container_.find(module_ + "." + std::string(suffix));
 }
 
+std::string LinearTensors::advice_for_missing() const {
+  const TensorInfo* weight = find("weight");
+  const bool plain =
+      weight != nullptr && weight->type.block == nullptr &&
+      std::ranges::find(kPlainScaleTypes, weight->type.plain) != kPlainScaleTypes.end();
+  if (plain) {
+    return module_ +
+           ".weight is stored unquantized: list the module among those that the "
+           "configuration keeps so";
+  }
+  return "copy or download the checkpoint again if it is incomplete; else correct the quantization "
+         "configuration: its scheme is not the one of the tensors";
+}
+
 Result<const TensorInfo*> LinearTensors::require(std::string_view suffix,
                                                  std::initializer_list<DType> types,
                                                  const std::vector<std::int64_t>& shape) const {
@@ -83,7 +97,8 @@ Result<const TensorInfo*> LinearTensors::require(std::string_view suffix,
                     .in(container_.files()[0])
                     .of(module_ + "." + std::string(suffix))
                     .expects("the tensor that the quantization configuration announces")
-                    .advise("check the \"ignore\" list of config.json"));
+                    .got("no such tensor")
+                    .advise(advice_for_missing()));
   }
   const bool type_fits =
       tensor->type.block == nullptr && std::ranges::find(types, tensor->type.plain) != types.end();

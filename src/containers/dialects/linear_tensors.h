@@ -13,6 +13,9 @@
 
 namespace quantlane {
 
+// The types that scales of integers and FP8 have.
+constexpr std::initializer_list<DType> kPlainScaleTypes = {DType::kBF16, DType::kF16, DType::kF32};
+
 class LinearTensors {
  public:
   // `dialect` names the dialect in messages. The container outlives this object.
@@ -45,6 +48,7 @@ class LinearTensors {
 
  private:
   [[nodiscard]] std::string attempt() const;
+  [[nodiscard]] std::string advice_for_missing() const;
   const Container& container_;
   std::string module_;
   std::string_view dialect_;
@@ -59,8 +63,4 @@ std::vector<std::int8_t> nibble_codes(std::span<const std::byte> bytes);
 // values [lines, width] as [width, lines].
 std::vector<float> transposed(std::span<const float> values, std::int64_t lines,
                               std::int64_t width);
-
-// The types that scales of integers and FP8 have.
-constexpr std::initializer_list<DType> kPlainScaleTypes = {DType::kBF16, DType::kF16, DType::kF32};
-
 }  // namespace quantlane

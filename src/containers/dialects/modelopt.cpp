@@ -8,6 +8,7 @@
 #include "containers/dialects/modelopt_parts.h"
 #include "containers/dialects/module_patterns.h"
 #include "core/check.h"
+#include "core/json_members.h"
 
 namespace quantlane {
 namespace {
@@ -16,8 +17,12 @@ using modelopt::kName;
 
 // The side file wraps the same keys, with another name for the list.
 Json from_side_file(const Json& contents) {
+  if (!contents.is_object()) return contents;
   Json config = contents["quantization"];
-  if (!config.is_object()) return config;
+  // Left for read_map to refuse.
+  if (!config.is_object()) {
+    return Json::object({{"quant_method", kName}, {"quantization", std::move(config)}});
+  }
   config.set("quant_method", kName);
   if (!config.contains("ignore")) config.set("ignore", config["exclude_modules"]);
   return config;
@@ -25,34 +30,65 @@ Json from_side_file(const Json& contents) {
 
 bool recognises(const Json& config) { return config["quant_method"].string() == kName; }
 
-Result<LinearScheme> scheme_of_algorithm(std::string_view name, const std::string& origin) {
+// Groups have the extent of the algorithm; other algorithms have keys of their own there.
+Result<void> check_group(const JsonMembers& settings, const LinearScheme& scheme) {
+  const Scheme& weight = scheme.weight;
+  if (weight.granularity != Granularity::kGroup) return {};
+  QUANTLANE_TRY(const auto group, settings.integer("group_size", weight.group_size));
+  if (group == weight.group_size) return {};
+  return fail(settings.wrong("group_size")
+                  .expects(std::to_string(weight.group_size) + ", which the algorithm has")
+                  .advise("correct the key or \"quant_algo\""));
+}
+
+Result<LinearScheme> read_algorithm(const JsonMembers& settings) {
+  QUANTLANE_TRY(const std::string_view name, settings.string("quant_algo", ""));
   const modelopt::Algorithm* row = modelopt::algorithm(name);
   if (row == nullptr) {
     std::string known;
     for (const modelopt::Algorithm& algorithm : modelopt::algorithms()) {
       known += std::string(algorithm.name) + " ";
     }
-    return fail(unsupported("reading the ModelOpt configuration")
-                    .in(origin)
-                    .of("quant_algo")
-                    .expects("one of: " + known + "MIXED_PRECISION")
-                    .got(std::string(name)));
+    return fail(settings.refused("quant_algo").expects("one of: " + known + "MIXED_PRECISION"));
   }
-  return row->scheme();
+  const LinearScheme scheme = row->scheme();
+  QUANTLANE_TRY_VOID(check_group(settings, scheme));
+  return scheme;
+}
+
+// Does what config.json says of the weights beside the algorithm agree with it?
+Result<void> check_groups(const JsonMembers& config, const LinearScheme& scheme) {
+  QUANTLANE_TRY(const JsonMembers groups, config.object("config_groups"));
+  for (const auto& [name, value] : groups.json().members()) {
+    QUANTLANE_TRY(const JsonMembers group, groups.object(name));
+    QUANTLANE_TRY(const JsonMembers weights, group.object("weights"));
+    QUANTLANE_TRY(const auto bits, weights.integer("num_bits", scheme.weight.bits));
+    if (bits != scheme.weight.bits) {
+      return fail(weights.wrong("num_bits")
+                      .expects(std::to_string(scheme.weight.bits) + ", as \"quant_algo\" says")
+                      .advise("correct the key or \"quant_algo\""));
+    }
+    QUANTLANE_TRY_VOID(weights.word("type", "float", {"float"}));
+    QUANTLANE_TRY_VOID(check_group(weights, scheme));
+  }
+  return {};
 }
 
 // "FP8" in the side file; an object like that of compressed-tensors in config.json.
-void read_kv(const Json& config, QuantizationMap& map) {
-  const Json& scheme = config["kv_cache_scheme"];
-  const Json& name = config["kv_cache_quant_algo"];
-  const bool fp8 = scheme["type"].string() == "float" && scheme["num_bits"].integer() == 8;
-  if (name.string() == "FP8" || fp8) {
+Result<void> read_kv(const JsonMembers& config, QuantizationMap& map) {
+  QUANTLANE_TRY(const JsonMembers scheme, config.object("kv_cache_scheme"));
+  QUANTLANE_TRY(const auto name, config.string("kv_cache_quant_algo", "NONE"));
+  QUANTLANE_TRY(const auto type, scheme.string("type", ""));
+  QUANTLANE_TRY(const auto bits, scheme.integer("num_bits", 0));
+  QUANTLANE_TRY(const bool dynamic, scheme.boolean("dynamic", false));
+  if (name == "FP8" || (type == "float" && bits == 8 && !dynamic)) {
     map.kv_scheme = "fp8";
-  } else if (scheme.is_object()) {
-    map.kv_unknown = scheme.dump();
-  } else if (!name.string().empty() && name.string() != "NONE") {
-    map.kv_unknown = name.string();
+  } else if (config.has("kv_cache_scheme")) {
+    map.kv_unknown = scheme.json().dump();
+  } else if (!name.empty() && name != "NONE") {
+    map.kv_unknown = name;
   }
+  return {};
 }
 
 class Map final : public QuantizationMap {
@@ -69,21 +105,33 @@ class Map final : public QuantizationMap {
 };
 
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
+  const std::string attempt = "reading the ModelOpt configuration";
+  QUANTLANE_TRY(const JsonMembers outer, JsonMembers::of(source.config, attempt, source.origin));
   // The side file's shape inside config.json, as some exports have it.
-  const Json& wrapped = source.config["quantization"];
-  const Json config = wrapped.is_object() ? from_side_file(source.config) : source.config;
+  const bool wrapped = source.config.contains("quantization");
+  if (wrapped && !source.config["quantization"].is_object()) {
+    return fail(outer.wrong("quantization").expects("an object with \"quant_algo\""));
+  }
+  const Json unwrapped = wrapped ? from_side_file(source.config) : Json();
+  QUANTLANE_TRY(const JsonMembers config,
+                JsonMembers::of(wrapped ? unwrapped : source.config, attempt, source.origin));
   auto map = std::make_unique<Map>();
-  QUANTLANE_TRY(map->ignore, ModulePatterns::read(config["ignore"], PatternStyle::kGlobs));
-  read_kv(config, *map);
-  if (config["quant_algo"].is_null()) return map;  // a quantized cache at most
-  const std::string_view algorithm = config["quant_algo"].string();
+  QUANTLANE_TRY(map->ignore, ModulePatterns::read(config, "ignore", PatternStyle::kGlobs));
+  QUANTLANE_TRY_VOID(read_kv(config, *map));
+  if (!config.has("quant_algo")) return map;  // a quantized cache at most
+  QUANTLANE_TRY(const std::string_view algorithm, config.string("quant_algo", ""));
   if (algorithm != "MIXED_PRECISION") {
-    QUANTLANE_TRY(map->all, scheme_of_algorithm(algorithm, source.origin));
+    QUANTLANE_TRY(map->all, read_algorithm(config));
+    QUANTLANE_TRY_VOID(check_groups(config, *map->all));
     return map;
   }
-  for (const auto& [module, settings] : config["quantized_layers"].members()) {
-    QUANTLANE_TRY(const LinearScheme scheme,
-                  scheme_of_algorithm(settings["quant_algo"].string(), source.origin));
+  QUANTLANE_TRY(const JsonMembers layers, config.object("quantized_layers"));
+  if (layers.json().members().empty()) {
+    return fail(config.wrong("quantized_layers").expects("the algorithm of at least one layer"));
+  }
+  for (const auto& [module, value] : layers.json().members()) {
+    QUANTLANE_TRY(const JsonMembers settings, layers.object(module));
+    QUANTLANE_TRY(const LinearScheme scheme, read_algorithm(settings));
     map->some.emplace(module, scheme);
   }
   return map;

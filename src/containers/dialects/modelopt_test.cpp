@@ -157,5 +157,35 @@ TEST_F(ModelOpt, SaysWhatItCannotHold) {
   EXPECT_NE(reason("fp8_e4m3_tensor", "", 64), std::nullopt);
 }
 
+TEST_F(ModelOpt, KeysOfAnotherTypeAreRefused) {
+  static const test::NoTensors kEmpty;
+  for (const char* config :
+       {R"({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"],
+            "kv_cache_scheme": {"dynamic": false, "num_bits": 8, "type": "float"},
+            "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "float",
+            "group_size": 16}}}})",
+        R"({"quant_method": "modelopt", "quantization": {"quant_algo": "NVFP4",
+            "kv_cache_quant_algo": "FP8", "group_size": 16, "ignore": ["lm_head"]}})",
+        R"({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION",
+            "quantized_layers": {"a": {"quant_algo": "NVFP4", "group_size": 16}}})"}) {
+    // What else the cache may be is told from what is read later.
+    test::expect_every_key_checked(kModelOpt, Json::parse(config, "test").value(), kEmpty,
+                                   {"kv_cache_quant_algo", "type", "quantization"});
+  }
+  for (const char* settings :
+       {R"("kv_cache_scheme": 7)", R"("kv_cache_scheme": {"type": 7})",
+        R"("kv_cache_quant_algo": 7)", R"("quantization": 7)", R"("quantization": null)",
+        R"("quant_algo": "MIXED_PRECISION")", R"("quant_algo": "NVFP4", "group_size": 32)",
+        R"("quant_algo": "FP8", "config_groups": {"g": {"weights": {"num_bits": 4}}})"}) {
+    const auto map = modelopt_map(settings);
+    ASSERT_FALSE(map.has_value()) << settings;
+    EXPECT_FALSE(map.error().expected.empty() || map.error().found.empty());
+  }
+  // A side file without the object that it is there for.
+  for (const char* side : {"{}", R"({"quantization": null})", R"({"quantization": []})"}) {
+    EXPECT_FALSE(map_from(kModelOpt.from_side_file(Json::parse(side, "test").value())).has_value());
+  }
+}
+
 }  // namespace
 }  // namespace quantlane

@@ -36,11 +36,24 @@ std::string expression_of(std::string_view glob) {
 
 }  // namespace
 
-Result<ModulePatterns> ModulePatterns::read(const Json& list, PatternStyle style) {
+Result<ModulePatterns> ModulePatterns::read(const JsonMembers& config, std::string_view key,
+                                            PatternStyle style) {
+  QUANTLANE_TRY(const auto list, config.strings(key));
+  auto patterns = of(list, style);
+  if (patterns) return patterns;
+  Error named = config.refused(key);
+  return fail(std::move(named)
+                  .expects(patterns.error().expected)
+                  .got(patterns.error().found)
+                  .advise("correct the entry, or remove it if it matches no module"));
+}
+
+Result<ModulePatterns> ModulePatterns::of(std::span<const std::string_view> list,
+                                          PatternStyle style) {
   ModulePatterns patterns;
   patterns.style_ = style;
-  for (const Json& item : list.items()) {
-    Entry entry{.text = std::string(item.string()), .regex = std::nullopt};
+  for (const std::string_view item : list) {
+    Entry entry{.text = std::string(item), .regex = std::nullopt};
     if (style == PatternStyle::kTargets && entry.text.starts_with("re:")) {
       QUANTLANE_TRY(entry.regex, Regex::compile(std::string_view(entry.text).substr(3)));
     } else if (style == PatternStyle::kGlobs) {

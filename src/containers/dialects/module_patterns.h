@@ -2,11 +2,12 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/json.h"
+#include "core/json_members.h"
 #include "core/regex.h"
 
 namespace quantlane {
@@ -23,9 +24,11 @@ enum class PatternMatch : std::uint8_t { kPath, kExpression, kClass, kNone };
 class ModulePatterns {
  public:
   ModulePatterns() = default;
-  // `list`: an array of strings; anything else is an empty list. kCorrupt for an expression that
-  // does not compile.
-  static Result<ModulePatterns> read(const Json& list, PatternStyle style);
+  // The array of strings `key` of a configuration; absent or null, it is empty. Errors name the
+  // key: kCorrupt for anything else, kUnsupported for an expression that does not compile.
+  static Result<ModulePatterns> read(const JsonMembers& config, std::string_view key,
+                                     PatternStyle style);
+  static Result<ModulePatterns> of(std::span<const std::string_view> list, PatternStyle style);
   [[nodiscard]] PatternMatch match(std::string_view module) const;
   [[nodiscard]] bool matches(std::string_view module) const {
     return match(module) != PatternMatch::kNone;

@@ -6,7 +6,9 @@ namespace quantlane {
 namespace {
 
 ModulePatterns patterns(const char* list, PatternStyle style) {
-  return ModulePatterns::read(Json::parse(list, "test").value(), style).value();
+  const Json json = Json::object({{"list", Json::parse(list, "test").value()}});
+  const JsonMembers config = JsonMembers::of(json, "reading a test", "test.json").value();
+  return ModulePatterns::read(config, "list", style).value();
 }
 
 TEST(ModulePatterns, TargetsMatchPathsExpressionsAndClasses) {
@@ -43,10 +45,22 @@ TEST(ModulePatterns, GlobsMatchTheWholePath) {
 }
 
 TEST(ModulePatterns, BadExpressionsAreErrors) {
-  EXPECT_FALSE(
-      ModulePatterns::read(Json::parse(R"(["re:("])", "test").value(), PatternStyle::kTargets));
-  EXPECT_FALSE(
-      ModulePatterns::read(Json::parse(R"(["[z-a]"])", "test").value(), PatternStyle::kGlobs));
+  for (const auto& [item, style] :
+       {std::pair<std::string_view, PatternStyle>{"re:(", PatternStyle::kTargets},
+        {"[z-a]", PatternStyle::kGlobs}}) {
+    EXPECT_FALSE(ModulePatterns::of({&item, 1}, style).has_value()) << item;
+  }
+}
+
+TEST(ModulePatterns, WhatIsNoListOfPatternsIsNamed) {
+  for (const char* list : {R"("lm_head")", "7", "{}", "[7]", "[null]", R"(["re:("])"}) {
+    const Json json = Json::object({{"list", Json::parse(list, "test").value()}});
+    const JsonMembers config = JsonMembers::of(json, "reading a test", "test.json").value();
+    const auto read = ModulePatterns::read(config, "list", PatternStyle::kTargets);
+    ASSERT_FALSE(read.has_value()) << list;
+    EXPECT_EQ(read.error().tensor, "list") << list;
+    EXPECT_FALSE(read.error().expected.empty() || read.error().found.empty()) << list;
+  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "containers/dialects/linear_tensors.h"
 #include "containers/dialects/module_patterns.h"
 #include "core/check.h"
+#include "core/json_members.h"
 
 namespace quantlane {
 namespace {
@@ -14,78 +15,117 @@ constexpr std::string_view kName = "quark";
 
 bool recognises(const Json& config) { return config["quant_method"].string() == kName; }
 
-Error bad_spec(const std::string& origin, std::string key, const Json& found) {
-  return unsupported("reading the Quark configuration")
-      .in(origin)
-      .of(std::move(key))
-      .got(found.dump());
+// What a specification of weights or inputs says.
+struct Spec {
+  std::string_view dtype;
+  std::string_view qscheme;
+  bool dynamic = false;
+  bool symmetric = true;
+  bool groups_of_32 = false;  // under E8M0 scales
+};
+
+Result<Spec> read_spec(const JsonMembers& spec) {
+  Spec read;
+  QUANTLANE_TRY(read.dtype, spec.string("dtype", ""));
+  QUANTLANE_TRY(read.qscheme, spec.string("qscheme", ""));
+  QUANTLANE_TRY(read.dynamic, spec.boolean("is_dynamic", false));
+  QUANTLANE_TRY(read.symmetric, spec.boolean("symmetric", true));
+  QUANTLANE_TRY(const auto scale_format, spec.string("scale_format", ""));
+  QUANTLANE_TRY(const auto group, spec.integer("group_size", 0));
+  QUANTLANE_TRY_VOID(spec.integer("ch_axis", 0));
+  read.groups_of_32 = read.qscheme == "per_group" && scale_format == "e8m0" && group == 32;
+  return read;
 }
 
 // A list holds two stages, of which none is read.
-Result<Scheme> read_weight(const Json& spec, const std::string& origin) {
-  const std::string_view dtype = spec["dtype"].string();
-  const std::string_view qscheme = spec["qscheme"].string();
+Result<Scheme> read_weight(const JsonMembers& config) {
+  QUANTLANE_TRY(const JsonMembers json, config.object("weight"));
+  QUANTLANE_TRY(const Spec spec, read_spec(json));
   Scheme scheme{.scale_dtype = DType::kF32};
-  const bool fp4 = dtype == "fp4";
-  if (fp4 && qscheme == "per_group" && spec["scale_format"].string() == "e8m0" &&
-      spec["group_size"].integer() == 32) {
+  if (spec.dynamic) {
+    return fail(json.wrong("is_dynamic").expects("false: the scales of weights are stored"));
+  }
+  if (spec.dtype == "fp4" && spec.groups_of_32) {
     QUANTLANE_TRY(scheme, Scheme::parse("mxfp4"));
     return scheme;
   }
-  const bool eight = dtype == "fp8_e4m3" || dtype == "int8";
-  if (!eight || (qscheme != "per_tensor" && qscheme != "per_channel") ||
-      !spec["symmetric"].boolean(true)) {
-    return fail(
-        bad_spec(origin, "weight", spec)
-            .expects("fp8_e4m3 or symmetric int8 per tensor or channel, or fp4 per group of "
-                     "32 with e8m0 scales"));
+  const bool eight = spec.dtype == "fp8_e4m3" || spec.dtype == "int8";
+  const bool channels = spec.qscheme == "per_channel";
+  if (!eight || (spec.qscheme != "per_tensor" && !channels) || !spec.symmetric) {
+    return fail(config.refused("weight").expects(
+        "fp8_e4m3 or symmetric int8 per tensor or channel, or fp4 per group of 32 with e8m0 "
+        "scales"));
   }
-  scheme.type = dtype == "int8" ? ValueType::kInt : ValueType::kFloat;
+  if (channels && json.has("ch_axis") && json.json()["ch_axis"].integer() != 0) {
+    return fail(json.refused("ch_axis").expects("0: one scale for each output"));
+  }
+  scheme.type = spec.dtype == "int8" ? ValueType::kInt : ValueType::kFloat;
   scheme.bits = 8;
-  scheme.granularity = qscheme == "per_tensor" ? Granularity::kTensor : Granularity::kChannel;
+  scheme.granularity = channels ? Granularity::kChannel : Granularity::kTensor;
   return scheme;
 }
 
-Result<std::optional<ActivationScheme>> read_inputs(const Json& spec, const std::string& origin) {
-  if (!spec.is_object()) return std::nullopt;
-  const std::string_view dtype = spec["dtype"].string();
-  const std::string_view qscheme = spec["qscheme"].string();
-  const bool dynamic = spec["is_dynamic"].boolean();
+Result<std::optional<ActivationScheme>> read_inputs(const JsonMembers& config) {
+  if (!config.has("input_tensors")) return std::nullopt;
+  QUANTLANE_TRY(const JsonMembers json, config.object("input_tensors"));
+  QUANTLANE_TRY(const Spec spec, read_spec(json));
   ActivationScheme scheme;
-  if (dtype == "fp4" && dynamic && qscheme == "per_group" &&
-      spec["scale_format"].string() == "e8m0" && spec["group_size"].integer() == 32) {
+  if (spec.dtype == "fp4" && spec.dynamic && spec.groups_of_32) {
     QUANTLANE_TRY(scheme, ActivationScheme::parse("mxfp4"));
     return scheme;
   }
-  scheme.type = dtype == "int8" ? ValueType::kInt : ValueType::kFloat;
-  scheme.dynamic = dynamic;
+  scheme.type = spec.dtype == "int8" ? ValueType::kInt : ValueType::kFloat;
+  scheme.dynamic = spec.dynamic;
   // Engines give dynamic inputs a scale per token, whichever of the two is written.
-  scheme.granularity = dynamic ? Granularity::kToken : Granularity::kTensor;
+  scheme.granularity = spec.dynamic ? Granularity::kToken : Granularity::kTensor;
+  const std::string_view by = spec.qscheme;
   const bool known =
-      (dtype == "fp8_e4m3" || dtype == "int8") &&
-      (dynamic ? qscheme == "per_channel" || qscheme == "per_token" || qscheme == "per_tensor"
-               : qscheme == "per_tensor");
+      (spec.dtype == "fp8_e4m3" || spec.dtype == "int8") && spec.symmetric &&
+      (by == "per_tensor" || (spec.dynamic && (by == "per_channel" || by == "per_token")));
   if (!known) {
-    return fail(
-        bad_spec(origin, "input_tensors", spec)
-            .expects("fp8_e4m3 or int8, static per tensor or dynamic, or fp4 per group of 32"));
+    return fail(config.refused("input_tensors")
+                    .expects("symmetric fp8_e4m3 or int8, static per tensor or dynamic, or fp4 "
+                             "per group of 32"));
   }
   return scheme;
 }
 
-Result<std::optional<LinearScheme>> read_scheme(const Json& config, const std::string& origin) {
-  if (!config["weight"].is_object()) {
-    if (config["weight"].is_null()) return std::nullopt;
-    return fail(bad_spec(origin, "weight", config["weight"]).expects("one specification"));
+// What is rounded besides weights and inputs would be left out.
+Result<void> check_rest(const JsonMembers& config) {
+  for (const std::string_view key : {"output_tensors", "bias"}) {
+    if (config.has(key)) {
+      return fail(config.refused(key).expects("null: outputs and biases that are not rounded"));
+    }
   }
-  if (config["output_tensors"].is_object()) {
-    return fail(bad_spec(origin, "output_tensors", config["output_tensors"])
-                    .expects("outputs that are not rounded"));
+  return {};
+}
+
+Result<std::optional<LinearScheme>> read_scheme(const JsonMembers& config) {
+  QUANTLANE_TRY_VOID(check_rest(config));
+  if (!config.has("weight")) {
+    if (!config.has("input_tensors")) return std::nullopt;
+    return fail(config.refused("input_tensors").expects("null where weights are not quantized"));
+  }
+  if (!config.json()["weight"].is_object()) {
+    return fail(config.refused("weight").expects("one specification"));
   }
   LinearScheme scheme;
-  QUANTLANE_TRY(scheme.weight, read_weight(config["weight"], origin));
-  QUANTLANE_TRY(scheme.input, read_inputs(config["input_tensors"], origin));
+  QUANTLANE_TRY(scheme.weight, read_weight(config));
+  QUANTLANE_TRY(scheme.input, read_inputs(config));
   return scheme;
+}
+
+Result<void> read_kv(const JsonMembers& config, QuantizationMap& map) {
+  QUANTLANE_TRY(const JsonMembers layers, config.object("kv_cache_quant_config"));
+  for (const auto& [pattern, value] : layers.json().members()) {
+    QUANTLANE_TRY(const JsonMembers layer, layers.object(pattern));
+    QUANTLANE_TRY(const JsonMembers outputs, layer.object("output_tensors"));
+    const JsonMembers& spec = layer.has("output_tensors") ? outputs : layer;
+    QUANTLANE_TRY(const auto dtype, spec.string("dtype", "fp8_e4m3"));
+    if (dtype == "fp8_e4m3") map.kv_scheme = "fp8";
+    if (dtype != "fp8_e4m3") map.kv_unknown = spec.json().dump();
+  }
+  return {};
 }
 
 class Map final : public QuantizationMap {
@@ -108,27 +148,26 @@ class Map final : public QuantizationMap {
 };
 
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
-  const Json& config = source.config;
+  QUANTLANE_TRY(const JsonMembers config,
+                JsonMembers::of(source.config, "reading the Quark configuration", source.origin));
   auto map = std::make_unique<Map>();
-  QUANTLANE_TRY(map->exclude, ModulePatterns::read(config["exclude"], PatternStyle::kTargets));
-  for (const auto& [pattern, settings] : config["layer_quant_config"].members()) {
+  QUANTLANE_TRY(map->exclude, ModulePatterns::read(config, "exclude", PatternStyle::kTargets));
+  QUANTLANE_TRY(const JsonMembers layers, config.object("layer_quant_config"));
+  for (const auto& [pattern, value] : layers.json().members()) {
+    QUANTLANE_TRY(const JsonMembers settings, layers.object(pattern));
     Map::Layer layer;
-    QUANTLANE_TRY(layer.pattern,
-                  ModulePatterns::read(Json::array().push(pattern), PatternStyle::kGlobs));
-    QUANTLANE_TRY(layer.scheme, read_scheme(settings, source.origin));
+    const std::string_view glob = pattern;
+    QUANTLANE_TRY(layer.pattern, ModulePatterns::of({&glob, 1}, PatternStyle::kGlobs));
+    QUANTLANE_TRY(layer.scheme, read_scheme(settings));
     map->layers.push_back(std::move(layer));
   }
-  if (!config["layer_type_quant_config"].members().empty()) {
-    const Json& linear = config["layer_type_quant_config"];
-    return fail(bad_spec(source.origin, "layer_type_quant_config", linear).expects("none"));
+  QUANTLANE_TRY(const JsonMembers types, config.object("layer_type_quant_config"));
+  if (!types.json().members().empty()) {
+    return fail(config.refused("layer_type_quant_config").expects("none"));
   }
-  for (const auto& [pattern, settings] : config["kv_cache_quant_config"].members()) {
-    const Json& spec = settings.contains("output_tensors") ? settings["output_tensors"] : settings;
-    const bool fp8 = spec["dtype"].string("fp8_e4m3") == "fp8_e4m3";
-    if (fp8) map->kv_scheme = "fp8";
-    if (!fp8) map->kv_unknown = spec.dump();
-  }
-  QUANTLANE_TRY(map->global, read_scheme(config["global_quant_config"], source.origin));
+  QUANTLANE_TRY_VOID(read_kv(config, *map));
+  QUANTLANE_TRY(const JsonMembers global, config.object("global_quant_config"));
+  QUANTLANE_TRY(map->global, read_scheme(global));
   return map;
 }
 

@@ -65,9 +65,9 @@ TEST(Quark, ExcludedModulesAndLayersComeBeforeTheRest) {
 
 TEST(Quark, WhatItCannotReadIsNamed) {
   const std::string int4 = R"({"dtype": "int4", "qscheme": "per_group", "group_size": 128})";
-  EXPECT_EQ(quark_map(global(int4)).error().tensor, "weight");
-  EXPECT_EQ(quark_map(global("[" + kFp8 + "]")).error().tensor, "weight");
-  EXPECT_EQ(quark_map(global(kFp8, int4)).error().tensor, "input_tensors");
+  EXPECT_EQ(quark_map(global(int4)).error().tensor, "global_quant_config.weight");
+  EXPECT_EQ(quark_map(global("[" + kFp8 + "]")).error().tensor, "global_quant_config.weight");
+  EXPECT_EQ(quark_map(global(kFp8, int4)).error().tensor, "global_quant_config.input_tensors");
   EXPECT_EQ(quark_map(global(kFp8) + R"(, "layer_type_quant_config": {"x": 1})").error().tensor,
             "layer_type_quant_config");
 }
@@ -98,6 +98,34 @@ TEST_F(QuarkFiles, ValuesAreCodesTimesScales) {
   std::vector<float> row(32);
   linear->weight.decode_rows(0, 1, row.data());
   for (std::size_t c = 0; c < 32; ++c) EXPECT_EQ(row[c], c % 2 == 0 ? 1.0F : 2.0F);
+}
+
+TEST(Quark, KeysOfAnotherTypeAreRefused) {
+  static const test::NoTensors kEmpty;
+  test::expect_every_key_checked(kQuark,
+                                 Json::parse(R"({"quant_method": "quark", "exclude": ["lm_head"],
+          "layer_type_quant_config": {}, "kv_cache_quant_config": {"*k_proj": {"output_tensors":
+          {"dtype": "fp8_e4m3"}}}, "global_quant_config": {"output_tensors": null,
+          "weight": {"dtype": "int8", "qscheme": "per_channel", "ch_axis": 0, "symmetric": true,
+          "is_dynamic": false}, "input_tensors": {"dtype": "int8", "qscheme": "per_tensor",
+          "symmetric": true, "is_dynamic": false}}, "layer_quant_config": {"*down_proj":
+          {"weight": {"dtype": "fp4", "qscheme": "per_group", "group_size": 32,
+          "scale_format": "e8m0", "is_dynamic": false}}}})",
+                                             "test")
+                                     .value(),
+                                 kEmpty, {"kv_cache_quant_config"});
+  const std::string rounded = R"({"weight": )" + kFp8 + R"(, "bias": )" + kFp8 + "}";
+  for (const std::string& settings :
+       {R"("global_quant_config": )" + rounded, R"("kv_cache_quant_config": 7, )" + global(kFp8),
+        R"("kv_cache_quant_config": {"k": {"output_tensors": 7}}, )" + global(kFp8),
+        global(R"({"dtype": "int8", "qscheme": "per_channel", "ch_axis": 1})"),
+        global(R"({"dtype": "int8", "qscheme": "per_channel", "is_dynamic": true})"),
+        global("null", kFp8), global(kInt8, R"({"dtype": "int8", "qscheme": "per_tensor",
+                                                "is_dynamic": true, "symmetric": false})")}) {
+    const auto map = quark_map(settings);
+    ASSERT_FALSE(map.has_value()) << settings;
+    EXPECT_FALSE(map.error().expected.empty() || map.error().found.empty());
+  }
 }
 
 }  // namespace

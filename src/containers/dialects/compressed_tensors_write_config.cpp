@@ -1,0 +1,94 @@
+// The quantization_config that compressed-tensors gets from us.
+#include <array>
+#include <utility>
+
+#include "containers/dialects/compressed_tensors_parts.h"
+
+namespace quantlane::compressed_tensors {
+namespace {
+
+std::string_view format_name(Layout layout) {
+  constexpr std::array<std::string_view, 6> kNames = {
+      "float-quantized",      "int-quantized",        "pack-quantized",
+      "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized"};
+  return kNames[static_cast<std::size_t>(layout)];
+}
+
+Json write_weights(const Scheme& scheme) {
+  constexpr std::array<std::string_view, 5> kStrategies = {"tensor", "channel", "group", "token",
+                                                           "block"};
+  Json args;
+  args.set("num_bits", scheme.bits);
+  args.set("type", scheme.type == ValueType::kInt ? "int" : "float");
+  args.set("symmetric", scheme.symmetric);
+  args.set("strategy", scheme.tensor_scale != TensorScale::kNone
+                           ? "tensor_group"
+                           : kStrategies[static_cast<std::size_t>(scheme.granularity)]);
+  if (scheme.granularity == Granularity::kGroup) args.set("group_size", scheme.group_size);
+  if (scheme.granularity == Granularity::kBlock) {
+    args.set("block_structure", Json::array().push(scheme.block_rows).push(scheme.group_size));
+  }
+  args.set("dynamic", false);
+  if (scheme.scale_dtype == DType::kF8E8M0) args.set("scale_dtype", "torch.uint8");
+  if (scheme.scale_dtype == DType::kF8E4M3) args.set("scale_dtype", "torch.float8_e4m3fn");
+  return args;
+}
+
+Json write_input(const ActivationScheme& scheme) {
+  Json args;
+  args.set("num_bits", scheme.bits);
+  args.set("type", scheme.type == ValueType::kInt ? "int" : "float");
+  args.set("symmetric", true);
+  if (scheme.granularity == Granularity::kGroup) {
+    const bool local = scheme.scale_dtype == DType::kF8E4M3;
+    args.set("strategy", local ? "tensor_group" : "group");
+    args.set("group_size", scheme.group_size);
+    args.set("dynamic", local ? Json("local") : Json(true));
+    if (local) args.set("scale_dtype", "torch.float8_e4m3fn");
+    if (scheme.scale_dtype == DType::kF8E8M0) args.set("scale_dtype", "torch.uint8");
+  } else {
+    args.set("strategy", scheme.dynamic ? "token" : "tensor");
+    args.set("dynamic", scheme.dynamic);
+  }
+  return args;
+}
+
+}  // namespace
+
+Layout layout_of(const LinearScheme& scheme) {
+  const Scheme& w = scheme.weight;
+  if (w.type == ValueType::kInt) return scheme.input ? Layout::kInt : Layout::kPacked;
+  if (w.tensor_scale != TensorScale::kNone) return Layout::kNvfp4;
+  if (w.scale_dtype == DType::kF8E8M0) return w.bits == 4 ? Layout::kMxfp4 : Layout::kMxfp8;
+  return Layout::kFloat;
+}
+
+Json write_config(const LinearScheme& scheme, std::span<const std::string> ignore) {
+  const std::string_view format = format_name(layout_of(scheme));
+  Json group;
+  group.set("targets", Json::array().push("Linear"));
+  group.set("weights", write_weights(scheme.weight));
+  group.set("input_activations", scheme.input ? write_input(*scheme.input) : Json());
+  group.set("output_activations", Json());
+  Json ignored = Json::array();
+  for (const std::string& name : ignore) ignored.push(name);
+  Json config;
+  config.set("quant_method", kName);
+  config.set("quantization_status", "compressed");
+  config.set("format", format);
+  config.set("ignore", std::move(ignored));
+  config.set("kv_cache_scheme", Json());
+  config.set("config_groups", Json::object({{"group_0", std::move(group)}}));
+  return config;
+}
+
+void set_kv(Json& config, const KvScheme& scheme) {
+  config.set("kv_cache_scheme",
+             Json::object({{"num_bits", scheme.bits},
+                           {"type", "float"},
+                           {"symmetric", true},
+                           {"strategy", scheme.per_head ? "attn_head" : "tensor"},
+                           {"dynamic", false}}));
+}
+
+}  // namespace quantlane::compressed_tensors
