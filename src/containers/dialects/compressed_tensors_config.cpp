@@ -198,7 +198,8 @@ Result<std::optional<ActivationScheme>> read_input_scheme(const JsonMembers& gro
   bool known = symmetric && (fp4 || scheme.bits == 8);
   if (scheme.granularity == Granularity::kGroup) {
     QUANTLANE_TRY(scheme.group_size, read_group_size(args));
-    known = known && scheme.type == ValueType::kFloat && scheme.dynamic;
+    known = known && scheme.type == ValueType::kFloat && scheme.dynamic &&
+            (!dynamic.local || (fp4 && !exponents));
     if (exponents) {
       scheme.scale_dtype = DType::kF8E8M0;
     } else if (fp4) {
@@ -316,6 +317,20 @@ class Map final : public QuantizationMap {
 
 bool recognises(const Json& config) { return config["quant_method"].string() == kName; }
 
+// Products of floats have floats on both sides, and the groups of one are those of the other.
+Result<void> check_pair(const JsonMembers& group, const LinearScheme& scheme) {
+  const Scheme& weight = scheme.weight;
+  if (!scheme.input || weight.type != ValueType::kFloat) return {};
+  if (scheme.input->type != ValueType::kFloat) {
+    return fail(group.refused("input_activations").expects("floats beside weights of floats"));
+  }
+  const bool groups = scheme.input->granularity == Granularity::kGroup;
+  if (!groups || scheme.input->group_size == weight.group_size) return {};
+  return fail(group.refused("input_activations")
+                  .expects("a group_size of " + std::to_string(weight.group_size) +
+                           ", as the weights have along a row"));
+}
+
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
   QUANTLANE_TRY(const JsonMembers config,
                 JsonMembers::of(source.config, "reading the compressed-tensors configuration",
@@ -324,6 +339,8 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
   QUANTLANE_TRY(map->ignore, ModulePatterns::read(config, "ignore", PatternStyle::kTargets));
   QUANTLANE_TRY_VOID(read_kv(config, *map));
   QUANTLANE_TRY_VOID(check_transforms(config));
+  QUANTLANE_TRY_VOID(read_word(config, "quantization_status", "compressed",
+                               {"initialized", "calibration", "frozen", "compressed"}));
   QUANTLANE_TRY(const auto common, read_format(config, "", true));
   QUANTLANE_TRY(const JsonMembers groups, config.object("config_groups"));
   if (groups.json().members().empty()) {
@@ -343,6 +360,7 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
     QUANTLANE_TRY(read.scheme.weight, read_weight_scheme(group, format));
     QUANTLANE_TRY_VOID(check_format(config, group, format, read.scheme.weight));
     QUANTLANE_TRY(read.scheme.input, read_input_scheme(group, format));
+    QUANTLANE_TRY_VOID(check_pair(group, read.scheme));
     map->groups.push_back(std::move(read));
   }
   return map;

@@ -206,6 +206,18 @@ TEST(CompressedTensors, KeysThatContradictEachOtherAreRefused) {
   EXPECT_EQ(read(R"("format": "float-quantized", )", int4), "format");
   EXPECT_EQ(read(R"("format": "nvfp4-pack-quantized", )", int4), "format");
   EXPECT_EQ(read("", R"("format": "mixed-precision", )" + int4), "config_groups.g.format");
+  EXPECT_EQ(read(R"("quantization_status": "bogus", )", int4), "quantization_status");
+  EXPECT_EQ(read("", R"("weights": {"type": "float", "strategy": "channel"},
+                        "input_activations": {"strategy": "token", "dynamic": true})"),
+            "config_groups.g.input_activations");
+  const auto block = [&](const std::string& input) {
+    return read("", R"("weights": {"type": "float", "strategy": "block", "block_structure":
+                       [128, 128]}, "input_activations": {"type": "float", )" +
+                        input + "}");
+  };
+  EXPECT_EQ(block(R"("group_size": 128, "dynamic": true)"), "");
+  EXPECT_EQ(block(R"("group_size": 64, "dynamic": true)"), "config_groups.g.input_activations");
+  EXPECT_EQ(block(R"("group_size": 128, "dynamic": "local")"), "config_groups.g.input_activations");
   EXPECT_EQ(read("", R"("weights": null)"), "config_groups.g.weights");
   EXPECT_EQ(read("", R"("weights": {"num_bits": 4, "group_size": 128, "dynamic": true})"),
             "config_groups.g.weights.dynamic");

@@ -101,7 +101,6 @@ Result<void> check_layout(const JsonMembers& config) {
   QUANTLANE_TRY(const bool marlin, config.boolean("is_marlin_format", false));
   if (marlin) return fail(config.refused("is_marlin_format").expects("false"));
   QUANTLANE_TRY_VOID(config.word("pack_dtype", "int32", {"int32"}));
-  QUANTLANE_TRY_VOID(config.boolean("lm_head", false));
   QUANTLANE_TRY(const JsonMembers extra, config.object("extra_config"));
   if (!extra.json().members().empty()) {
     return fail(config.refused("extra_config").expects("no overrides"));
@@ -109,10 +108,23 @@ Result<void> check_layout(const JsonMembers& config) {
   return {};
 }
 
+// "lm_head": true promises codes of the head.
+Result<void> check_head(const JsonMembers& config, const Container& container) {
+  QUANTLANE_TRY(const bool head, config.boolean("lm_head", false));
+  const auto is_head = [](const TensorInfo& tensor) {
+    return tensor.name.ends_with("lm_head.qweight");
+  };
+  if (!head || std::ranges::any_of(container.tensors(), is_head)) return {};
+  return fail(config.wrong("lm_head")
+                  .expects("false: there is no tensor lm_head.qweight")
+                  .advise("correct the key, or download the missing part of the checkpoint"));
+}
+
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
   QUANTLANE_TRY(const JsonMembers config,
                 JsonMembers::of(source.config, "reading the GPTQ configuration", source.origin));
   QUANTLANE_TRY_VOID(check_layout(config));
+  QUANTLANE_TRY_VOID(check_head(config, source.container));
   LinearScheme base;
   base.weight.granularity = Granularity::kChannel;
   base.weight.scale_dtype = DType::kF16;

@@ -199,6 +199,8 @@ TEST_F(Gptq, KeysOfAnotherTypeAreRefused) {
           "dynamic": {"-:^n$": {}, "+:m": {"bits": 8, "group_size": -1, "sym": false,
           "desc_act": true}}})"),
       *container_);
+  EXPECT_EQ(map_of(config_of(R"({"quant_method": "gptq", "lm_head": true})")).error().tensor,
+            "lm_head");
   const auto two = map_of(
       config_of(R"({"quant_method": "gptq", "checkpoint_format": "gptq", "format": "gptq_v2"})"));
   EXPECT_EQ(two.error().tensor, "format");
