@@ -46,13 +46,20 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
   if (eight) {
     return fail(config.wrong("load_in_8bit").expects("false, as \"load_in_4bit\" says"));
   }
+  // transformers writes both twice.
+  for (const auto& [key, wanted] : {std::pair{"_load_in_4bit", true}, {"_load_in_8bit", false}}) {
+    QUANTLANE_TRY(const bool copy, config.boolean(key, wanted));
+    if (copy != wanted) return fail(config.wrong(key).expects(wanted ? "true" : "false"));
+  }
   // Without the key the type is FP4.
   if (!config.has("bnb_4bit_quant_type")) {
     return fail(config.refused("bnb_4bit_quant_type").expects("\"nf4\""));
   }
   QUANTLANE_TRY_VOID(config.word("bnb_4bit_quant_type", "", {"nf4"}));
   QUANTLANE_TRY_VOID(config.word("bnb_4bit_quant_storage", "uint8", {"uint8"}));
-  QUANTLANE_TRY_VOID(config.string("bnb_4bit_compute_dtype", ""));
+  QUANTLANE_TRY_VOID(config.word(
+      "bnb_4bit_compute_dtype", "",
+      {"float32", "bfloat16", "float16", "torch.float32", "torch.bfloat16", "torch.float16"}));
   QUANTLANE_TRY_VOID(config.strings("llm_int8_skip_modules"));
   QUANTLANE_TRY(const bool nested, config.boolean("bnb_4bit_use_double_quant", false));
   auto map = std::make_unique<Map>(source.container);

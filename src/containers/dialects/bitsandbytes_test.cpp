@@ -217,6 +217,7 @@ TEST(BitsAndBytesConfig, KeysOfAnotherTypeAreRefused) {
   test::expect_every_key_checked(
       kBitsAndBytes,
       Json::parse(R"({"quant_method": "bitsandbytes", "load_in_4bit": true, "load_in_8bit": false,
+          "_load_in_4bit": true, "_load_in_8bit": false, "bnb_4bit_compute_dtype": "float32",
           "bnb_4bit_quant_type": "nf4", "bnb_4bit_quant_storage": "uint8",
           "bnb_4bit_use_double_quant": false, "llm_int8_skip_modules": ["lm_head"]})",
                   "test")

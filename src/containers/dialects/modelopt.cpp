@@ -56,20 +56,38 @@ Result<LinearScheme> read_algorithm(const JsonMembers& settings) {
   return scheme;
 }
 
-// Does what config.json says of the weights beside the algorithm agree with it?
+// One side of a group in config.json: what it says must be what the algorithm is.
+Result<void> check_side(const JsonMembers& args, int bits, int group_size, bool dynamic) {
+  const auto differs = [&](std::string_view key, const std::string& wanted) {
+    return fail(args.wrong(key)
+                    .expects(wanted + ", as \"quant_algo\" says")
+                    .advise("correct the key or \"quant_algo\""));
+  };
+  QUANTLANE_TRY_VOID(args.word("type", "float", {"float"}));
+  QUANTLANE_TRY(const auto stored_bits, args.integer("num_bits", bits));
+  if (stored_bits != bits) return differs("num_bits", std::to_string(bits));
+  QUANTLANE_TRY(const bool stored_dynamic, args.boolean("dynamic", dynamic));
+  if (stored_dynamic != dynamic) return differs("dynamic", dynamic ? "true" : "false");
+  if (group_size == 0) return {};
+  QUANTLANE_TRY(const auto stored_group, args.integer("group_size", group_size));
+  if (stored_group != group_size) return differs("group_size", std::to_string(group_size));
+  return {};
+}
+
 Result<void> check_groups(const JsonMembers& config, const LinearScheme& scheme) {
+  const Scheme& weight = scheme.weight;
+  const bool grouped = weight.granularity == Granularity::kGroup;
   QUANTLANE_TRY(const JsonMembers groups, config.object("config_groups"));
   for (const auto& [name, value] : groups.json().members()) {
     QUANTLANE_TRY(const JsonMembers group, groups.object(name));
+    QUANTLANE_TRY_VOID(group.strings("targets"));
     QUANTLANE_TRY(const JsonMembers weights, group.object("weights"));
-    QUANTLANE_TRY(const auto bits, weights.integer("num_bits", scheme.weight.bits));
-    if (bits != scheme.weight.bits) {
-      return fail(weights.wrong("num_bits")
-                      .expects(std::to_string(scheme.weight.bits) + ", as \"quant_algo\" says")
-                      .advise("correct the key or \"quant_algo\""));
-    }
-    QUANTLANE_TRY_VOID(weights.word("type", "float", {"float"}));
-    QUANTLANE_TRY_VOID(check_group(weights, scheme));
+    QUANTLANE_TRY_VOID(check_side(weights, weight.bits, grouped ? weight.group_size : 0, false));
+    QUANTLANE_TRY(const JsonMembers inputs, group.object("input_activations"));
+    if (!scheme.input) continue;
+    // NVFP4's inputs count as static for their scale of the tensor.
+    QUANTLANE_TRY_VOID(check_side(inputs, scheme.input->bits, scheme.input->group_size,
+                                  !scheme.input->calibrated()));
   }
   return {};
 }

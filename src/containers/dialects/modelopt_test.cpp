@@ -163,20 +163,25 @@ TEST_F(ModelOpt, KeysOfAnotherTypeAreRefused) {
        {R"({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"],
             "kv_cache_scheme": {"dynamic": false, "num_bits": 8, "type": "float"},
             "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "float",
-            "group_size": 16}}}})",
+            "group_size": 16, "dynamic": false}, "input_activations": {"num_bits": 4,
+            "type": "float", "group_size": 16, "dynamic": false}, "targets": ["Linear"]}}})",
         R"({"quant_method": "modelopt", "quantization": {"quant_algo": "NVFP4",
             "kv_cache_quant_algo": "FP8", "group_size": 16, "ignore": ["lm_head"]}})",
         R"({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION",
             "quantized_layers": {"a": {"quant_algo": "NVFP4", "group_size": 16}}})"}) {
     // What else the cache may be is told from what is read later.
     test::expect_every_key_checked(kModelOpt, Json::parse(config, "test").value(), kEmpty,
-                                   {"kv_cache_quant_algo", "type", "quantization"});
+                                   {"kv_cache_quant_algo", "kv_cache_scheme", "quantization"});
   }
-  for (const char* settings :
-       {R"("kv_cache_scheme": 7)", R"("kv_cache_scheme": {"type": 7})",
-        R"("kv_cache_quant_algo": 7)", R"("quantization": 7)", R"("quantization": null)",
-        R"("quant_algo": "MIXED_PRECISION")", R"("quant_algo": "NVFP4", "group_size": 32)",
-        R"("quant_algo": "FP8", "config_groups": {"g": {"weights": {"num_bits": 4}}})"}) {
+  for (
+      const char* settings :
+      {R"("kv_cache_scheme": 7)", R"("kv_cache_scheme": {"type": 7})",
+       R"("kv_cache_quant_algo": 7)", R"("quantization": 7)", R"("quantization": null)",
+       R"("quant_algo": "MIXED_PRECISION")", R"("quant_algo": "NVFP4", "group_size": 32)",
+       R"("quant_algo": "FP8", "config_groups": {"g": {"weights": {"num_bits": 4}}})",
+       R"("quant_algo": "FP8", "config_groups": {"g": {"weights": {"dynamic": true}}})",
+       R"("quant_algo": "FP8", "config_groups": {"g": {"input_activations": {"dynamic": true}}})",
+       R"("quant_algo": "NVFP4", "config_groups": {"g": {"input_activations": {"group_size": 8}}})"}) {
     const auto map = modelopt_map(settings);
     ASSERT_FALSE(map.has_value()) << settings;
     EXPECT_FALSE(map.error().expected.empty() || map.error().found.empty());
