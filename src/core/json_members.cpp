@@ -55,6 +55,7 @@ Error JsonMembers::wrong(std::string_view key) const {
 Error JsonMembers::refused(std::string_view key) const {
   Error error = wrong(key);
   error.code = ErrorCode::kUnsupported;
+  error.hint = "correct the value; if the tool that wrote it meant it, this version cannot read it";
   return error;
 }
 

@@ -70,6 +70,7 @@ TEST(JsonMembers, ValuesOutsideRangeAndVocabularyAreRefused) {
        {m.integer_in("four", 0, 5, 9).error(), m.integer_in("four", 0, 0, 3).error()}) {
     EXPECT_EQ(error.code, ErrorCode::kUnsupported);
     EXPECT_EQ(error.found, "4");
+    EXPECT_THAT(error.hint, HasSubstr("correct the value"));
   }
   EXPECT_EQ(m.word("text", "", {"y", "z"}).error().expected, "one of \"y\", \"z\"");
   EXPECT_EQ(m.wrong("absent").found, "no such key");

@@ -159,6 +159,15 @@ Result<void> Checkpoint::read_quantization(std::string origin) {
     origin = path.string();
   }
   if (config.is_null()) return {};
+  if (!config.is_object()) {
+    return fail(corrupt("reading a quantized checkpoint")
+                    .in(origin)
+                    .of("quantization_config")
+                    .expects("an object with quant_method")
+                    .got(config.dump())
+                    .advise("copy the configuration from the original checkpoint again, or remove "
+                            "the key if the weights are not quantized"));
+  }
   std::string names;
   for (const Dialect* row : dialects()) {
     names += fmt::format("{} ", row->name);

@@ -298,6 +298,15 @@ TEST_F(DamagedCheckpoint, UnknownDialectIsNamedWithTheKnownOnes) {
   EXPECT_THAT(got.expected, HasSubstr("compressed-tensors"));
 }
 
+TEST_F(DamagedCheckpoint, AQuantizationThatIsNoObjectIsNamed) {
+  for (const Json& value : {Json(7), Json("awq"), Json(false), Json::array()}) {
+    edit_.config.set("quantization_config", value);
+    const Error got = error();
+    EXPECT_EQ(got.tensor, "quantization_config");
+    EXPECT_EQ(got.found, value.dump());
+  }
+}
+
 TEST_F(DamagedCheckpoint, UnknownArchitectureListsTheSupportedOnes) {
   edit_.config.set("architectures", Json::array().push("GPT2LMHeadModel"));
   const Error got = error();
