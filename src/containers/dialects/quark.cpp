@@ -32,8 +32,10 @@ Result<Spec> read_spec(const JsonMembers& spec) {
   QUANTLANE_TRY(read.symmetric, spec.boolean("symmetric", true));
   QUANTLANE_TRY(const auto scale_format, spec.string("scale_format", ""));
   QUANTLANE_TRY(const auto group, spec.integer("group_size", 0));
-  QUANTLANE_TRY_VOID(spec.integer("ch_axis", 0));
-  read.groups_of_32 = read.qscheme == "per_group" && scale_format == "e8m0" && group == 32;
+  QUANTLANE_TRY(const auto axis, spec.integer("ch_axis", -1));
+  const bool along_rows = axis == -1 || axis == 1;
+  read.groups_of_32 = read.qscheme == "per_group" && scale_format == "e8m0" && group == 32 &&
+                      read.symmetric && along_rows;
   return read;
 }
 
@@ -52,9 +54,10 @@ Result<Scheme> read_weight(const JsonMembers& config) {
   const bool eight = spec.dtype == "fp8_e4m3" || spec.dtype == "int8";
   const bool channels = spec.qscheme == "per_channel";
   if (!eight || (spec.qscheme != "per_tensor" && !channels) || !spec.symmetric) {
-    return fail(config.refused("weight").expects(
-        "fp8_e4m3 or symmetric int8 per tensor or channel, or fp4 per group of 32 with e8m0 "
-        "scales"));
+    return fail(
+        config.refused("weight").expects("fp8_e4m3 or symmetric int8 per tensor or channel, or "
+                                         "symmetric fp4 per group of 32 along a row with e8m0 "
+                                         "scales"));
   }
   if (channels && json.has("ch_axis") && json.json()["ch_axis"].integer() != 0) {
     return fail(json.refused("ch_axis").expects("0: one scale for each output"));

@@ -120,6 +120,10 @@ TEST(Quark, KeysOfAnotherTypeAreRefused) {
         R"("kv_cache_quant_config": {"k": {"output_tensors": 7}}, )" + global(kFp8),
         global(R"({"dtype": "int8", "qscheme": "per_channel", "ch_axis": 1})"),
         global(R"({"dtype": "int8", "qscheme": "per_channel", "is_dynamic": true})"),
+        global(R"({"dtype": "fp4", "qscheme": "per_group", "group_size": 32, "ch_axis": 0,
+                   "scale_format": "e8m0"})"),
+        global(R"({"dtype": "fp4", "qscheme": "per_group", "group_size": 32, "symmetric": false,
+                   "scale_format": "e8m0"})"),
         global("null", kFp8), global(kInt8, R"({"dtype": "int8", "qscheme": "per_tensor",
                                                 "is_dynamic": true, "symmetric": false})")}) {
     const auto map = quark_map(settings);
