@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/check.h"
+#include "core/disk_room.h"
 
 namespace quantlane {
 namespace {
@@ -36,7 +37,7 @@ Error system_error(std::string attempted, const fs::path& path, int code) {
   Error error = (code == ENOENT ? not_found(std::move(attempted)) : io_error(std::move(attempted)))
                     .in(path.string())
                     .got(std::strerror(code));
-  if (code == ENOSPC) error.hint = "free some space or choose another output folder";
+  if (means_no_room(code)) error.hint = "free some space or choose another output folder";
   if (code == EACCES || code == EPERM || code == EROFS) {
     error.hint = "check the permissions of the path, or choose another one";
   }
@@ -81,19 +82,6 @@ bool is_leftover(std::string_view name, std::string_view target) {
   if (code != std::errc() || process <= 0 || end == name.data() + name.size() || *end != '-')
     return false;
   return ::kill(process, 0) != 0 && errno == ESRCH;
-}
-
-// A killed run cannot remove its temporaries; the next one that writes the same target does.
-void remove_leftovers(const fs::path& target) {
-  const fs::path plain = without_trailing_slash(target);
-  const fs::path folder = plain.has_parent_path() ? plain.parent_path() : fs::path(".");
-  std::vector<fs::path> leftovers;
-  std::error_code code;
-  for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code)) {
-    if (is_leftover(it->path().filename().string(), plain.filename().string()))
-      leftovers.push_back(it->path());
-  }
-  for (const fs::path& leftover : leftovers) fs::remove_all(leftover, code);
 }
 
 Result<void> sync_folder(const fs::path& folder) {
@@ -168,6 +156,18 @@ void MappedFile::drop(std::uint64_t offset, std::uint64_t size) const {
   ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 
+void remove_leftovers(const fs::path& target) {
+  const fs::path plain = without_trailing_slash(target);
+  const fs::path folder = plain.has_parent_path() ? plain.parent_path() : fs::path(".");
+  std::vector<fs::path> leftovers;
+  std::error_code code;
+  for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code)) {
+    if (is_leftover(it->path().filename().string(), plain.filename().string()))
+      leftovers.push_back(it->path());
+  }
+  for (const fs::path& leftover : leftovers) fs::remove_all(leftover, code);
+}
+
 Result<AtomicFile> AtomicFile::create(const fs::path& path) {
   std::error_code code;
   if (fs::exists(path, code) && !fs::is_regular_file(path, code)) {
@@ -205,6 +205,12 @@ AtomicFile::~AtomicFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
+Result<void> AtomicFile::reserve(std::uint64_t bytes) {
+  const int code = reserve_room(descriptor_, bytes);
+  if (code == 0) return {};
+  return fail(no_room("writing a file", target_, bytes, code));
+}
+
 Result<void> AtomicFile::append(std::span<const std::byte> bytes) {
   QUANTLANE_TRY_VOID(write_at(position_, bytes));
   position_ += bytes.size();
@@ -221,7 +227,13 @@ Result<void> AtomicFile::write_at(std::uint64_t offset, std::span<const std::byt
         ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
-      return fail(system_error("writing a file", target_, written == 0 ? EIO : errno).at(offset));
+      const int code = written == 0 ? EIO : errno;
+      Error error = system_error("writing a file", target_, code);
+      if (means_no_room(code)) {
+        const std::uint64_t before = code == EFBIG ? offset : 0;
+        error = no_room("writing a file", target_, before + bytes.size(), code);
+      }
+      return fail(std::move(error).at(offset));
     }
     offset += static_cast<std::uint64_t>(written);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
@@ -269,9 +281,17 @@ AtomicDirectory::~AtomicDirectory() {
 }
 
 Result<void> AtomicDirectory::commit() {
+  // In one step, so that a killed process leaves either folder; what was there then has our
+  // temporary name.
+  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
+    QUANTLANE_TRY_VOID(sync_folder(target_.parent_path()));
+    std::error_code ignored;
+    fs::remove_all(std::exchange(temporary_, {}), ignored);
+    return {};
+  }
   std::error_code code;
   fs::path previous;
-  if (fs::exists(target_, code)) {
+  if (fs::exists(target_, code)) {  // file systems that cannot exchange
     previous = temporary_name(target_);
     fs::rename(target_, previous, code);
     if (code) return fail(system_error("replacing a folder", target_, code.value()));

@@ -50,6 +50,8 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
   ~AtomicFile();
 
+  // The file will have `bytes` bytes: kIo at once where the disk has no room for them.
+  Result<void> reserve(std::uint64_t bytes);
   Result<void> append(std::span<const std::byte> bytes);
   Result<void> append(std::string_view text);
   // Positional write, safe from several threads on disjoint ranges; does not move the append
@@ -71,8 +73,12 @@ class AtomicFile {
   fs::path temporary_;
 };
 
-// A folder built under a temporary name; commit() renames it over `target` (replacing a previous
-// folder), destruction without commit removes it. Leftovers as with AtomicFile.
+// Removes the temporaries of `target` whose processes were killed.
+void remove_leftovers(const fs::path& target);
+
+// A folder built under a temporary name; commit() exchanges it with `target`, which is there at any
+// moment where the file system can do that, and removes what was there before; destruction without
+// commit removes it. Leftovers as with AtomicFile.
 class AtomicDirectory {
  public:
   static Result<AtomicDirectory> create(const fs::path& target);

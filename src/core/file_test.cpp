@@ -1,6 +1,8 @@
 #include "core/file.h"
 
+#include <atomic>
 #include <fstream>
+#include <thread>
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -49,6 +51,23 @@ TEST_F(FileTest, AFolderAppearsWholeAndReplacesTheOldOne) {
   }
   EXPECT_TRUE(fs::exists(folder_ / "d" / "fresh"));
   EXPECT_FALSE(fs::exists(folder_ / "d" / "stale"));
+  EXPECT_EQ(entries(), 1);
+}
+
+TEST_F(FileTest, AFolderThatIsReplacedIsThereAtAnyMoment) {
+  fs::create_directories(folder_ / "d");
+  std::atomic<bool> done = false;
+  std::atomic<int> missing = 0;
+  std::thread watcher([&] {
+    while (!done) missing += fs::exists(folder_ / "d") ? 0 : 1;
+  });
+  for (int i = 0; i < 100; ++i) {
+    auto directory = AtomicDirectory::create(folder_ / "d");
+    ASSERT_TRUE(directory && directory->commit());
+  }
+  done = true;
+  watcher.join();
+  EXPECT_EQ(missing, 0);
   EXPECT_EQ(entries(), 1);
 }
 

@@ -2,9 +2,10 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
+#include <memory>
 #include <vector>
 
+#include "core/disk_room.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -15,15 +16,10 @@ class FloatStore {
  public:
   // Array i has sizes[i] floats; what they are before the first put() is not defined.
   explicit FloatStore(std::vector<std::size_t> sizes);
-  // The same in a file of `folder` without a name: whatever ends this process, nothing is left. Its
-  // space is set aside here where the file system can do that: kIo where the disk has too little.
+  // The same in a file, which no other store uses at the same time; it grows as far as it must: kIo
+  // where the disk has too little.
   static Result<FloatStore> on_disk(std::vector<std::size_t> sizes,
-                                    const std::filesystem::path& folder);
-  FloatStore(FloatStore&& other) noexcept;
-  FloatStore& operator=(FloatStore&& other) noexcept;
-  FloatStore(const FloatStore&) = delete;
-  FloatStore& operator=(const FloatStore&) = delete;
-  ~FloatStore();
+                                    std::shared_ptr<ScratchFile> file);
 
   // `buffer` holds the array (and may be longer); what it held before is lost.
   Result<void> borrow(std::size_t array, std::vector<float>& buffer);
@@ -38,14 +34,13 @@ class FloatStore {
   [[nodiscard]] std::uint64_t bytes() const;
 
  private:
-  [[nodiscard]] bool in_memory() const { return descriptor_ < 0; }
+  [[nodiscard]] bool in_memory() const { return file_ == nullptr; }
   template <class Call, class Byte>
   Result<void> transfer(Call call, Byte* at, std::size_t array) const;
   std::vector<std::size_t> sizes_;
   std::vector<std::vector<float>> arrays_;  // in memory
-  int descriptor_ = -1;
-  std::vector<std::uint64_t> offsets_;  // on disk
-  std::filesystem::path folder_;
+  std::vector<std::uint64_t> offsets_;      // on disk
+  std::shared_ptr<ScratchFile> file_;
 };
 
 }  // namespace quantlane

@@ -1,12 +1,10 @@
 #include "core/float_store.h"
 
-#include <csignal>
 #include <filesystem>
 #include <numeric>
 #include <string>
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 namespace quantlane {
@@ -67,35 +65,12 @@ TEST(FloatStore, KeepsArraysInMemoryAndOnDiskAlike) {
   const Folder folder;
   FloatStore memory({11, 3, 11});
   expect_to_keep_arrays(memory);
-  auto disk = FloatStore::on_disk({11, 3, 11}, folder.path());
+  const auto file = std::make_shared<ScratchFile>(
+      ScratchFile::reserve(folder.path() / "made" / "later", 40).value());
+  auto disk = FloatStore::on_disk({11, 3, 11}, file);
   ASSERT_TRUE(disk.has_value()) << disk.error().message();
   expect_to_keep_arrays(*disk);
   EXPECT_TRUE(fs::is_empty(folder.path())) << "the file has no name";
-}
-
-TEST(FloatStore, NamesTheFolderWhereTheDiskHasTooLittleRoom) {
-  const Folder folder;
-  const auto absent = FloatStore::on_disk({8}, folder.path() / "absent");
-  ASSERT_FALSE(absent.has_value());
-  EXPECT_NE(absent.error().message().find("absent"), std::string::npos);
-
-  auto* before = std::signal(SIGXFSZ, SIG_IGN);
-  rlimit old{};
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old), 0);
-  rlimit small = old;
-  small.rlim_cur = 1 << 16;
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  auto store = FloatStore::on_disk({1 << 20}, folder.path());
-  // Where space cannot be set aside, writing says it.
-  std::vector<float> values(1 << 20);
-  const auto made = store ? store->put(0, values) : std::unexpected(store.error());
-  ::setrlimit(RLIMIT_FSIZE, &old);
-  std::signal(SIGXFSZ, before);
-  ASSERT_FALSE(made.has_value());
-  EXPECT_EQ(made.error().code, ErrorCode::kIo);
-  EXPECT_NE(made.error().message().find(folder.path().string()), std::string::npos);
-  EXPECT_FALSE(made.error().hint.empty());
-  EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
 }  // namespace

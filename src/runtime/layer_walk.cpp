@@ -93,10 +93,10 @@ Result<void> LayerWalk::embed(std::span<const std::int32_t> tokens, const WalkMe
         sizes.push_back(static_cast<std::size_t>(tokens_of(batch) * width));
     }
   }
-  if (memory.spill_folder.empty()) {
+  if (memory.spill == nullptr) {
     hidden_ = FloatStore(std::move(sizes));
   } else {
-    QUANTLANE_TRY(hidden_, FloatStore::on_disk(std::move(sizes), memory.spill_folder));
+    QUANTLANE_TRY(hidden_, FloatStore::on_disk(std::move(sizes), memory.spill));
   }
   std::vector<float> rows;
   for (std::int64_t batch = 0; batch < batch_count(); ++batch) {

@@ -1,16 +1,17 @@
 // What a LayerWalk takes of memory, and how it is made to take less.
 #pragma once
 #include <cstdint>
-#include <filesystem>
+#include <memory>
 
+#include "core/disk_room.h"
 #include "model/config.h"
 
 namespace quantlane {
 
 struct WalkMemory {
-  // Where the hidden states of all sequences lie between their turns (FloatStore::on_disk); empty:
-  // in memory.
-  std::filesystem::path spill_folder = {};
+  // Where the hidden states of all sequences lie between their turns (FloatStore::on_disk), for one
+  // walk at a time; null: in memory.
+  std::shared_ptr<ScratchFile> spill = {};
   // For inputs of down that are kept, which saves computing them once more.
   std::uint64_t kept_bytes = std::uint64_t{512} << 20;
 };
