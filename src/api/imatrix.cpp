@@ -119,8 +119,7 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& p
   QUANTLANE_TRY(const NamedText text, calibration_text(options.text));
   QUANTLANE_TRY(const TokenChunks chunks,
                 make_chunks(*checkpoint, text.text, text.name, options.chunk, options.chunks));
-  QUANTLANE_TRY(const auto runtime,
-                Runtime::load(checkpoint, Arithmetic::kFloat, 0, Residency::kLayers));
+  QUANTLANE_TRY(const auto runtime, Runtime::load_by_layers(checkpoint));
   ThreadPool pool(options.threads);
   const auto start = std::chrono::steady_clock::now();
   QUANTLANE_TRY(const Statistics statistics,

@@ -71,7 +71,7 @@ Result<void> FeedbackSource::walk_to(const Parameter& linear, const FeedbackRequ
   const LayerStage stage = stage_of(linear.role);
   const Parameter* expert = is_expert_down(linear) ? &linear : nullptr;
   if (runtime_ == nullptr) {
-    QUANTLANE_TRY(runtime_, Runtime::load(checkpoint_, Arithmetic::kFloat, 0, Residency::kLayers));
+    QUANTLANE_TRY(runtime_, Runtime::load_by_layers(checkpoint_));
   }
   const bool known = walk_ != nullptr && walk_->layer() == linear.layer &&
                      stages_[index_of(stage)].hessian.has_value() &&

@@ -274,6 +274,11 @@ void Runtime::drop_pages(std::int64_t layer) const {
   if (state_->residency == Residency::kLayers) state_->checkpoint->drop_layer(layer);
 }
 
+Result<std::unique_ptr<Runtime>> Runtime::load_by_layers(
+    std::shared_ptr<const Checkpoint> checkpoint) {
+  return load(std::move(checkpoint), Arithmetic::kFloat, 0, Residency::kLayers);
+}
+
 Result<std::unique_ptr<Runtime>> Runtime::load(std::shared_ptr<const Checkpoint> checkpoint,
                                                Arithmetic arithmetic, std::uint64_t memory_bytes,
                                                Residency residency) {

@@ -73,6 +73,9 @@ class Runtime {
                                                Arithmetic arithmetic = Arithmetic::kFloat,
                                                std::uint64_t memory_bytes = 0,
                                                Residency residency = Residency::kWhole);
+  // For passes over text that need one layer at a time: float products, Residency::kLayers.
+  static Result<std::unique_ptr<Runtime>> load_by_layers(
+      std::shared_ptr<const Checkpoint> checkpoint);
   ~Runtime();
   [[nodiscard]] const Checkpoint& checkpoint() const;
   [[nodiscard]] const ModelConfig& config() const;

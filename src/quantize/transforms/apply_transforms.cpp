@@ -42,8 +42,7 @@ Result<TransformedModel> apply_transforms(const QuantizeJob& job,
   // Scales of inputs are chosen by the magnitudes that the transformed model has.
   const bool collects = wants_input_scales(job.lane) || (wants_statistics(job.lane) && !known);
   if (!job.lane.transforms.empty() && collects && chunks.count() > 0) {
-    QUANTLANE_TRY(const auto runtime,
-                  Runtime::load(model.checkpoint, Arithmetic::kFloat, 0, Residency::kLayers));
+    QUANTLANE_TRY(const auto runtime, Runtime::load_by_layers(model.checkpoint));
     QUANTLANE_TRY(model.statistics, collect_statistics(*runtime, chunks, pool, progress));
   }
   return model;

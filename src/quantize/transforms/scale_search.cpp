@@ -78,8 +78,7 @@ Result<Transformed> search_scales(const TransformRequest& request,
                                   std::span<const ScaleFamily> families) {
   const Graph& graph = *request.source->graph();
   const std::int64_t layers = graph.config.layer_count;
-  QUANTLANE_TRY(const auto runtime,
-                Runtime::load(request.source, Arithmetic::kFloat, 0, Residency::kLayers));
+  QUANTLANE_TRY(const auto runtime, Runtime::load_by_layers(request.source));
   Transformed result;
   std::int64_t last = 0;
   for (std::int64_t first = 0; first < layers; first = last) {
