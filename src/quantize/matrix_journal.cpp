@@ -1,9 +1,16 @@
 #include "quantize/matrix_journal.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <utility>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "core/check.h"
 #include "core/file.h"
@@ -13,25 +20,124 @@ namespace quantlane {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kKeyFile = "key";
-constexpr std::string_view kSuffix = ".matrix";
+// Files are called JOB.settings and JOB-MATRIX.matrix, either part a hash; ".partial-…" behind it
+// while they are written.
+constexpr std::string_view kSettings = ".settings";
+constexpr std::string_view kMatrix = ".matrix";
+constexpr std::string_view kPartial = ".partial-";
 constexpr std::size_t kHashBytes = 32;  // hex digits before the bytes that they are of
+constexpr std::size_t kJobDigits = 16;
 
-std::string hash_of(std::string_view key, std::string_view matrix,
+std::string hash_of(std::string_view settings, std::string_view name,
                     std::span<const std::byte> bytes) {
   ContentHash hash;
-  hash.add(key);
-  hash.add(matrix);
+  hash.add(settings);
+  hash.add(name);
   hash.add(bytes);
   return hash.hex();
 }
 
-Error foreign(const fs::path& folder, std::string found) {
+Error refused(const fs::path& folder, std::string found) {
   return invalid("resuming a quantization")
       .in(folder.string())
       .expects("a folder that an interrupted quantlane left, or none")
       .got(std::move(found))
       .advise("move it away, or write the artefact elsewhere");
+}
+
+struct EntryName {
+  std::string job;
+  bool matrix = false;   // else settings
+  bool partial = false;  // what a killed process was writing
+};
+
+bool is_hash(std::string_view text, std::size_t digits) {
+  return text.size() == digits && text.find_first_not_of("0123456789abcdef") == text.npos;
+}
+
+// nullopt where no journal calls its files so.
+std::optional<EntryName> parse_name(std::string_view name) {
+  EntryName entry;
+  if (const std::size_t at = name.find(kPartial); at != name.npos) {
+    entry.partial = true;
+    name = name.substr(0, at);
+  }
+  if (!is_hash(name.substr(0, kJobDigits), kJobDigits)) return std::nullopt;
+  entry.job = name.substr(0, kJobDigits);
+  name.remove_prefix(kJobDigits);
+  entry.matrix = name.ends_with(kMatrix);
+  if (!entry.matrix) return name == kSettings ? std::optional(entry) : std::nullopt;
+  name.remove_suffix(kMatrix.size());
+  const bool hashed = name.starts_with('-') && is_hash(name.substr(1), kHashBytes);
+  return hashed ? std::optional(entry) : std::nullopt;
+}
+
+// What lies in a folder: the files of every job, and the first entry that belongs to none.
+struct Listing {
+  std::map<std::string, std::vector<fs::path>> jobs;
+  std::string foreign;
+};
+
+Listing list_folder(const fs::path& folder) {
+  Listing listing;
+  std::error_code code;
+  if (!fs::exists(fs::symlink_status(folder, code))) return listing;
+  for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code)) {
+    const std::string name = it->path().filename().string();
+    const auto entry = parse_name(name);
+    std::error_code ignored;
+    if (entry && it->symlink_status(ignored).type() == fs::file_type::regular) {
+      listing.jobs[entry->job].push_back(it->path());
+    } else if (listing.foreign.empty()) {
+      listing.foreign = name;
+    }
+  }
+  if (code && listing.foreign.empty()) listing.foreign = code.message();
+  return listing;
+}
+
+bool is_matrix(const fs::path& file) { return file.extension() == kMatrix; }
+
+// The bytes behind the hash; nullopt where they are not those that were put.
+std::optional<std::span<const std::byte>> whole(const MappedFile& file, std::string_view settings,
+                                                const fs::path& path) {
+  const auto bytes = file.bytes();
+  if (bytes.size() < kHashBytes) return std::nullopt;
+  const std::string hash = hash_of(settings, path.stem().string(), bytes.subspan(kHashBytes));
+  if (std::memcmp(bytes.data(), hash.data(), kHashBytes) != 0) return std::nullopt;
+  return bytes.subspan(kHashBytes);
+}
+
+std::string text_of(const JobSettings& settings) {
+  std::string text;
+  for (const auto& [what, value] : settings) text += what + ": " + value + "\n";
+  return text;
+}
+
+// The first setting that the job of the file has otherwise: "calibration text", "lane: fp8+gptq".
+std::string difference(const fs::path& file, const JobSettings& settings) {
+  const auto text = read_text(file);
+  if (!text) return "they cannot be read";
+  for (const auto& [what, value] : settings) {
+    const std::size_t at = ("\n" + *text).find("\n" + what + ": ");
+    if (at == std::string::npos) return what;
+    const std::size_t begin = at + what.size() + 2;
+    const std::string theirs = text->substr(begin, text->find('\n', begin) - begin);
+    if (theirs == value) continue;
+    return what + (is_hash(theirs, kHashBytes) ? "" : ": " + theirs);
+  }
+  return "more of them";
+}
+
+// A descriptor while this process alone is at work; -1 where another one is (`in_use`), or where
+// there is no file or the file system knows no locks.
+int lock_file(const fs::path& file, bool& in_use) {
+  const int descriptor = ::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  in_use = false;
+  if (descriptor < 0 || ::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
+  in_use = errno == EWOULDBLOCK;
+  ::close(descriptor);
+  return -1;
 }
 
 // Codes of up to 4 bits, two in a byte.
@@ -67,68 +173,126 @@ std::size_t packed_size(const QuantTensor& tensor) {
 
 }  // namespace
 
-Result<MatrixJournal> MatrixJournal::open(const fs::path& artefact, std::string key) {
+fs::path MatrixJournal::folder_of(const fs::path& artefact) {
+  fs::path folder = artefact.has_filename() ? artefact : artefact.parent_path();
+  return folder += ".resume";
+}
+
+Result<MatrixJournal> MatrixJournal::open(const fs::path& artefact, const JobSettings& settings) {
   MatrixJournal journal;
-  journal.folder_ = artefact;
-  journal.folder_ += ".resume";
-  journal.key_ = std::move(key);
-  std::error_code code;
-  if (fs::exists(journal.folder_, code)) {
-    const auto last = read_text(journal.folder_ / kKeyFile);
-    if (!last) return fail(foreign(journal.folder_, "something without a readable key"));
-    std::size_t files = 0;
-    for (const auto& entry : fs::directory_iterator(journal.folder_, code)) {
-      const std::string name = entry.path().filename().string();
-      if (name != kKeyFile && !name.starts_with(std::string(kKeyFile) + ".") &&
-          name.find(kSuffix) == std::string::npos) {
-        return fail(foreign(journal.folder_, name));
-      }
-      files += name.ends_with(kSuffix) ? 1U : 0U;
+  journal.folder_ = folder_of(artefact);
+  journal.settings_ = text_of(settings);
+  journal.job_ = hash_of(journal.settings_, "", {}).substr(0, kJobDigits);
+  const Listing listing = list_folder(journal.folder_);
+  if (!listing.foreign.empty()) return fail(refused(journal.folder_, listing.foreign));
+  for (const auto& [job, files] : listing.jobs) {
+    if (job != journal.job_) {
+      const auto matrices = static_cast<std::size_t>(std::ranges::count_if(files, is_matrix));
+      journal.others_.push_back({job, matrices, difference(journal.settings_of(job), settings)});
+      continue;
     }
-    if (*last == journal.key_) {
-      journal.left_ = files;
-      return journal;
+    bool in_use = false;
+    journal.lock_ = lock_file(journal.settings_of(job), in_use);
+    if (in_use) return fail(refused(journal.folder_, "one that a running process works with"));
+    for (const fs::path& file : files) {
+      if (!is_matrix(file)) continue;
+      const auto mapped = MappedFile::open(file);
+      const bool found = mapped && whole(*mapped, journal.settings_, file);
+      ++(found ? journal.left_ : journal.damaged_);
     }
-    fs::remove_all(journal.folder_, code);
   }
-  fs::create_directories(journal.folder_, code);
-  QUANTLANE_TRY_VOID(write_text(journal.folder_ / kKeyFile, journal.key_));
   return journal;
+}
+
+MatrixJournal::MatrixJournal(MatrixJournal&& other) noexcept { *this = std::move(other); }
+
+MatrixJournal& MatrixJournal::operator=(MatrixJournal&& other) noexcept {
+  std::swap(folder_, other.folder_);
+  std::swap(settings_, other.settings_);
+  std::swap(job_, other.job_);
+  std::swap(lock_, other.lock_);
+  std::swap(left_, other.left_);
+  std::swap(damaged_, other.damaged_);
+  std::swap(others_, other.others_);
+  return *this;
+}
+
+MatrixJournal::~MatrixJournal() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+std::vector<std::string> MatrixJournal::notices() const {
+  std::vector<std::string> lines;
+  if (left_ > 0) {
+    lines.push_back(
+        fmt::format("going on from {} matrices that an interrupted run has left", left_));
+  }
+  if (damaged_ > 0) {
+    lines.push_back(
+        fmt::format("{} matrices in {} are made again: their bytes are not those that were written",
+                    damaged_, folder_.string()));
+  }
+  for (const Other& other : others_) {
+    if (other.matrices == 0) continue;
+    lines.push_back(fmt::format(
+        "{} matrices in {} are of no use here, as an interrupted run made them with other settings "
+        "({}); they are removed when this artefact is done",
+        other.matrices, folder_.string(), other.reason));
+  }
+  return lines;
+}
+
+fs::path MatrixJournal::settings_of(std::string_view job) const {
+  return folder_ / (std::string(job) + std::string(kSettings));
 }
 
 fs::path MatrixJournal::file_of(std::string_view matrix) const {
   ContentHash hash;
   hash.add(matrix);
-  return folder_ / (hash.hex() + std::string(kSuffix));
+  return folder_ / (job_ + "-" + hash.hex() + std::string(kMatrix));
 }
 
 std::optional<std::vector<std::byte>> MatrixJournal::find(std::string_view matrix) const {
-  const auto text = read_text(file_of(matrix));
-  if (!text || text->size() < kHashBytes) return std::nullopt;
-  const auto bytes = std::as_bytes(std::span(*text)).subspan(kHashBytes);
-  if (hash_of(key_, matrix, bytes) != std::string_view(*text).substr(0, kHashBytes)) {
-    return std::nullopt;
-  }
-  return std::vector<std::byte>(bytes.begin(), bytes.end());
+  const fs::path file = file_of(matrix);
+  const auto mapped = MappedFile::open(file);
+  const auto bytes = mapped ? whole(*mapped, settings_, file) : std::nullopt;
+  if (!bytes) return std::nullopt;
+  return std::vector<std::byte>(bytes->begin(), bytes->end());
+}
+
+// The folder and the settings, with which the job can be told from others.
+Result<void> MatrixJournal::start() {
+  const fs::path file = settings_of(job_);
+  std::error_code code;
+  if (lock_ >= 0 && fs::exists(file, code)) return {};
+  QUANTLANE_TRY_VOID(write_text(file, settings_));
+  if (lock_ >= 0) ::close(lock_);
+  bool in_use = false;
+  lock_ = lock_file(file, in_use);
+  return {};
 }
 
 // Not synced to disk: what a killed process has written stays.
 Result<void> MatrixJournal::put(std::string_view matrix, std::span<const std::byte> bytes) {
+  QUANTLANE_TRY_VOID(start());
   const fs::path target = file_of(matrix);
   fs::path temporary = target;
-  temporary += ".part";
+  temporary += std::string(kPartial) + std::to_string(::getpid());
   std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-  file << hash_of(key_, matrix, bytes);
+  file << hash_of(settings_, target.stem().string(), bytes);
   file.write(reinterpret_cast<const char*>(bytes.data()),
              static_cast<std::streamsize>(bytes.size()));
   file.close();
   std::error_code code;
   if (file) fs::rename(temporary, target, code);
   if (file && !code) return {};
+  std::error_code ignored;
+  fs::remove(temporary, ignored);
   return fail(io_error("keeping a quantized matrix to resume from")
                   .in(temporary.string())
+                  .expects(fmt::format("room for {} bytes", bytes.size() + kHashBytes))
                   .got(code ? code.message() : "a failed write")
-                  .advise("make room on the disk"));
+                  .advise("make room on the disk, or write the artefact to another one"));
 }
 
 bool MatrixJournal::find(std::string_view matrix, QuantTensor& tensor) const {
@@ -156,9 +320,25 @@ Result<void> MatrixJournal::put(std::string_view matrix, const QuantTensor& tens
   return put(matrix, bytes);
 }
 
-void MatrixJournal::remove() {
+void MatrixJournal::remove_job(std::string_view job) {
+  const Listing listing = list_folder(folder_);
+  const auto found = listing.jobs.find(std::string(job));
+  if (found == listing.jobs.end()) return;
   std::error_code ignored;
-  fs::remove_all(folder_, ignored);
+  for (const fs::path& file : found->second) fs::remove(file, ignored);
+  fs::remove(folder_, ignored);  // if nothing else is in it
+}
+
+void MatrixJournal::remove() { remove_job(job_); }
+
+void MatrixJournal::remove_all() {
+  for (const Other& other : others_) {
+    bool in_use = false;
+    const int lock = lock_file(settings_of(other.job), in_use);
+    if (!in_use) remove_job(other.job);
+    if (lock >= 0) ::close(lock);
+  }
+  remove();
 }
 
 }  // namespace quantlane

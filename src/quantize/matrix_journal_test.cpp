@@ -8,6 +8,7 @@
 #include "calibrate/feedback_source.h"
 #include "core/file.h"
 #include "model/checkpoint_fixtures.h"
+#include "quantize/lane_needs.h"
 #include "quantize/pipeline.h"
 #include "quantlane/cancel.h"
 
@@ -25,17 +26,26 @@ std::vector<std::byte> some_bytes(std::size_t count, int factor) {
   return bytes;
 }
 
+JobSettings settings(const std::string& text) { return {{"lane", "fp8"}, {"text", text}}; }
+
+std::vector<fs::path> files_of(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".matrix") files.push_back(entry.path());
+  return files;
+}
+
 TEST(MatrixJournal, FindsWhatAnEarlierRunHasPut) {
   const ScratchFolder scratch;
   const fs::path artefact = scratch.path() / "model";
   const auto bytes = some_bytes(1000, 7);
   {
-    MatrixJournal journal = MatrixJournal::open(artefact, "key one").value();
+    MatrixJournal journal = MatrixJournal::open(artefact, settings("key one")).value();
     EXPECT_EQ(journal.left(), 0);
     EXPECT_FALSE(journal.find("a.b").has_value());
     ASSERT_TRUE(journal.put("a.b", bytes).has_value());
   }
-  MatrixJournal journal = MatrixJournal::open(artefact, "key one").value();
+  MatrixJournal journal = MatrixJournal::open(artefact, settings("key one")).value();
   EXPECT_EQ(journal.left(), 1);
   EXPECT_EQ(journal.find("a.b"), bytes);
   EXPECT_FALSE(journal.find("a.c").has_value());
@@ -43,23 +53,92 @@ TEST(MatrixJournal, FindsWhatAnEarlierRunHasPut) {
   EXPECT_FALSE(fs::exists(scratch.path() / "model.resume"));
 }
 
-TEST(MatrixJournal, ForgetsWhatWasMadeUnderAnotherKey) {
+TEST(MatrixJournal, CreatesNothingBeforeThereIsSomethingToKeep) {
+  const ScratchFolder scratch;
+  MatrixJournal journal = MatrixJournal::open(scratch.path() / "model", settings("key")).value();
+  EXPECT_TRUE(fs::is_empty(scratch.path()));
+  journal.remove_all();
+  EXPECT_TRUE(fs::is_empty(scratch.path()));
+}
+
+TEST(MatrixJournal, LiesBesideAFolderThatIsSpelledWithASlash) {
+  const ScratchFolder scratch;
+  MatrixJournal journal =
+      MatrixJournal::open(scratch.path() / "model" / "", settings("key")).value();
+  ASSERT_TRUE(journal.put("a", some_bytes(10, 1)).has_value());
+  EXPECT_TRUE(fs::exists(scratch.path() / "model.resume"));
+  EXPECT_FALSE(fs::exists(scratch.path() / "model"));
+}
+
+TEST(MatrixJournal, KeepsWhatOtherSettingsMadeUntilTheJobIsDoneAndSaysWhy) {
   const ScratchFolder scratch;
   const fs::path artefact = scratch.path() / "model";
-  MatrixJournal first = MatrixJournal::open(artefact, "key one").value();
-  ASSERT_TRUE(first.put("a.b", some_bytes(10, 1)).has_value());
-  MatrixJournal second = MatrixJournal::open(artefact, "key two").value();
-  EXPECT_EQ(second.left(), 0);
-  EXPECT_FALSE(second.find("a.b").has_value());
+  {
+    MatrixJournal first = MatrixJournal::open(artefact, settings("one")).value();
+    ASSERT_TRUE(first.put("a.b", some_bytes(10, 1)).has_value());
+  }
+  {
+    MatrixJournal second = MatrixJournal::open(artefact, settings("two")).value();
+    EXPECT_EQ(second.left(), 0);
+    EXPECT_FALSE(second.find("a.b").has_value());
+    ASSERT_EQ(second.notices().size(), 1);
+    EXPECT_THAT(second.notices()[0],
+                testing::AllOf(testing::HasSubstr("model.resume"), testing::HasSubstr("1 matrices"),
+                               testing::HasSubstr("other settings (text: one)")));
+    ASSERT_TRUE(second.put("a.b", some_bytes(10, 2)).has_value());
+    second.remove();
+  }
+  {
+    MatrixJournal again = MatrixJournal::open(artefact, settings("one")).value();
+    EXPECT_EQ(again.left(), 1);
+    EXPECT_EQ(again.find("a.b"), some_bytes(10, 1));
+  }
+  MatrixJournal third = MatrixJournal::open(artefact, {{"lane", "w8a8"}, {"text", "one"}}).value();
+  EXPECT_THAT(third.notices()[0], testing::HasSubstr("other settings (lane: fp8"));
+  ASSERT_TRUE(third.put("a.b", some_bytes(10, 3)).has_value());
+  third.remove_all();
+  EXPECT_TRUE(fs::is_empty(scratch.path()));
+}
+
+TEST(MatrixJournal, LeavesTheFilesOfARunningProcessAlone) {
+  const ScratchFolder scratch;
+  const fs::path artefact = scratch.path() / "model";
+  MatrixJournal running = MatrixJournal::open(artefact, settings("one")).value();
+  ASSERT_TRUE(running.put("a", some_bytes(10, 1)).has_value());
+  const auto same = MatrixJournal::open(artefact, settings("one"));
+  ASSERT_FALSE(same.has_value());
+  EXPECT_THAT(same.error().found, testing::HasSubstr("running"));
+  MatrixJournal other = MatrixJournal::open(artefact, settings("two")).value();
+  other.remove_all();
+  EXPECT_TRUE(running.find("a").has_value());
+  ASSERT_TRUE(running.put("b", some_bytes(10, 1)).has_value());
+}
+
+TEST(MatrixJournal, CountsWhatIsWholeAndSaysWhatIsNot) {
+  const ScratchFolder scratch;
+  const fs::path artefact = scratch.path() / "model";
+  {
+    MatrixJournal journal = MatrixJournal::open(artefact, settings("key")).value();
+    for (const char* matrix : {"a", "b", "c"})
+      ASSERT_TRUE(journal.put(matrix, some_bytes(100, 3)).has_value());
+  }
+  const auto files = files_of(scratch.path() / "model.resume");
+  ASSERT_EQ(files.size(), 3);
+  fs::resize_file(files[0], 40);
+  fs::remove(files[1]);
+  fs::copy_file(files[2], files[1]);  // whole, but of another matrix
+  const MatrixJournal journal = MatrixJournal::open(artefact, settings("key")).value();
+  EXPECT_EQ(journal.left(), 1);
+  ASSERT_EQ(journal.notices().size(), 2);
+  EXPECT_THAT(journal.notices()[0], testing::HasSubstr("going on from 1 matrices"));
+  EXPECT_THAT(journal.notices()[1], testing::HasSubstr("2 matrices"));
 }
 
 TEST(MatrixJournal, TornAndChangedFilesAreNotFound) {
   const ScratchFolder scratch;
-  MatrixJournal journal = MatrixJournal::open(scratch.path() / "model", "key").value();
+  MatrixJournal journal = MatrixJournal::open(scratch.path() / "model", settings("key")).value();
   ASSERT_TRUE(journal.put("a", some_bytes(100, 3)).has_value());
-  fs::path file;
-  for (const auto& entry : fs::directory_iterator(scratch.path() / "model.resume"))
-    if (entry.path().extension() == ".matrix") file = entry.path();
+  const fs::path file = files_of(scratch.path() / "model.resume").at(0);
   const std::string whole = read_text(file).value();
   for (const std::size_t size : {std::size_t{0}, std::size_t{20}, whole.size() - 1}) {
     std::ofstream(file, std::ios::binary) << whole.substr(0, size);
@@ -75,7 +154,7 @@ TEST(MatrixJournal, TornAndChangedFilesAreNotFound) {
 
 TEST(MatrixJournal, CodesOfEveryKindComeBack) {
   const ScratchFolder scratch;
-  MatrixJournal journal = MatrixJournal::open(scratch.path() / "model", "key").value();
+  MatrixJournal journal = MatrixJournal::open(scratch.path() / "model", settings("key")).value();
   for (const char* name : {"w8a8", "w4a16", "w4a16-asym", "fp8", "nvfp4a16", "mxfp4a16"}) {
     QuantTensor tensor;
     tensor.scheme = find_lane(name).value().scheme.weight;
@@ -110,7 +189,7 @@ TEST(MatrixJournal, AFolderOfSomethingElseIsLeftAlone) {
   const ScratchFolder scratch;
   fs::create_directory(scratch.path() / "model.resume");
   std::ofstream(scratch.path() / "model.resume" / "thesis.tex") << "words";
-  const auto refused = MatrixJournal::open(scratch.path() / "model", "key");
+  const auto refused = MatrixJournal::open(scratch.path() / "model", settings("key"));
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
   EXPECT_TRUE(fs::exists(scratch.path() / "model.resume" / "thesis.tex"));
@@ -170,6 +249,65 @@ TEST_P(InterruptedJobs, GoOnToTheSameBytes) {
   EXPECT_TRUE(bytes_of("resumed") == bytes_of("whole"));
   for (const auto& entry : fs::directory_iterator(scratch.path()))
     EXPECT_NE(entry.path().extension(), ".resume");
+}
+
+// The same folder, file by file, with what `progress` was told.
+class EndedJobs : public testing::Test {
+ protected:
+  Result<QuantizeSummary> run(const Lane& lane, const char* name, Progress& progress,
+                              RecipeRequest request = {}) {
+    FeedbackSource feedback(model_, chunks_, pool_);
+    return run_quantize({.source = *model_,
+                         .lane = lane,
+                         .out = scratch_.path() / name,
+                         .request = std::move(request),
+                         .feedback = wants_feedback(lane) ? &feedback : nullptr},
+                        pool_, progress);
+  }
+  // In a process of its own, as the flag is never taken back.
+  void interrupt(const Lane& lane, const char* name, RecipeRequest request = {}) {
+    const auto cancelled = [&] {
+      Impatient patience(3'000'000);
+      const auto stopped = run(lane, name, patience, request);
+      std::_Exit(!stopped && stopped.error().code == ErrorCode::kCancelled ? 0 : 1);
+    };
+    EXPECT_EXIT(cancelled(), testing::ExitedWithCode(0), "");
+  }
+  const ScratchFolder scratch_;
+  const std::shared_ptr<const Checkpoint> model_ = fixtures::open_checkpoint(kCanary);
+  const TokenChunks chunks_ =
+      make_chunks(*model_, read_text(kCanary / "calibration.txt").value(), "test", 64, 4).value();
+  ThreadPool pool_{2};
+};
+
+TEST_F(EndedJobs, OfAnotherLaneGoWithTheNextArtefact) {
+  interrupt(find_lane("gguf:q4_k_m+gptq").value(), "model.gguf");
+  ASSERT_TRUE(fs::exists(scratch_.path() / "model.gguf.resume"));
+  Impatient listener(std::uint64_t{1} << 60);
+  ASSERT_TRUE(run(find_lane("gguf:q8_0+rtn").value(), "model.gguf", listener).has_value());
+  EXPECT_THAT(listener.notices, testing::HasSubstr("other settings (lane: gguf:q4_k_m+gptq"));
+  EXPECT_FALSE(fs::exists(scratch_.path() / "model.gguf.resume"));
+}
+
+// Later matrices depend on the codes of earlier ones.
+TEST_F(EndedJobs, WithOtherTypesAreNotGoneOnFrom) {
+  const Lane lane = find_lane("gguf:q4_k_m+gptq").value();
+  RecipeRequest request;
+  request.overrides = {{.pattern = "blk.0.attn_q", .type = writable_type("q8_0").value()}};
+  interrupt(lane, "model.gguf", request);
+  Impatient listener(std::uint64_t{1} << 60);
+  ASSERT_TRUE(run(lane, "model.gguf", listener).has_value());
+  EXPECT_THAT(listener.notices, testing::HasSubstr("other settings (types of matrices)"));
+  ASSERT_TRUE(run(lane, "whole.gguf", no_progress()).has_value());
+  EXPECT_TRUE(read_text(scratch_.path() / "model.gguf").value() ==
+              read_text(scratch_.path() / "whole.gguf").value());
+}
+
+TEST_F(EndedJobs, LeaveFoldersOfOthersAlone) {
+  fs::create_directory(scratch_.path() / "model.resume");
+  std::ofstream(scratch_.path() / "model.resume" / "thesis.tex") << "words";
+  ASSERT_TRUE(run(find_lane("fp8+rtn").value(), "model", no_progress()).has_value());
+  EXPECT_TRUE(fs::exists(scratch_.path() / "model.resume" / "thesis.tex"));
 }
 
 }  // namespace

@@ -106,26 +106,51 @@ Result<void> check_output(const QuantizeJob& job) {
           .expects(job.lane.is_gguf() ? "an output file that ends in .gguf" : "an output folder"));
 }
 
-// Everything that the codes of a matrix depend on, but for its type.
-Result<std::string> journal_key(const QuantizeJob& job) {
-  ContentHash hash;
+std::string target_name(const MatrixTarget& target) {
+  return target.block != nullptr ? std::string(target.block->name)
+                                 : target.scheme->weight.spelling();
+}
+
+// Everything that the codes of a matrix depend on: those of earlier matrices, too.
+Result<JobSettings> journal_settings(const QuantizeJob& job) {
   QUANTLANE_TRY(const std::string source, job.source.content_hash());
-  for (const std::string_view part : {std::string_view(source), std::string_view(job.lane.name),
-                                      isa_name(active_isa()), version()}) {
-    hash.add(part);
-    hash.add("\n");
+  QUANTLANE_TRY(const ArtefactPlan plan, plan_quantize(job));
+  ContentHash types;
+  for (const auto& [matrix, target] : plan.matrices) {
+    types.add(matrix + " " + target_name(target) + "\n");
   }
+  types.add(job.allow_requantize ? "new codes" : "");
+  ContentHash text;
   const TokenChunks& chunks = job.feedback->chunks();
-  hash.add(std::to_string(chunks.chunk));
-  hash.add(std::as_bytes(std::span(chunks.tokens)));
+  text.add(std::to_string(chunks.chunk));
+  text.add(std::as_bytes(std::span(chunks.tokens)));
+  ContentHash importances;
   if (job.statistics != nullptr) {
     for (const auto& [module, inputs] : job.statistics->modules()) {
-      hash.add(module);
-      hash.add(std::as_bytes(std::span(inputs.sum_squares)));
-      hash.add(std::as_bytes(std::span(inputs.absmax)));
+      importances.add(module);
+      importances.add(std::as_bytes(std::span(inputs.sum_squares)));
+      importances.add(std::as_bytes(std::span(inputs.absmax)));
     }
   }
-  return hash.hex();
+  return JobSettings{{"lane", job.lane.name},
+                     {"model", source},
+                     {"types of matrices", types.hex()},
+                     {"calibration text", text.hex()},
+                     {"importances", importances.hex()},
+                     {"instruction set", std::string(isa_name(active_isa()))},
+                     {"version of quantlane", std::string(version())}};
+}
+
+// What earlier jobs left of this artefact. Jobs without feedback keep nothing themselves, and are
+// not disturbed by a folder that is something else.
+Result<std::optional<MatrixJournal>> open_journal(const QuantizeJob& job) {
+  if (job.feedback == nullptr) {
+    auto journal = MatrixJournal::open(job.out, {{"lane", job.lane.name}});
+    return journal ? std::optional(std::move(*journal)) : std::nullopt;
+  }
+  QUANTLANE_TRY(const JobSettings settings, journal_settings(job));
+  QUANTLANE_TRY(MatrixJournal journal, MatrixJournal::open(job.out, settings));
+  return journal;
 }
 
 }  // namespace
@@ -186,27 +211,34 @@ Result<ArtefactPlan> plan_quantize(const QuantizeJob& job) {
   return artefact;
 }
 
+namespace {
+
+// What an interrupted job has made is worth keeping, and what others have as long as this one may
+// have been a mistake.
+void finish_journal(MatrixJournal& journal, const Result<QuantizeSummary>& written) {
+  if (written) return journal.remove_all();
+  const ErrorCode code = written.error().code;
+  if (code != ErrorCode::kCancelled && code != ErrorCode::kIo) journal.remove();
+}
+
+}  // namespace
+
 Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
   QUANTLANE_TRY_VOID(check_source(job));
   QUANTLANE_TRY_VOID(check_output(job));
   QUANTLANE_TRY_VOID(check_kv(job));
   const auto start = std::chrono::steady_clock::now();
   QuantizeJob kept = job;
-  std::optional<MatrixJournal> journal;
-  if (job.feedback != nullptr) {
-    QUANTLANE_TRY(const std::string key, journal_key(job));
-    QUANTLANE_TRY(journal, MatrixJournal::open(job.out, key));
-    kept.journal = &*journal;
-    if (journal->left() > 0) {
-      progress.notice(job.lane.name + ": going on from " + std::to_string(journal->left()) +
-                      " matrices that an interrupted run has left");
+  QUANTLANE_TRY(std::optional<MatrixJournal> journal, open_journal(job));
+  if (journal) {
+    if (job.feedback != nullptr) kept.journal = &*journal;
+    for (const std::string& line : journal->notices()) {
+      progress.notice(job.lane.name + ": " + line);
     }
   }
   auto written =
       job.lane.is_gguf() ? write_gguf(kept, pool, progress) : write_folder(kept, pool, progress);
-  const bool interrupted = !written && (written.error().code == ErrorCode::kCancelled ||
-                                        written.error().code == ErrorCode::kIo);
-  if (journal && !interrupted) journal->remove();
+  if (journal) finish_journal(*journal, written);
   if (!written) {
     Error error = std::move(written).error();
     // Slices know their tensor, not the checkpoint.
