@@ -112,9 +112,7 @@ Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& s
   MemoryPlan plan;
   plan.limit = cpu_info().available_bytes;
   if (request.limit != kAvailable) {
-    auto limit = parse_bytes(request.limit);
-    if (!limit) return fail(std::move(limit).error().of("--memory-limit"));
-    plan.limit = *limit;
+    QUANTLANE_TRY(plan.limit, parse_bytes(request.limit, "--memory-limit"));
   }
   std::uint64_t base =
       kProgramBytes + kThreadBytes * static_cast<std::uint64_t>(std::max(1, request.threads));
@@ -153,7 +151,8 @@ Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& s
     plan.least = std::max(plan.least, least);
     const bool fits = least + walk.hidden <= plan.limit;
     if (!fits) {
-      plan.walk.spill_folder = request.folder;
+      plan.spill_folder = request.folder;
+      plan.spill_bytes = walk.hidden;
       plan.notice = fmt::format("hidden states of {} tokens, {}, go to disk in {}: {} of memory",
                                 tokens, mib(walk.hidden), request.folder.string(), mib(plan.limit));
     }

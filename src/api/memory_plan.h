@@ -24,6 +24,9 @@ struct MemoryPlan {
   std::uint64_t limit = 0;         // bytes
   std::uint64_t least = 0;         // bytes that the job cannot do without
   std::uint64_t sample_bytes = 0;  // for samples of activations at one time
+  // For a file of hidden states, which the walk is to be given; 0: they stay in memory.
+  std::uint64_t spill_bytes = 0;
+  std::filesystem::path spill_folder;
   WalkMemory walk;
   std::string notice;  // that hidden states go to disk, or memory may be too small; else empty
 };

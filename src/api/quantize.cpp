@@ -10,6 +10,7 @@
 #include "api/adapted.h"
 #include "api/coverage_json.h"
 #include "api/defaults.h"
+#include "api/disk_plan.h"
 #include "api/importances.h"
 #include "api/kv_request.h"
 #include "api/memory_plan.h"
@@ -78,8 +79,7 @@ Result<Importances> calibrate(const QuantizeOptions& options,
     QUANTLANE_TRY(Statistics statistics, Statistics::load(*options.statistics));
     return importances_from_pass(std::move(statistics), *checkpoint, {}, 0);
   }
-  QUANTLANE_TRY(const auto runtime,
-                Runtime::load(checkpoint, Arithmetic::kFloat, 0, Residency::kLayers));
+  QUANTLANE_TRY(const auto runtime, Runtime::load_by_layers(checkpoint));
   QUANTLANE_TRY(Statistics statistics,
                 collect_statistics(*runtime, calibration.chunks, pool, progress));
   return importances_from_pass(std::move(statistics), *checkpoint, calibration.text.name,
@@ -362,15 +362,15 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, plan));
   for (const std::string& warning : warnings) progress.notice(prepared.lane.name + ": " + warning);
   QUANTLANE_TRY(Calibration calibration, read_calibration(options, prepared));
-  QUANTLANE_TRY(const MemoryPlan memory, memory_plan(options, prepared, calibration, pool.size()));
+  QUANTLANE_TRY(MemoryPlan memory, memory_plan(options, prepared, calibration, pool.size()));
+  QUANTLANE_TRY_VOID(reserve_disk(prepared.job(options, {}, nullptr), plan, memory));
   if (!memory.notice.empty()) progress.notice(prepared.lane.name + ": " + memory.notice);
   const auto start = std::chrono::steady_clock::now();
   QUANTLANE_TRY(Importances importances,
                 importances_and_transforms(options, prepared, calibration, memory, pool, progress));
   for (const std::string& notice : importances.notices) progress.notice(notice);
   if (prepared.kv.any()) {
-    QUANTLANE_TRY(const auto runtime,
-                  Runtime::load(prepared.checkpoint, Arithmetic::kFloat, 0, Residency::kLayers));
+    QUANTLANE_TRY(const auto runtime, Runtime::load_by_layers(prepared.checkpoint));
     QUANTLANE_TRY(prepared.kv,
                   calibrated_kv(*runtime, *prepared.kv.scheme, calibration.text, pool, progress));
   }

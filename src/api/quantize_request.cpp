@@ -50,23 +50,38 @@ constexpr std::array kUnits = {
     Unit{"gib", 0x1p30}, Unit{"tib", 0x1p40},
 };
 
+constexpr std::string_view kUnitNames = "B, KB, MB, GB, TB, KiB, MiB, GiB, TiB";
+
+std::string_view without_blanks(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
 }  // namespace
 
-Result<std::uint64_t> parse_bytes(std::string_view text) {
+Result<std::uint64_t> parse_bytes(std::string_view text, const std::string& option) {
+  const auto refused = [&](const std::string& why) {
+    return fail(
+        usage_error("reading a size")
+            .of(option)
+            .expects("a number of bytes, or a number and a unit: " + std::string(kUnitNames))
+            .got("\"" + std::string(text) + "\": " + why)
+            .advise(option + " 2GiB, " + option + " 1.5GB or " + option + " 500000000"));
+  };
+  const std::string_view trimmed = without_blanks(text);
   double number = 0;
-  const auto [end, error] =
-      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-  const std::string unit = ascii_lower(text.substr(static_cast<std::size_t>(end - text.data())));
-  const auto row = std::ranges::find(kUnits, unit, &Unit::name);
-  const double bytes = row == kUnits.end() ? 0 : std::floor(number * row->bytes);
-  if (error == std::errc() && bytes >= 1 && bytes <= 0x1p60) {
-    return static_cast<std::uint64_t>(bytes);
-  }
-  return fail(
-      usage_error("reading a size")
-          .expects(
-              "a number and a unit (B, KB, MB, GB, TB, KiB, MiB, GiB, TiB): 2GiB, 500MB, 4000000")
-          .got("\"" + std::string(text) + "\""));
+  const auto [end, error] = std::from_chars(trimmed.data(), trimmed.data() + trimmed.size(), number,
+                                            std::chars_format::fixed);
+  if (error != std::errc()) return refused(trimmed.empty() ? "nothing" : "no number");
+  const auto digits = static_cast<std::size_t>(end - trimmed.data());
+  const std::string unit(without_blanks(trimmed.substr(digits)));
+  const auto row = std::ranges::find(kUnits, ascii_lower(unit), &Unit::name);
+  if (row == kUnits.end()) return refused("no unit \"" + unit + "\" is known");
+  const double bytes = std::floor(number * row->bytes);
+  if (!(bytes >= 1)) return refused("less than a byte");
+  if (bytes > 0x1p60) return refused("more than 2^60 bytes");
+  return static_cast<std::uint64_t>(bytes);
 }
 
 Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lane) {
@@ -96,7 +111,7 @@ Result<SizeTarget> size_target(const GgufOptions& options, const Lane& lane) {
             .advise("leave the option out, or give it to a recipe such as gguf:q4_k_m+gptq"));
   }
   if (!options.target_size.empty()) {
-    QUANTLANE_TRY(const std::uint64_t bytes, parse_bytes(options.target_size));
+    QUANTLANE_TRY(const std::uint64_t bytes, parse_bytes(options.target_size, "--target-size"));
     size = {.bytes = bytes};
   }
   if (!options.target_bpw.empty()) {
@@ -106,8 +121,9 @@ Result<SizeTarget> size_target(const GgufOptions& options, const Lane& lane) {
     if (error != std::errc() || end != text.data() + text.size() ||
         !(size.bits_per_weight >= 1 && size.bits_per_weight <= 16)) {
       return fail(usage_error("reading --target-bpw")
-                      .expects("1 to 16 bits per weight, such as 4.25")
-                      .got("\"" + text + "\""));
+                      .expects("1 to 16 bits per weight")
+                      .got("\"" + text + "\"")
+                      .advise("--target-bpw 4.25"));
     }
   }
   if (!size.any()) return size;
@@ -115,6 +131,7 @@ Result<SizeTarget> size_target(const GgufOptions& options, const Lane& lane) {
   if (lane.recipe->base.block == nullptr) {
     return fail(usage_error("choosing a size").expects("a lane that quantizes").got(lane.name));
   }
+  QUANTLANE_TRY_VOID(check_sized_algorithm(lane));
   if (size.bytes > 0 && size.bits_per_weight > 0) {
     return fail(usage_error("choosing a size").expects("one size").got("two"));
   }
@@ -128,7 +145,7 @@ Result<SizeTarget> size_target(const GgufOptions& options, const Lane& lane) {
 Result<SplitRequest> split_request(const SplitOptions& options, const Lane& lane) {
   SplitRequest request{.keep = options.keep};
   if (!options.max_size.empty()) {
-    QUANTLANE_TRY(request.max_bytes, parse_bytes(options.max_size));
+    QUANTLANE_TRY(request.max_bytes, parse_bytes(options.max_size, "--split-max-size"));
   }
   if (request.keep && request.max_bytes > 0) {
     return fail(usage_error("quantizing to " + lane.name)

@@ -13,8 +13,9 @@ Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lan
 Result<SizeTarget> size_target(const GgufOptions& options, const Lane& lane);
 Result<SplitRequest> split_request(const SplitOptions& options, const Lane& lane);
 
-// "2GiB", "500MB", "1.5G" (a power of 1000, as with llama-gguf-split), "4096".
-Result<std::uint64_t> parse_bytes(std::string_view text);
+// "2GiB", "500 MB", "1.5G" (a power of 1000, as with llama-gguf-split), "4096"; at least 1. Errors
+// name the option.
+Result<std::uint64_t> parse_bytes(std::string_view text, const std::string& option);
 
 // check_output() of quantize/output_place.h for every file that the artefact may have.
 Result<void> check_files(const std::filesystem::path& out, const SplitRequest& split,

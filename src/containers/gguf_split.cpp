@@ -80,7 +80,10 @@ class SplitWriter final : public ContainerWriter {
   Result<void> commit() override {
     while (streams_.size() < plans_.size()) QUANTLANE_TRY_VOID(open_next());
     QUANTLANE_TRY_VOID(streams_.back()->finish());
-    // Readers open the first shard: it appears when all others are there.
+    // Readers open the first shard: it appears when all others are there, and one of an earlier
+    // artefact goes before any of its own does.
+    std::error_code code;
+    fs::remove(gguf_shard_path(path_, 0, plans_.size()), code);
     for (auto stream = streams_.rbegin(); stream != streams_.rend(); ++stream) {
       QUANTLANE_TRY_VOID((*stream)->commit());
     }

@@ -125,6 +125,7 @@ Result<std::unique_ptr<TensorStream>> create_gguf_stream(const std::filesystem::
   for (TensorSlot& slot : slots) slot.offset += header.size();
 
   QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path));
+  QUANTLANE_TRY_VOID(file.reserve(end_of(slots)));
   QUANTLANE_TRY_VOID(file.append(header));
   return std::make_unique<TensorStream>(std::move(file), path.string(), std::move(slots));
 }

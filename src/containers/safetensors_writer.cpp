@@ -116,6 +116,7 @@ Result<std::unique_ptr<ContainerWriter>> create_safetensors(const std::filesyste
   for (TensorSlot& slot : slots) slot.offset += sizeof(length) + length;
 
   QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path));
+  QUANTLANE_TRY_VOID(file.reserve(end_of(slots)));
   QUANTLANE_TRY_VOID(file.append(std::as_bytes(std::span(&length, 1))));
   QUANTLANE_TRY_VOID(file.append(text));
   return std::make_unique<TensorStream>(std::move(file), path.string(), std::move(slots));

@@ -20,6 +20,14 @@ Result<std::uint64_t> planned_size(const PlannedTensor& tensor) {
           .got(fmt::format("shape {} of {}", shape_text(tensor.shape), tensor.type.name())));
 }
 
+std::uint64_t end_of(const std::vector<TensorSlot>& slots) {
+  std::uint64_t end = 0;
+  for (const TensorSlot& slot : slots) {
+    end = std::max(end, slot.offset + slot.size_bytes + slot.padding);
+  }
+  return end;
+}
+
 TensorStream::TensorStream(AtomicFile file, std::string path, std::vector<TensorSlot> slots)
     : file_(std::move(file)),
       path_(std::move(path)),

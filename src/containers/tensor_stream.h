@@ -22,6 +22,9 @@ struct TensorSlot {
   std::uint64_t padding = 0;  // zero bytes that follow it
 };
 
+// Bytes of the file: where the last slot ends.
+std::uint64_t end_of(const std::vector<TensorSlot>& slots);
+
 // Writes each slot at its offset; see ContainerWriter for the contract of write() and commit().
 class TensorStream final : public ContainerWriter {
  public:

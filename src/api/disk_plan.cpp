@@ -1,0 +1,45 @@
+#include "api/disk_plan.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "api/importances.h"
+#include "core/check.h"
+#include "core/disk_room.h"
+#include "core/file.h"
+
+namespace quantlane {
+namespace {
+
+// About what MatrixJournal will write, and no more than that.
+std::uint64_t journal_bytes(const QuantizeJob& job, const ArtefactPlan& plan) {
+  if (!wants_feedback(job.lane) || job.source.graph() == nullptr) return 0;
+  std::uint64_t bytes = 0;
+  for (const Parameter& p : job.source.graph()->parameters) {
+    const auto found = plan.matrices.find(p.name);
+    if (found == plan.matrices.end()) continue;
+    const MatrixTarget& target = found->second;
+    const std::int64_t row = target.block != nullptr ? target.block->row_bytes(p.cols)
+                                                     : p.cols * target.scheme->weight.bits / 8;
+    bytes += static_cast<std::uint64_t>(p.rows * row);
+  }
+  const std::uint64_t there = size_on_disk(MatrixJournal::folder_of(job.out));
+  return bytes - std::min(bytes, there);
+}
+
+}  // namespace
+
+Result<void> reserve_disk(const QuantizeJob& job, const ArtefactPlan& plan, MemoryPlan& memory) {
+  if (memory.spill_bytes > 0) {
+    QUANTLANE_TRY(ScratchFile file, ScratchFile::reserve(memory.spill_folder, memory.spill_bytes));
+    memory.walk.spill = std::make_shared<ScratchFile>(std::move(file));
+  }
+  remove_leftovers(job.out);
+  std::uint64_t artefact = 0;
+  for (const PlannedTensor& tensor : plan.tensors) artefact += tensor.size_bytes();
+  return check_room("quantizing to " + job.lane.name, job.out, artefact + journal_bytes(job, plan),
+                    plan.files == 1 ? artefact : 0);
+}
+
+}  // namespace quantlane
