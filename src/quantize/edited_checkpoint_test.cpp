@@ -5,6 +5,7 @@
 
 #include "core/rng.h"
 #include "quantize/pipeline.h"
+#include "quantize/transforms/apply_transforms.h"
 #include "runtime/runtime_fixtures.h"
 
 namespace quantlane {
@@ -88,6 +89,38 @@ TEST(EditedCheckpoint, RunsAsItIsWritten) {
         fixtures::relative_error(fixtures::logits_of(*one, ids), fixtures::logits_of(*other, ids)),
         1e-5)
         << family;
+  }
+}
+
+// Nobody need take on trust that rotations cancel: the turned weights can be written unrounded.
+void expect_same_function(const fs::path& path, const std::string& plain, double bound) {
+  const auto source = fixtures::open_checkpoint(path);
+  ASSERT_NE(source, nullptr);
+  const Lane lane = find_lane(plain + "+rotate").value();
+  ThreadPool pool(2);
+  const fixtures::ScratchFolder scratch;
+  const auto turned =
+      apply_transforms({.source = *source, .lane = lane}, source, {}, 0, pool, no_progress());
+  ASSERT_TRUE(turned.has_value()) << turned.error().message();
+  const auto artefact =
+      written(*turned->checkpoint, plain, scratch.path() / (lane.is_gguf() ? "out.gguf" : "out"));
+  ASSERT_NE(artefact, nullptr);
+  EXPECT_GT(difference(*artefact, *source, *source->graph()->find(Role::kValue, 0)), 0.1) << plain;
+  std::vector<std::int32_t> ids;
+  for (int i = 0; i < 24; ++i) ids.push_back(3 + i % 20);
+  const auto before = fixtures::load_model(path);
+  const auto after = Runtime::load(artefact).value();
+  EXPECT_LT(
+      fixtures::relative_error(fixtures::logits_of(*after, ids), fixtures::logits_of(*before, ids)),
+      bound)
+      << plain;
+}
+
+TEST(EditedCheckpoint, TurnedAndUnroundedComputesTheSame) {
+  for (const fs::path& path : {kCanary, fixtures::model_data("llama")}) {
+    expect_same_function(path, "f32", 1e-4);
+    expect_same_function(path, "gguf:f32", 1e-4);
+    expect_same_function(path, "bf16", 0.05);
   }
 }
 

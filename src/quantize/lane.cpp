@@ -119,19 +119,40 @@ std::string names_of(const Rows& rows) {
   return names;
 }
 
+}  // namespace
+
+Result<void> check_sized_algorithm(const Lane& lane) {
+  const Algorithm* algorithm = algorithm_by_name(lane.algorithm);
+  if (!lane.algorithm_named || (algorithm != nullptr && algorithm->wants_statistics)) return {};
+  return fail(usage_error("choosing types for a size")
+                  .of(lane.name)
+                  .expects("an algorithm that weighs errors, as the choice of types does")
+                  .got("+" + lane.algorithm)
+                  .advise("leave +" + lane.algorithm + " out, or name a recipe without a size"));
+}
+
+namespace {
+
 // "w4a16+awq+gptq": transforms before rounding, then another algorithm than the lane's own.
 Result<Lane> with_parts(Lane lane, std::string_view parts) {
   const Error refused =
       usage_error("looking for a lane").got("\"" + lane.name + "+" + std::string(parts) + "\"");
-  if (lane.dialect == nullptr && (!lane.is_gguf() || lane.recipe->base.block == nullptr)) {
-    return fail(Error(refused).expects("no algorithm with a lane that does not quantize"));
-  }
+  const bool quantizes =
+      lane.dialect != nullptr || (lane.is_gguf() && lane.recipe->base.block != nullptr);
   for (bool last = false; !last;) {
     const std::size_t plus = parts.find('+');
     const std::string part(parts.substr(0, plus));
     last = plus == std::string_view::npos;
     if (!last) parts.remove_prefix(plus + 1);
-    if (const Transform* transform = transform_by_name(part); transform != nullptr) {
+    const Transform* transform = transform_by_name(part);
+    if (!quantizes &&
+        (transform == nullptr ? algorithm_by_name(part) != nullptr : transform->wants_pass)) {
+      return fail(
+          Error(refused)
+              .expects("a lane that quantizes: +" + part + " looks for the least error of rounding")
+              .advise("f32+rotate, bf16+rotate and the like only turn the weights"));
+    }
+    if (transform != nullptr) {
       if (transform->turns_inputs && !lane.transforms.empty()) {
         return fail(Error(refused)
                         .expects(part + " once and before other transforms, whose factors it "
@@ -141,6 +162,8 @@ Result<Lane> with_parts(Lane lane, std::string_view parts) {
       lane.transforms.push_back(part);
     } else if (last && algorithm_by_name(part) != nullptr) {
       lane.algorithm = part;
+      lane.algorithm_named = true;
+      if (lane.size.any()) QUANTLANE_TRY_VOID(check_sized_algorithm(lane));
     } else {
       return fail(Error(refused).expects("transforms among " + names_of(transforms()) +
                                          ", then one algorithm among " + names_of(algorithms())));

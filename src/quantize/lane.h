@@ -28,6 +28,7 @@ struct Lane {
   std::string engines;
   std::vector<std::string> transforms;  // rows of transforms(), in the order of their use
   std::string algorithm;                // row of algorithms()
+  bool algorithm_named = false;         // by the user, behind a "+"
   const Dialect* dialect = nullptr;     // quantized Hugging Face folder
   LinearScheme scheme;                  // with `dialect`
   std::optional<DType> plain;           // unquantized folder of this type
@@ -38,10 +39,13 @@ struct Lane {
 };
 
 // "LANE+TRANSFORM+ALGORITHM" is the lane with rows of transforms(), any number in any order, and
-// then another row of algorithms(); either may be left out. kUsage lists what is known.
-// "gguf:q4_k" and other aliases of llama.cpp give the lane that they stand for; "gguf:best-4.5bpw"
-// the nearest of the usual file types with a size.
+// then another row of algorithms(); either may be left out. Lanes that do not quantize take
+// transforms that need no pass ("f32+rotate": the same function in other weights). kUsage lists
+// what is known. "gguf:q4_k" and other aliases of llama.cpp give the lane that they stand for;
+// "gguf:best-4.5bpw" the nearest of the usual file types with a size.
 Result<Lane> find_lane(std::string_view name);
+// kUsage where the user named an algorithm that cannot go with a size.
+Result<void> check_sized_algorithm(const Lane& lane);
 // What a GGUF file is called that holds the matrices of `source` as they are (QuantizeJob::
 // as_stored): its file type is the source's own, or that of its most frequent type.
 Result<Lane> lane_as_stored(const Checkpoint& source);

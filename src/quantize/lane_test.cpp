@@ -56,6 +56,27 @@ TEST(Lanes, SchemesAreAsNamed) {
   EXPECT_EQ(find_lane("gguf:q4_k_m")->recipe->file_type, 15);
 }
 
+TEST(Lanes, ThatDoNotQuantizeAreRotatedButNotRounded) {
+  for (const char* name : {"f32", "bf16", "f16", "gguf:f32", "gguf:bf16"}) {
+    const auto rotated = find_lane(std::string(name) + "+rotate");
+    ASSERT_TRUE(rotated.has_value()) << name << "\n" << rotated.error().message();
+    EXPECT_EQ(rotated->transforms, std::vector<std::string>{"rotate"});
+    for (const char* part :
+         {"+awq", "+smoothquant", "+gptq", "+rtn", "+rotate+gptq", "+rotate+awq"})
+      EXPECT_FALSE(find_lane(std::string(name) + part).has_value()) << name << part;
+  }
+}
+
+TEST(Lanes, OfASizeRefuseAlgorithmsThatDoNotWeighErrors) {
+  for (const char* name : {"gguf:best-4.5bpw", "gguf:best-4.5bpw+weighted", "gguf:best-4.5bpw+gptq",
+                           "gguf:best-4.5bpw+awq"})
+    EXPECT_TRUE(find_lane(name).has_value()) << name;
+  const auto refused = find_lane("gguf:best-4.5bpw+rtn");
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+  EXPECT_NE(refused.error().hint.find("+rtn"), std::string::npos);
+}
+
 TEST(Lanes, UnknownNamesListTheKnown) {
   for (const char* name : {"w3a16", "", "gguf:", "gguf:fp8", "q4_k_m"}) {
     const auto lane = find_lane(name);
