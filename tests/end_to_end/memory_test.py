@@ -3,7 +3,9 @@
 
 import os
 import re
+import resource
 import signal
+import subprocess
 import time
 import unittest
 
@@ -51,6 +53,31 @@ class Memory(ProgramTest):
             for more in ((), ("--dry-run",)):
                 self.refused(*self.quantize("out", "--memory-limit", limit, *more), code=1 if limit == "1B" else 2,
                              says=["--memory-limit"])
+
+    def test_sizes_are_read_with_a_space_and_refused_with_the_option_and_what_is_wrong(self):
+        self.refused(*self.quantize("small", "--memory-limit", "1 MiB"), says=["1 MiB", "is the least"])
+        self.refused(*self.quantize("out", "--memory-limit", "6 XB"), code=2, says=["--memory-limit", '"XB"', "GiB"])
+        self.refused(*self.quantize("out.gguf", "--target-size", "4,5GiB", lane="gguf:q4_0"), code=2,
+                     says=["--target-size", ",5GiB"])
+
+    def test_a_disk_without_room_is_an_error_before_any_work(self):
+        least = self.least()
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        process = self.refused(*self.quantize("out", "--memory-limit", f"{least} MiB"), preexec_fn=limit,
+                               says=["hidden states", "ulimit -f 1024", "1048576 bytes", "a file of"])
+        self.assertNotIn("calibrate", process.errors)
+        self.assertEqual(list(self.folder.iterdir()), [])
+        disk = self.folder / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(disk)]
+        if subprocess.run(mount, capture_output=True).returncode != 0:
+            self.skipTest("no permission to mount a small disk")
+        self.addCleanup(subprocess.run, ["umount", str(disk)], capture_output=True)
+        for options in (("--memory-limit", f"{least}MiB"), ()):
+            process = self.refused(*self.quantize(disk / "out", *options), says=["room for", "No space left", "available"])
+            self.assertNotIn("calibrate", process.errors)
+            self.assertEqual(list(disk.iterdir()), [])
 
     def test_rotations_alone_read_no_text(self):
         self.succeeds(*self.quantize("out", "--memory-limit", "60MiB", "--calibration-text", "absent", lane="w8a8+rotate"))
