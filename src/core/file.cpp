@@ -261,7 +261,7 @@ Result<void> AtomicFile::commit() {
 }
 
 Result<AtomicDirectory> AtomicDirectory::create(const fs::path& target) {
-  QUANTLANE_TRY_VOID(make_parent(target));
+  QUANTLANE_TRY_VOID(make_parent(without_trailing_slash(target)));
   remove_leftovers(target);
   AtomicDirectory directory;
   directory.target_ = without_trailing_slash(target);

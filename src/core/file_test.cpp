@@ -54,6 +54,11 @@ TEST_F(FileTest, AFolderAppearsWholeAndReplacesTheOldOne) {
   EXPECT_EQ(entries(), 1);
 }
 
+TEST_F(FileTest, AnUncommittedFolderSpelledWithASlashLeavesNothing) {
+  ASSERT_TRUE(AtomicDirectory::create(folder_ / "d" / ""));
+  EXPECT_EQ(entries(), 0);
+}
+
 TEST_F(FileTest, AFolderThatIsReplacedIsThereAtAnyMoment) {
   fs::create_directories(folder_ / "d");
   std::atomic<bool> done = false;
