@@ -4,12 +4,12 @@
 #include <array>
 #include <cstdlib>
 #include <fstream>
-#include <limits>
 #include <string>
 
 #include <cpuid.h>
 #include <malloc.h>
 
+#include "core/cgroup.h"
 #include "core/threads.h"
 
 namespace quantlane {
@@ -31,21 +31,6 @@ std::uint64_t proc_kib(const char* path, const std::string& key) {
       return std::strtoull(line.c_str() + key.size() + 1, nullptr, 10);
   }
   return 0;
-}
-
-// What the cgroup (v2) of this process leaves: its limit less what is in use and is no file cache.
-std::uint64_t cgroup_available() {
-  constexpr auto kNone = std::numeric_limits<std::uint64_t>::max();
-  std::uint64_t limit = 0;
-  std::uint64_t used = 0;
-  if (!(std::ifstream("/sys/fs/cgroup/memory.max") >> limit)) return kNone;  // "max" is no number
-  if (!(std::ifstream("/sys/fs/cgroup/memory.current") >> used)) return limit;
-  std::ifstream file("/sys/fs/cgroup/memory.stat");
-  std::string key;
-  for (std::uint64_t value = 0; file >> key >> value;) {
-    if (key == "inactive_file" || key == "active_file") used -= std::min(used, value);
-  }
-  return limit - std::min(limit, used);
 }
 
 std::string model_name() {

@@ -25,7 +25,7 @@ struct CpuInfo {
   bool amx_bf16 = false;
   int cores = 1;                      // usable_cores()
   std::uint64_t memory_bytes = 0;     // physical
-  std::uint64_t available_bytes = 0;  // at the time of detection, within the cgroup's limit
+  std::uint64_t available_bytes = 0;  // at the time of detection, within the limits of control groups
 };
 
 const CpuInfo& cpu_info();
