@@ -22,6 +22,9 @@ struct ImatrixOptions {
   bool process_output = false;  // an entry for the head too (of tied models: for the embedding)
   bool force = false;           // replace an existing output
   int threads = 0;
+  // Resident memory to stay below ("6GiB"); "available": what the machine has. The weights are read
+  // layer by layer; the matrix is the same.
+  std::string memory_limit = "available";
 };
 
 struct ImatrixMergeOptions {

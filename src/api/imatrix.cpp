@@ -5,6 +5,7 @@
 
 #include "api/coverage_json.h"
 #include "api/defaults.h"
+#include "api/memory_plan.h"
 #include "calibrate/collect.h"
 #include "calibrate/expert_coverage.h"
 #include "calibrate/imatrix_figures.h"
@@ -119,12 +120,20 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& p
   QUANTLANE_TRY(const NamedText text, calibration_text(options.text));
   QUANTLANE_TRY(const TokenChunks chunks,
                 make_chunks(*checkpoint, text.text, text.name, options.chunk, options.chunks));
-  QUANTLANE_TRY(const auto runtime, Runtime::load_by_layers(checkpoint));
   ThreadPool pool(options.threads);
+  const HeadRows head_rows = options.process_output ? HeadRows::kAll : HeadRows::kNone;
+  QUANTLANE_TRY(const MemoryPlan memory, plan_memory({.job = "collecting an importance matrix",
+                                                      .limit = options.memory_limit,
+                                                      .folder = {},
+                                                      .threads = pool.size(),
+                                                      .passes = true,
+                                                      .head_rows = head_rows},
+                                                     *checkpoint, {}, chunks));
+  if (!memory.notice.empty()) progress.notice(memory.notice);
+  QUANTLANE_TRY(const auto runtime, Runtime::load_by_layers(checkpoint));
   const auto start = std::chrono::steady_clock::now();
   QUANTLANE_TRY(const Statistics statistics,
-                collect_statistics(*runtime, chunks, pool, progress,
-                                   options.process_output ? HeadRows::kAll : HeadRows::kNone));
+                collect_statistics(*runtime, chunks, pool, progress, head_rows));
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   Imatrix imatrix = imatrix_of(statistics, *checkpoint->graph());

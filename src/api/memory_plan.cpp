@@ -24,6 +24,8 @@ constexpr std::uint64_t kProgramBytes = 24 * kMiB;
 constexpr std::uint64_t kThreadBytes = 6 * kMiB;
 // Of each token of the vocabulary: the tokenizer and the tree from which it is read.
 constexpr std::uint64_t kTokenBytes = 512;
+// Of each token of the text: its bytes and its number, and what cutting them takes.
+constexpr std::uint64_t kTextBytes = 16;
 
 std::uint64_t bytes_of(std::int64_t floats) {
   return static_cast<std::uint64_t>(floats) * sizeof(float);
@@ -65,15 +67,29 @@ std::uint64_t moment_rows(const ModelConfig& config, std::int64_t batch) {
   return bytes_of(4 * batch * widest);
 }
 
+// Sums, maxima and magnitudes of the inputs of every Linear, and what is made of them.
+std::uint64_t statistics_bytes(const Graph& graph) {
+  std::uint64_t bytes = 0;
+  for (const Parameter& p : graph.parameters) {
+    if (is_linear(p.role)) bytes += bytes_of(8 * p.cols) + kMagnitudeBins * sizeof(std::int64_t);
+  }
+  return bytes;
+}
+
+// Of `rows` of each chunk the logits.
+std::int64_t logit_rows(HeadRows rows, std::int64_t tokens) {
+  if (rows == HeadRows::kNone) return 0;
+  return rows == HeadRows::kAll ? tokens : tokens / 4;
+}
+
 // A pass over the calibration text, but for the mapped weights.
-std::uint64_t pass_bytes(const Graph& graph, const TokenChunks& chunks) {
+std::uint64_t pass_bytes(const Graph& graph, const TokenChunks& chunks, HeadRows head_rows) {
   const ModelConfig& config = graph.config;
   const auto tokens = static_cast<std::int64_t>(chunks.tokens.size());
   const std::int64_t batch = walk_batch_tokens(tokens, chunks.chunk);
-  std::int64_t columns = 0;
-  for (const Parameter& p : graph.parameters) columns += is_linear(p.role) ? p.cols : 0;
   return walk_bytes(config, tokens, chunks.chunk, 1).buffers + KvCache::bytes(config, batch) +
-         bytes_of(batch / 4 * (config.vocab_size + config.hidden_size)) + bytes_of(8 * columns);
+         bytes_of(logit_rows(head_rows, batch) * (config.vocab_size + config.hidden_size)) +
+         statistics_bytes(graph);
 }
 
 std::uint64_t largest_sample(const Graph& graph) {
@@ -96,13 +112,14 @@ Result<void> check_least(const MemoryRequest& request, MemoryPlan& plan, const C
                   (plan.notice.empty() ? "" : "; " + plan.notice);
     return {};
   }
-  return fail(make_error(ErrorCode::kResourceLimit, "quantizing to " + lane.name)
+  return fail(make_error(ErrorCode::kResourceLimit, request.job)
                   .in(source.path().string())
                   .expects(fmt::format("at most {}, which --memory-limit allows", request.limit))
                   .got(fmt::format("at least {}", mib(plan.least)))
                   .advise(fmt::format("--memory-limit {}MiB is the least that works; fewer threads "
-                                      "or a lane without calibration need less",
-                                      (plan.least + kMiB - 1) / kMiB)));
+                                      "{}need less",
+                                      (plan.least + kMiB - 1) / kMiB,
+                                      lane.name.empty() ? "" : "or a lane without calibration ")));
 }
 
 }  // namespace
@@ -124,11 +141,12 @@ Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& s
   }
   const Graph& graph = *source.graph();
   base += kTokenBytes * static_cast<std::uint64_t>(graph.config.vocab_size);
+  base += kTextBytes * chunks.tokens.size();
   const auto tokens = static_cast<std::int64_t>(chunks.tokens.size());
   const ModelBytes model = model_bytes(source);
   const std::uint64_t layer = std::max(model.mapped_layer, model.mapped_ends);
   // One phase after another; each has the unpacked part of the model.
-  const std::uint64_t pass = base + model.resident + pass_bytes(graph, chunks);
+  const std::uint64_t pass = base + model.resident + pass_bytes(graph, chunks, request.head_rows);
   if (request.passes) {
     const std::uint64_t samples = lane.transforms.empty() ? 0 : 2 * largest_sample(graph);
     plan.least = std::max(plan.least, pass + layer + samples);
@@ -147,7 +165,8 @@ Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& s
     const std::uint64_t settled = lane.is_gguf() ? 4 * values : values + values / 4;
     const std::uint64_t least = base + model.resident + model.mapped_layer + settled +
                                 walk.buffers + feedback_bytes(graph.config, beside) +
-                                moment_rows(graph.config, walk_batch_tokens(tokens, chunks.chunk));
+                                moment_rows(graph.config, walk_batch_tokens(tokens, chunks.chunk)) +
+                                (request.passes ? statistics_bytes(graph) : 0);
     plan.least = std::max(plan.least, least);
     const bool fits = least + walk.hidden <= plan.limit;
     if (!fits) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "calibrate/collect.h"
 #include "calibrate/dataset.h"
 #include "model/checkpoint.h"
 #include "quantize/lane.h"
@@ -14,10 +15,12 @@
 namespace quantlane {
 
 struct MemoryRequest {
+  std::string job;                  // "quantizing to fp8", for the refusal
   std::string limit = "available";  // as the user spelled it; "available": what the machine has
   std::filesystem::path folder;     // for hidden states, should they go to disk
   int threads = 1;
   bool passes = true;  // runs the model over the text as it is: for statistics, transforms, caches
+  HeadRows head_rows = HeadRows::kLastQuarter;  // whose logits these passes make
 };
 
 struct MemoryPlan {
@@ -31,8 +34,9 @@ struct MemoryPlan {
   std::string notice;  // that hidden states go to disk, or memory may be too small; else empty
 };
 
-// Of quantizing `source` to `lane`, calibrated on `chunks` (none: without calibration).
-// kResourceLimit where even the least exceeds the user's limit, with the least limit that works.
+// Of quantizing `source` to `lane`, calibrated on `chunks` (none: without calibration); of a lane
+// without a name: of the passes alone. kResourceLimit where even the least exceeds the user's
+// limit, with the least limit that works.
 Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& source,
                                const Lane& lane, const TokenChunks& chunks);
 

@@ -274,7 +274,8 @@ Result<Calibration> read_calibration(const QuantizeOptions& options, const Prepa
 Result<MemoryPlan> memory_plan(const QuantizeOptions& options, const Prepared& prepared,
                                const Calibration& calibration, int threads) {
   std::error_code none;  // rehearsals have no output
-  return plan_memory({.limit = options.memory_limit,
+  return plan_memory({.job = "quantizing to " + prepared.lane.name,
+                      .limit = options.memory_limit,
                       .folder = std::filesystem::absolute(options.out, none).parent_path(),
                       .threads = threads,
                       .passes = runs_passes(options, prepared)},

@@ -23,30 +23,50 @@ class Memory(ProgramTest):
         return ["quantize", CANARY, lane, "-o", out, "--calibration-chunks", "16", "-t", threads,
                 *options]
 
-    def least(self, lane="w4a16+gptq"):
+    def least_of(self, *command):
         """The least limit, in MiB, that the refusal of a smaller one names."""
-        out = "small.gguf" if lane.startswith("gguf:") else "small"
-        process = self.refused(*self.quantize(out, "--memory-limit", "1MiB", lane=lane),
-                               says=["--memory-limit"])
+        before = sorted(self.folder.iterdir())
+        process = self.refused(*command, "--memory-limit", "1MiB", says=["--memory-limit"])
         self.assertNotIn("calibrate", process.errors, "refused before any work")
-        self.assertEqual(list(self.folder.iterdir()), [])
+        self.assertEqual(sorted(self.folder.iterdir()), before)
         return int(re.search(r"--memory-limit (\d+)MiB is the least", process.errors)[1])
 
-    def test_the_least_limit_works_spills_and_gives_the_same_artefact(self):
-        least = self.least()
-        self.refused(*self.quantize("small", "--memory-limit", f"{least - 1}MiB"), says=[f"{least}MiB"])
-        self.succeeds(*self.quantize("free"))
-        process = self.start(*self.quantize("limited", "--memory-limit", f"{least}MiB"))
+    def least(self, lane="w4a16+gptq"):
+        out = "small.gguf" if lane.startswith("gguf:") else "small"
+        return self.least_of(*self.quantize(out, lane=lane))
+
+    def run_below(self, limit, *command):
+        """Runs a command that must succeed with a resident set below `limit` MiB. What it said."""
+        process = self.start(*command, "--memory-limit", f"{limit}MiB")
         errors = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         process.stdout.close()
         process.stderr.close()
         self.assertEqual(process.returncode, 0, errors)
+        self.assertLess(usage.ru_maxrss * 1024, limit * MIB)
+        return errors
+
+    def test_the_least_limit_works_spills_and_gives_the_same_artefact(self):
+        least = self.least()
+        self.refused(*self.quantize("small", "--memory-limit", f"{least - 1}MiB"), says=[f"{least}MiB"])
+        self.succeeds(*self.quantize("free"))
+        errors = self.run_below(least, *self.quantize("limited"))
         self.assertRegex(errors, r"hidden states of 8192 tokens, \d+ MiB, go to disk")
-        self.assertLess(usage.ru_maxrss * 1024, least * MIB)
         self.assertEqual(contents(self.folder / "limited"), contents(self.folder / "free"))
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["free", "limited"])
+
+    def test_importance_matrices_are_collected_below_the_least_limit(self):
+        for more in ((), ("--process-output",)):
+            with self.subTest(more=more):
+                command = ["imatrix", CANARY, "--chunks", "8", "-t", "2", *more]
+                self.succeeds(*command, "-o", "free.gguf", "-f")
+                least = self.least_of(*command, "-o", "limited.gguf")
+                self.refused(*command, "-o", "limited.gguf", "--memory-limit", f"{least - 1}MiB", says=[f"{least} MiB"])
+                self.run_below(least, *command, "-o", "limited.gguf")
+                self.assertEqual((self.folder / "limited.gguf").read_bytes(), (self.folder / "free.gguf").read_bytes())
+                (self.folder / "limited.gguf").unlink()
+        self.refused("imatrix", CANARY, "-o", "out.gguf", "--memory-limit", "much", code=2, says=["much"])
 
     def test_limits_that_are_none_are_refused_in_a_rehearsal_too(self):
         for limit in ("", "garbage", "0", "-1", "50%", "1B"):
