@@ -207,6 +207,9 @@ struct CompareOptions {
   std::int64_t context = 0;  // of the workload, for memory and projection; 0 = 4096 or the model's
   std::int64_t concurrency = 1;  // of the workload, for memory and projection
   int threads = 0;
+  // Resident memory to stay below ("6GiB"): models run layer by layer, lanes one after another
+  // where they do not fit side by side. "available": what the machine has, for one model at least.
+  std::string memory_limit = "available";
   bool fresh = false;   // ignore finished work of earlier runs
   std::string command;  // echoed into the report
 };

@@ -64,6 +64,8 @@ Result<CompareReport> Comparison::run() {
   QUANTLANE_TRY_VOID(open());
   QUANTLANE_TRY_VOID(ask_engines());
   QUANTLANE_TRY_VOID(prepare_texts());
+  QUANTLANE_TRY_VOID(plan_memory());
+  QUANTLANE_TRY(reference_hash_, reference_->content_hash());
   QUANTLANE_TRY_VOID(read_imatrix());
   QUANTLANE_TRY_VOID(store_.claim({"artifacts", "report.json", "report.html"}));
   QUANTLANE_TRY_VOID(calibrate());
@@ -116,8 +118,9 @@ Result<void> Comparison::open() {
     lanes_.push_back(std::move(work));
   }
   // Before the hash, which reads every byte: a model that does not fit is refused at once.
-  if (const auto fits = Runtime::load(reference_); !fits) return std::unexpected(fits.error());
-  QUANTLANE_TRY(reference_hash_, reference_->content_hash());
+  if (options_.memory_limit == "available") {
+    if (const auto fits = Runtime::load(reference_); !fits) return std::unexpected(fits.error());
+  }
   report_.tool_version = version();
   report_.created = utc_now();
   report_.command = options_.command;
@@ -152,6 +155,7 @@ Result<LaneWork> Comparison::lane_named(const std::string& name) const {
   work.report.algorithm = work.lane.algorithm;
   work.report.dialect = work.lane.dialect_name();
   work.report.engines = work.lane.engines;
+  work.memory.sample_bytes = sample_budget();
   return work;
 }
 
@@ -210,7 +214,7 @@ Result<void> Comparison::calibrate() {
       return {};
     }
   }
-  QUANTLANE_TRY(const auto runtime, Runtime::load(reference_));
+  QUANTLANE_TRY(const auto runtime, load(reference_));
   QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, chunks, pool_, progress_));
   QUANTLANE_TRY_VOID(statistics.save(file));
   importances_ =
@@ -243,14 +247,15 @@ Result<QuantizeSummary> Comparison::write_artefact(const LaneWork& work,
                                                 kCalibrationChunk, kCalibrationChunks));
   QUANTLANE_TRY(TransformedModel model,
                 apply_transforms(job_of(*reference_, importances.statistics), reference_, chunks,
-                                 sample_budget(), pool_, progress_));
+                                 work.memory.sample_bytes, pool_, progress_));
   QuantizeJob job = job_of(*model.checkpoint, model.statistics);
   if (work.lane.size.any()) {
     QUANTLANE_TRY(job.request, request_for_size(job, model.checkpoint, chunks, pool_, progress_));
   }
   std::optional<FeedbackSource> feedback;
   if (wants_feedback(work.lane)) {
-    feedback.emplace(model.checkpoint, std::move(chunks), pool_, beside_feedback(work.lane));
+    feedback.emplace(model.checkpoint, std::move(chunks), pool_, beside_feedback(work.lane),
+                     work.memory.walk);
     job.feedback = &*feedback;
   }
   QUANTLANE_TRY(QuantizeSummary summary, run_quantize(job, pool_, progress_));

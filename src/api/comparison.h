@@ -2,11 +2,13 @@
 #pragma once
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "api/defaults.h"
 #include "api/importances.h"
+#include "api/memory_plan.h"
 #include "api/work_store.h"
 #include "calibrate/dataset.h"
 #include "core/threads.h"
@@ -31,6 +33,7 @@ struct LaneWork {
   std::shared_ptr<const Checkpoint> existing;
   bool loads = true;                             // in the engine asked for, or in one of its own
   std::shared_ptr<const Checkpoint> checkpoint;  // the artefact, read back
+  MemoryPlan memory = {};                        // of making the artefact
   TokenScores scores;
   TokenScores engine_scores;                            // where the engine's arithmetic differs
   std::vector<std::vector<std::uint8_t>> task_answers;  // per set, per item
@@ -67,6 +70,8 @@ class Comparison {
   Result<void> ask_engines();
   Result<void> prepare_texts();
   Result<void> read_imatrix();
+  // With --memory-limit: refuses one that is too small for a stage.
+  Result<void> plan_memory();
   Result<void> calibrate();
   // With --adapter: the reference gets it, the base is kept.
   Result<void> merge_adapter();
@@ -101,6 +106,16 @@ class Comparison {
   // The passes that earlier runs have not finished, their scores so far loaded.
   [[nodiscard]] std::vector<LaneScoring> open_scorings();
   Result<void> evaluate_group(std::span<LaneScoring> group, Runtime& reference);
+  [[nodiscard]] std::uint64_t standing_bytes(const TokenChunks& calibration) const;
+  // Under a limit of memory layer by layer.
+  [[nodiscard]] Result<std::unique_ptr<Runtime>> load(
+      std::shared_ptr<const Checkpoint> checkpoint,
+      Arithmetic arithmetic = Arithmetic::kFloat) const;
+  // For speeds: all of its weights in memory, unless the limit is too small; a notice then.
+  Result<std::unique_ptr<Runtime>> load_whole(const std::shared_ptr<const Checkpoint>& checkpoint,
+                                              const std::string& name);
+  // What a scoring adds to those beside it. `shared`: the one before it is of the same artefact.
+  [[nodiscard]] std::uint64_t bytes_beside(const LaneScoring& scoring, bool shared) const;
   // Adds a round: the best of a few runs.
   Result<void> measure_round(SpeedTarget& target);
 
@@ -124,6 +139,12 @@ class Comparison {
   std::vector<std::vector<std::uint8_t>> reference_answers_;
   std::vector<LaneWork> lanes_;
   std::int64_t context_ = 0;  // of the workload
+  // Bytes, by plan_memory(); 0 without --memory-limit.
+  std::uint64_t memory_limit_ = 0;
+  std::uint64_t standing_bytes_ = 0;
+  std::uint64_t scoring_run_bytes_ = 0;
+  std::uint64_t scoring_budget_ = 0;  // for artefacts that are scored side by side
+  std::set<std::string> streamed_;    // timed layer by layer
   CompareReport report_;
 };
 

@@ -54,7 +54,7 @@ Result<void> Comparison::measure_activation_shift() {
     QUANTLANE_TRY(const TokenChunks chunks,
                   make_chunks(*base_, calibration_.text, calibration_.name, kCalibrationChunk,
                               kCalibrationChunks));
-    QUANTLANE_TRY(const auto runtime, Runtime::load(base_));
+    QUANTLANE_TRY(const auto runtime, load(base_));
     QUANTLANE_TRY(base, collect_statistics(*runtime, chunks, pool_, progress_));
     QUANTLANE_TRY_VOID(base.save(file));
     QUANTLANE_TRY_VOID(store_.put("calibration-base", key, Json::object({})));

@@ -13,7 +13,7 @@ namespace quantlane {
 
 Result<void> Comparison::measure_kv() {
   if (options_.kv.empty()) return {};
-  QUANTLANE_TRY(const auto reference, Runtime::load(reference_));
+  QUANTLANE_TRY(const auto reference, load(reference_));
   std::vector<std::unique_ptr<Runtime>> runtimes;
   std::vector<ScoredRun> candidates;
   for (const std::string& name : options_.kv) {
@@ -23,7 +23,7 @@ Result<void> Comparison::measure_kv() {
     kv.what = scheme->what;
     kv.bits = scheme->bits;
     report_.kv.push_back(std::move(kv));
-    QUANTLANE_TRY(auto runtime, Runtime::load(reference_));
+    QUANTLANE_TRY(auto runtime, load(reference_));
     QUANTLANE_TRY(runtime->kv(), calibrated_kv(*runtime, *scheme, calibration_, pool_, progress_));
     candidates.push_back({.runtime = runtime.get(), .scores = {}, .shape = {}});
     runtimes.push_back(std::move(runtime));

@@ -32,14 +32,6 @@ constexpr int kRepeats = 2;
 constexpr double kSettled = 0.15;
 constexpr std::string_view kSpeedRecord = "speed";
 
-// What a loaded lane keeps in memory, about: one byte per weight for unpacked Linears, the mapped
-// file otherwise.
-std::uint64_t resident_bytes(const Checkpoint& checkpoint) {
-  return std::max(checkpoint.size_bytes(), checkpoint.dialect() != nullptr
-                                               ? checkpoint.parameter_count()
-                                               : std::uint64_t{0});
-}
-
 TaskScore paired_score(const std::string& name, std::span<const std::uint8_t> reference,
                        std::span<const std::uint8_t> lane) {
   TaskScore score{.name = name, .n = static_cast<std::int64_t>(lane.size())};
@@ -115,16 +107,18 @@ std::vector<LaneScoring> Comparison::open_scorings() {
 Result<void> Comparison::evaluate() {
   std::vector<LaneScoring> open = open_scorings();
   if (!open.empty()) {
-    QUANTLANE_TRY(const auto reference, Runtime::load(reference_));
-    // As many lanes side by side as half of the free memory holds; the reference runs once a group.
-    const std::uint64_t budget = cpu_info().available_bytes / 2;
+    QUANTLANE_TRY(const auto reference, load(reference_));
+    // As many lanes side by side as the limit or half of the free memory holds; the reference runs
+    // once a group.
+    const bool limited = memory_limit_ > 0;
+    const std::uint64_t budget = limited ? scoring_budget_ : cpu_info().available_bytes / 2;
     for (std::size_t first = 0; first < open.size();) {
-      std::uint64_t used = reference_->size_bytes();
+      std::uint64_t used = limited ? 0 : reference_->size_bytes();
       std::size_t last = first;
       for (; last < open.size(); ++last) {
         // The two passes of a lane share its mapped file.
         const bool shared = last > first && open[last].work == open[last - 1].work;
-        const std::uint64_t more = shared ? 0 : resident_bytes(*open[last].work->checkpoint);
+        const std::uint64_t more = bytes_beside(open[last], shared);
         if (last > first && used + more > budget) break;
         used += more;
       }
@@ -153,7 +147,7 @@ Result<void> Comparison::evaluate_group(std::span<LaneScoring> group, Runtime& r
   std::vector<std::unique_ptr<Runtime>> runtimes;
   std::vector<ScoredRun> candidates;
   for (const LaneScoring& scoring : group) {
-    QUANTLANE_TRY(auto runtime, Runtime::load(scoring.work->checkpoint, scoring.arithmetic));
+    QUANTLANE_TRY(auto runtime, load(scoring.work->checkpoint, scoring.arithmetic));
     candidates.push_back(
         {.runtime = runtime.get(), .scores = std::move(scoring.scores()), .shape = {}});
     runtimes.push_back(std::move(runtime));
@@ -177,8 +171,8 @@ Result<void> Comparison::evaluate_group(std::span<LaneScoring> group, Runtime& r
 }
 
 Result<void> Comparison::measure_noise_floor() {
-  QUANTLANE_TRY(const auto first, Runtime::load(reference_));
-  QUANTLANE_TRY(const auto second, Runtime::load(reference_));
+  QUANTLANE_TRY(const auto first, load(reference_));
+  QUANTLANE_TRY(const auto second, load(reference_));
   ScoredRun candidate{.runtime = second.get(), .scores = {}, .shape = {.piece = kNoisePiece}};
   const TokenChunks chunks = first_chunks(chunks_, kNoiseChunks);
   LabelledProgress progress(progress_, "noise floor");
@@ -208,7 +202,7 @@ Result<std::vector<std::vector<std::uint8_t>>> Comparison::answers_of(
     }
     if (right.size() != set.items.size()) {
       if (!runtime) {
-        QUANTLANE_TRY(runtime, Runtime::load(checkpoint, arithmetic));
+        QUANTLANE_TRY(runtime, load(checkpoint, arithmetic));
       }
       QUANTLANE_TRY(right, run_tasks(*runtime, set, pool_, progress));
       std::string flags;
@@ -257,8 +251,8 @@ Result<void> Comparison::measure_errors() {
 
 Result<void> Comparison::measure_round(SpeedTarget& target) {
   reset_peak_rss();
-  QUANTLANE_TRY(auto checkpoint, Checkpoint::open(target.path));
-  QUANTLANE_TRY(const auto runtime, Runtime::load(std::move(checkpoint)));
+  QUANTLANE_TRY(const std::shared_ptr<const Checkpoint> checkpoint, Checkpoint::open(target.path));
+  QUANTLANE_TRY(const auto runtime, load_whole(checkpoint, target.name));
   const std::int64_t context = runtime->config().context_length;
   const std::int64_t prefill = context > 0 ? std::min(kPrefill, context - kDecode) : kPrefill;
   LabelledProgress progress(progress_, target.name);
@@ -286,8 +280,9 @@ Result<void> Comparison::measure_speed() {
     hashes += work.artefact_hash;
   }
   // Speeds are compared with each other, so all of them are of one session or none is kept.
-  const std::string key = make_key(
-      {hashes, cpu_info().model, isa_name(active_isa()), std::to_string(pool_.size()), version()});
+  const std::string key =
+      make_key({hashes, cpu_info().model, isa_name(active_isa()), std::to_string(pool_.size()),
+                options_.memory_limit, version()});
   const auto record = store_.find(kSpeedRecord, key);
   if (record && restore_speeds(*record, targets)) return {};
   // There and back again: a machine that is busy for a while slows no lane in every round.

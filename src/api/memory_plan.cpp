@@ -67,15 +67,6 @@ std::uint64_t moment_rows(const ModelConfig& config, std::int64_t batch) {
   return bytes_of(4 * batch * widest);
 }
 
-// Sums, maxima and magnitudes of the inputs of every Linear, and what is made of them.
-std::uint64_t statistics_bytes(const Graph& graph) {
-  std::uint64_t bytes = 0;
-  for (const Parameter& p : graph.parameters) {
-    if (is_linear(p.role)) bytes += bytes_of(8 * p.cols) + kMagnitudeBins * sizeof(std::int64_t);
-  }
-  return bytes;
-}
-
 // Of `rows` of each chunk the logits.
 std::int64_t logit_rows(HeadRows rows, std::int64_t tokens) {
   if (rows == HeadRows::kNone) return 0;
@@ -101,47 +92,50 @@ std::uint64_t largest_sample(const Graph& graph) {
 
 std::string mib(std::uint64_t bytes) { return fmt::format("{} MiB", (bytes + kMiB - 1) / kMiB); }
 
-// What the user allows is kept or refused; what the machine has available is no more than a
-// warning, as both it and the account are estimates.
-Result<void> check_least(const MemoryRequest& request, MemoryPlan& plan, const Checkpoint& source,
-                         const Lane& lane) {
-  if (plan.limit == 0 || plan.least <= plan.limit) return {};
-  if (request.limit == kAvailable) {
-    plan.notice = fmt::format("may need {} of memory, of which {} are available now",
-                              mib(plan.least), mib(plan.limit)) +
-                  (plan.notice.empty() ? "" : "; " + plan.notice);
-    return {};
-  }
-  return fail(make_error(ErrorCode::kResourceLimit, request.job)
-                  .in(source.path().string())
-                  .expects(fmt::format("at most {}, which --memory-limit allows", request.limit))
-                  .got(fmt::format("at least {}", mib(plan.least)))
-                  .advise(fmt::format("--memory-limit {}MiB is the least that works; fewer threads "
-                                      "{}need less",
-                                      (plan.least + kMiB - 1) / kMiB,
-                                      lane.name.empty() ? "" : "or a lane without calibration ")));
-}
-
 }  // namespace
 
-Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& source,
-                               const Lane& lane, const TokenChunks& chunks) {
-  MemoryPlan plan;
-  plan.limit = cpu_info().available_bytes;
-  if (request.limit != kAvailable) {
-    QUANTLANE_TRY(plan.limit, parse_bytes(request.limit, "--memory-limit"));
+// Sums, maxima and magnitudes, and what is made of them.
+std::uint64_t statistics_bytes(const Graph& graph) {
+  std::uint64_t bytes = 0;
+  for (const Parameter& p : graph.parameters) {
+    if (is_linear(p.role)) bytes += bytes_of(8 * p.cols) + kMagnitudeBins * sizeof(std::int64_t);
   }
-  std::uint64_t base =
-      kProgramBytes + kThreadBytes * static_cast<std::uint64_t>(std::max(1, request.threads));
+  return bytes;
+}
+
+std::uint64_t program_bytes(int threads, const Graph* graph) {
+  const std::uint64_t bytes =
+      kProgramBytes + kThreadBytes * static_cast<std::uint64_t>(std::max(1, threads));
+  if (graph == nullptr) return bytes;
+  return bytes + kTokenBytes * static_cast<std::uint64_t>(graph->config.vocab_size);
+}
+
+Result<std::uint64_t> memory_limit(const std::string& spelled) {
+  return parse_bytes(spelled, "--memory-limit");
+}
+
+Error too_little_memory(const MemoryRequest& request, std::uint64_t least, const Checkpoint& source,
+                        std::string_view advice) {
+  return make_error(ErrorCode::kResourceLimit, request.job)
+      .in(source.path().string())
+      .expects(fmt::format("at most {}, which --memory-limit allows", request.limit))
+      .got(fmt::format("at least {}", mib(least)))
+      .advise(fmt::format("--memory-limit {}MiB is the least that works; {}",
+                          (least + kMiB - 1) / kMiB, advice));
+}
+
+MemoryPlan account_memory(const MemoryRequest& request, std::uint64_t limit,
+                          const Checkpoint& source, const Lane& lane, const TokenChunks& chunks) {
+  MemoryPlan plan;
+  plan.limit = limit;
+  std::uint64_t base = program_bytes(request.threads, nullptr);
   plan.least = base;
   plan.sample_bytes = plan.limit / 2;
   if (source.graph() == nullptr || chunks.tokens.empty()) {
-    QUANTLANE_TRY_VOID(check_least(request, plan, source, lane));
     return plan;
   }
   const Graph& graph = *source.graph();
-  base += kTokenBytes * static_cast<std::uint64_t>(graph.config.vocab_size);
-  base += kTextBytes * chunks.tokens.size();
+  base = program_bytes(request.threads, &graph) + kTextBytes * chunks.tokens.size();
   const auto tokens = static_cast<std::int64_t>(chunks.tokens.size());
   const ModelBytes model = model_bytes(source);
   const std::uint64_t layer = std::max(model.mapped_layer, model.mapped_ends);
@@ -179,7 +173,30 @@ Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& s
     const std::uint64_t free = plan.limit > used ? plan.limit - used : 0;
     plan.walk.kept_bytes = std::min(plan.walk.kept_bytes, free);
   }
-  QUANTLANE_TRY_VOID(check_least(request, plan, source, lane));
+  return plan;
+}
+
+// What the user allows is kept or refused; what the machine has available is no more than a
+// warning, as both it and the account are estimates.
+Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& source,
+                               const Lane& lane, const TokenChunks& chunks) {
+  const bool asked = request.limit != kAvailable;
+  std::uint64_t limit = cpu_info().available_bytes;
+  if (asked) {
+    QUANTLANE_TRY(limit, memory_limit(request.limit));
+    return_freed_arrays();
+  }
+  MemoryPlan plan = account_memory(request, limit, source, lane, chunks);
+  if (plan.limit == 0 || plan.least <= plan.limit) return plan;
+  if (asked) {
+    return fail(too_little_memory(request, plan.least, source,
+                                  lane.name.empty()
+                                      ? "fewer threads need less"
+                                      : "fewer threads or a lane without calibration need less"));
+  }
+  plan.notice = fmt::format("may need {} of memory, of which {} are available now", mib(plan.least),
+                            mib(plan.limit)) +
+                (plan.notice.empty() ? "" : "; " + plan.notice);
   return plan;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "calibrate/collect.h"
 #include "calibrate/dataset.h"
@@ -34,10 +35,24 @@ struct MemoryPlan {
   std::string notice;  // that hidden states go to disk, or memory may be too small; else empty
 };
 
+// Bytes of a limit as the user spelled it; kUsage where it is none.
+Result<std::uint64_t> memory_limit(const std::string& spelled);
+
 // Of quantizing `source` to `lane`, calibrated on `chunks` (none: without calibration); of a lane
-// without a name: of the passes alone. kResourceLimit where even the least exceeds the user's
+// without a name: of the passes alone. `least` may exceed `limit` (bytes).
+MemoryPlan account_memory(const MemoryRequest& request, std::uint64_t limit,
+                          const Checkpoint& source, const Lane& lane, const TokenChunks& chunks);
+// The same for the limit of the request. kResourceLimit where even the least exceeds the user's
 // limit, with the least limit that works.
 Result<MemoryPlan> plan_memory(const MemoryRequest& request, const Checkpoint& source,
                                const Lane& lane, const TokenChunks& chunks);
+// That refusal. `advice`: what needs less.
+Error too_little_memory(const MemoryRequest& request, std::uint64_t least, const Checkpoint& source,
+                        std::string_view advice);
+
+// Of a command that has `threads` and reads `graph` (may be null), before it does anything.
+std::uint64_t program_bytes(int threads, const Graph* graph);
+// What a calibration keeps of the inputs of all Linears.
+std::uint64_t statistics_bytes(const Graph& graph);
 
 }  // namespace quantlane

@@ -134,6 +134,8 @@ std::string_view isa_name(Isa isa) {
 
 std::uint64_t peak_rss_bytes() { return proc_kib("/proc/self/status", "VmHWM") * 1024; }
 
+void return_freed_arrays() { mallopt(M_MMAP_THRESHOLD, 1 << 20); }
+
 void reset_peak_rss() {
   malloc_trim(0);
   std::ofstream("/proc/self/clear_refs") << "5";

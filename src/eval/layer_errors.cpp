@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -77,14 +78,31 @@ struct Pair {
   Weight artefact;
 };
 
-// One row for each Linear, and one for all experts of a layer.
+// The Linears of one layer that both have; -1: those outside.
+Result<std::vector<Pair>> pairs_of(const Checkpoint& reference, const Checkpoint& artefact,
+                                   std::int64_t layer) {
+  std::vector<Pair> pairs;
+  for (const Parameter& parameter : reference.graph()->parameters) {
+    if (parameter.layer != layer || !is_linear(parameter.role)) continue;
+    const Parameter* other =
+        artefact.graph()->find(parameter.role, parameter.layer, parameter.expert);
+    if (other == nullptr || other->rows != parameter.rows || other->cols != parameter.cols)
+      continue;
+    QUANTLANE_TRY(Weight a, reference.weight(parameter));
+    QUANTLANE_TRY(Weight b, artefact.weight(*other));
+    pairs.push_back({.parameter = &parameter, .reference = std::move(a), .artefact = std::move(b)});
+  }
+  return pairs;
+}
+
+// Of the matrices of one layer: one row for each Linear, and one for all experts.
 std::vector<LayerError> rows_of(const std::vector<Pair>& pairs, const std::vector<Sums>& sums) {
   std::vector<LayerError> rows;
   std::vector<Sums> totals;
-  std::map<std::pair<std::int64_t, Role>, std::size_t> index;
+  std::map<Role, std::size_t> index;
   for (std::size_t i = 0; i < pairs.size(); ++i) {
     const Parameter& p = *pairs[i].parameter;
-    const auto [at, is_new] = index.try_emplace({p.layer, p.role}, rows.size());
+    const auto [at, is_new] = index.try_emplace(p.role, rows.size());
     if (is_new) {
       rows.push_back({.layer = p.layer,
                       .role = std::string(linear_name(p.role)),
@@ -110,29 +128,30 @@ Result<std::vector<LayerError>> measure_layer_errors(const Checkpoint& reference
                                                      std::int64_t sample_rows, ThreadPool& pool) {
   QUANTLANE_TRY(const bool same_norms, keeps_norms(reference, artefact));
   if (!same_norms) return std::vector<LayerError>{};
-  std::vector<Pair> pairs;
-  for (const Parameter& parameter : reference.graph()->parameters) {
-    if (!is_linear(parameter.role)) continue;
-    const Parameter* other =
-        artefact.graph()->find(parameter.role, parameter.layer, parameter.expert);
-    if (other == nullptr || other->rows != parameter.rows || other->cols != parameter.cols)
-      continue;
-    QUANTLANE_TRY(Weight a, reference.weight(parameter));
-    QUANTLANE_TRY(Weight b, artefact.weight(*other));
-    pairs.push_back({.parameter = &parameter, .reference = std::move(a), .artefact = std::move(b)});
+  // The order of the graph: layers where they first come.
+  std::vector<std::int64_t> layers;
+  for (const Parameter& p : reference.graph()->parameters) {
+    if (is_linear(p.role) && std::ranges::find(layers, p.layer) == layers.end())
+      layers.push_back(p.layer);
   }
-  std::vector<Sums> sums(pairs.size());
-  pool.parallel_for(static_cast<std::int64_t>(pairs.size()), [&](std::int64_t i, int) {
-    const Pair& pair = pairs[static_cast<std::size_t>(i)];
-    const Parameter& parameter = *pair.parameter;
-    const std::vector<float> importance =
-        statistics != nullptr ? statistics->importance(parameter.module(), parameter.cols)
-                              : std::vector<float>{};
-    sums[static_cast<std::size_t>(i)] =
-        compare_rows(pair.reference, pair.artefact, importance, sample_rows);
-  });
+  std::vector<LayerError> rows;
+  for (const std::int64_t layer : layers) {
+    QUANTLANE_TRY(const std::vector<Pair> pairs, pairs_of(reference, artefact, layer));
+    std::vector<Sums> sums(pairs.size());
+    pool.parallel_for(static_cast<std::int64_t>(pairs.size()), [&](std::int64_t i, int) {
+      const Pair& pair = pairs[static_cast<std::size_t>(i)];
+      const Parameter& parameter = *pair.parameter;
+      const std::vector<float> importance =
+          statistics != nullptr ? statistics->importance(parameter.module(), parameter.cols)
+                                : std::vector<float>{};
+      sums[static_cast<std::size_t>(i)] =
+          compare_rows(pair.reference, pair.artefact, importance, sample_rows);
+    });
+    std::ranges::move(rows_of(pairs, sums), std::back_inserter(rows));
+    reference.drop_layer(layer);
+    artefact.drop_layer(layer);
+  }
   constexpr double kOfZeros = 1.1;  // zeros have 1
-  std::vector<LayerError> rows = rows_of(pairs, sums);
   const auto is_other = [](const LayerError& row) { return row.relative_rmse > kOfZeros; };
   if (std::ranges::any_of(rows, is_other)) rows.clear();
   return rows;

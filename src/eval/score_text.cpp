@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "kernels/ops.h"
 #include "model/damaged_weight.h"
+#include "runtime/walk_memory.h"
 
 namespace quantlane {
 namespace {
@@ -40,6 +41,8 @@ Result<void> half_logits(Runtime& runtime, const TokenChunks& chunks, std::int64
     return runtime.forward(segments, pool, logits);
   }
   logits.clear();
+  logits.reserve(static_cast<std::size_t>((last - first) * (chunks.chunk - 1 - scored_from) *
+                                          runtime.config().vocab_size));
   std::vector<float> part;
   for (std::int64_t i = first; i < last; ++i) {
     for (std::int64_t begin = 0; begin < chunks.chunk - 1; begin += piece) {
@@ -144,6 +147,18 @@ Result<void> check_logits(const std::vector<Row>& rows, const Runtime& runtime) 
 }
 
 }  // namespace
+
+ScoringBytes scoring_bytes(const ModelConfig& config, const TokenChunks& chunks) {
+  const std::int64_t count = std::min(chunks.count(), chunks_per_pass(chunks, config));
+  const std::int64_t tokens = count * chunks.chunk;
+  const std::int64_t rows = count * (chunks.chunk - chunks.chunk / 2);
+  const auto logits = sizeof(float) * static_cast<std::uint64_t>(rows * config.vocab_size);
+  // Rows that leave the last layer, and those normed and rounded for the head.
+  const auto wanted = sizeof(float) * static_cast<std::uint64_t>(3 * rows * config.hidden_size);
+  return {.pass = 2 * logits + KvCache::bytes(config, tokens) +
+                  2 * sizeof(Row) * static_cast<std::uint64_t>(rows),
+          .run = walk_bytes(config, tokens, tokens, 1).buffers + wanted};
+}
 
 Result<void> score_text(Runtime* reference, std::span<ScoredRun> candidates,
                         const TokenChunks& chunks, ThreadPool& pool, Progress& progress,

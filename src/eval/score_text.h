@@ -29,6 +29,13 @@ struct ScoredRun {
   PassShape shape;
 };
 
+// What score_text() takes beside weights, bytes: whatever runs, and for each run that is loaded.
+struct ScoringBytes {
+  std::uint64_t pass = 0;
+  std::uint64_t run = 0;
+};
+ScoringBytes scoring_bytes(const ModelConfig& config, const TokenChunks& chunks);
+
 // First scored token of a chunk of `chunk` tokens is chunk / 2.
 // `after_pass` is called when all candidates have the scores of the chunks so far (to save them).
 Result<void> score_text(Runtime* reference, std::span<ScoredRun> candidates,

@@ -11,11 +11,12 @@ ModelBytes model_bytes(const Checkpoint& checkpoint) {
   for (const Parameter& parameter : checkpoint.graph()->parameters) {
     const auto values = static_cast<std::uint64_t>(parameter.rows * parameter.cols);
     const TensorInfo* stored = checkpoint.stored(parameter).tensor;
-    // A quantized Linear is unpacked to one byte per value, scales beside it; vectors to float32.
+    // A quantized Linear is unpacked to one byte per value, scales (of groups of 16 or
+    // more) beside it; vectors to float32.
     if (!is_matrix(parameter.role)) {
       bytes.resident += values * sizeof(float);
     } else if (stored == nullptr || checkpoint.dialect() != nullptr) {
-      bytes.resident += values + values / 8;
+      bytes.resident += values + values / 4;
     } else {
       const std::uint64_t size =
           stored->type.bytes_of(parameter.cols) * static_cast<std::uint64_t>(parameter.rows);

@@ -301,6 +301,7 @@ Result<std::unique_ptr<Runtime>> Runtime::load(std::shared_ptr<const Checkpoint>
   for (std::int64_t i = 0; i < state.config->layer_count; ++i) {
     QUANTLANE_TRY(BoundLayer layer, binder.layer(i));
     state.layers.push_back(std::move(layer));
+    runtime->drop_pages(i);  // unpacking has read them
   }
   return runtime;
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Jobs under a limit of resident memory: the same artefact, or a refusal that says what works."""
 
+import json
 import os
+import pathlib
 import re
 import resource
 import signal
@@ -67,6 +69,38 @@ class Memory(ProgramTest):
                 self.assertEqual((self.folder / "limited.gguf").read_bytes(), (self.folder / "free.gguf").read_bytes())
                 (self.folder / "limited.gguf").unlink()
         self.refused("imatrix", CANARY, "-o", "out.gguf", "--memory-limit", "much", code=2, says=["much"])
+
+    def peak_of(self, *command):
+        """The largest resident set, bytes, of a command that measures peaks of its own, which
+        makes the kernel forget: sampled."""
+        process = self.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        peak = 0
+        while process.poll() is None:
+            try:
+                status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            except OSError:
+                continue
+            if found := re.search(r"VmHWM:\s+(\d+) kB", status):
+                peak = max(peak, int(found[1]) * 1024)
+            time.sleep(0.005)
+        self.assertIn(process.returncode, (0, 3, 5))
+        return peak
+
+    def test_compare_keeps_below_the_least_limit_and_finds_the_same(self):
+        command = ["compare", CANARY, "--lanes", "fp8,gguf:q4_k_m", "--kv", "fp8", "--chunk", "256",
+                   "--chunks", "8", "--task-items", "4", "-t", "2", "--hw", "rtx-4090"]
+        least = self.least_of(*command, "--out", "limited")
+        self.refused(*command, "--out", "limited", "--memory-limit", f"{least - 1}MiB", says=[f"{least} MiB"])
+        self.assertLess(self.peak_of(*command, "--out", "limited", "--memory-limit", f"{least}MiB"), least * MIB)
+        self.succeeds(*command, "--out", "free")
+        reports = [json.loads((self.folder / out / "report.json").read_text()) for out in ("limited", "free")]
+        for of_limited, of_free in zip(*(report["lanes"] for report in reports)):
+            for same in ("quality", "layer_errors", "size_bytes", "verdict"):
+                self.assertEqual(of_limited[same], of_free[same], (of_free["name"], same))
+        for same in ("noise_floor", "kv_caches"):
+            self.assertEqual(reports[0][same], reports[1][same], same)
+        # The rates of this machine are measured over more than all of that.
+        self.refused(*command[:-2], "--out", "here", "--memory-limit", f"{least}MiB", says=["is the least"])
 
     def test_limits_that_are_none_are_refused_in_a_rehearsal_too(self):
         for limit in ("", "garbage", "0", "-1", "50%", "1B"):
