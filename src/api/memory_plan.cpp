@@ -24,6 +24,9 @@ constexpr std::uint64_t kProgramBytes = 24 * kMiB;
 constexpr std::uint64_t kThreadBytes = 6 * kMiB;
 // Of each token of the vocabulary: the tokenizer and the tree from which it is read.
 constexpr std::uint64_t kTokenBytes = 512;
+// Of each matrix or vector: its names and place, what it is bound to, and the first and last of its
+// pages, which it shares with others. Models of experts have tens of thousands.
+constexpr std::uint64_t kParameterBytes = 8 << 10;
 // Of each token of the text: its bytes and its number, and what cutting them takes.
 constexpr std::uint64_t kTextBytes = 16;
 
@@ -83,6 +86,15 @@ std::uint64_t pass_bytes(const Graph& graph, const TokenChunks& chunks, HeadRows
          statistics_bytes(graph);
 }
 
+// Which tokens each expert of a layer gets, and rows of one expert until they are enough for a sum.
+std::uint64_t routing_bytes(const ModelConfig& config, std::int64_t tokens, std::int64_t batch) {
+  if (config.experts.count == 0) return 0;
+  constexpr std::int64_t kRowsAtOnce = 1024;  // src/calibrate/feedback_source.cpp
+  const std::int64_t rows = 4 * (kRowsAtOnce + batch) * config.experts.intermediate_size;
+  return bytes_of(rows) + sizeof(std::int64_t) * static_cast<std::uint64_t>(
+                                                     tokens * (2 * config.experts.per_token + 1));
+}
+
 std::uint64_t largest_sample(const Graph& graph) {
   std::uint64_t most = 0;
   for (std::int64_t layer = 0; layer < graph.config.layer_count; ++layer)
@@ -107,7 +119,8 @@ std::uint64_t program_bytes(int threads, const Graph* graph) {
   const std::uint64_t bytes =
       kProgramBytes + kThreadBytes * static_cast<std::uint64_t>(std::max(1, threads));
   if (graph == nullptr) return bytes;
-  return bytes + kTokenBytes * static_cast<std::uint64_t>(graph->config.vocab_size);
+  return bytes + kTokenBytes * static_cast<std::uint64_t>(graph->config.vocab_size) +
+         kParameterBytes * graph->parameters.size();
 }
 
 Result<std::uint64_t> memory_limit(const std::string& spelled) {
@@ -154,13 +167,14 @@ MemoryPlan account_memory(const MemoryRequest& request, std::uint64_t limit,
     const LayerWalk::Beside beside = beside_feedback(lane);
     const std::int64_t streams = beside == LayerWalk::Beside::kExact ? 2 : 1;
     const WalkBytes walk = walk_bytes(graph.config, tokens, chunks.chunk, streams);
+    const std::int64_t batch = walk_batch_tokens(tokens, chunks.chunk);
     // Settled matrices: of GGUF lanes as floats, else codes and scales.
     const std::uint64_t values = largest_layer_values(graph);
     const std::uint64_t settled = lane.is_gguf() ? 4 * values : values + values / 4;
-    const std::uint64_t least = base + model.resident + model.mapped_layer + settled +
-                                walk.buffers + feedback_bytes(graph.config, beside) +
-                                moment_rows(graph.config, walk_batch_tokens(tokens, chunks.chunk)) +
-                                (request.passes ? statistics_bytes(graph) : 0);
+    const std::uint64_t least =
+        base + model.resident + model.mapped_layer + settled + walk.buffers +
+        feedback_bytes(graph.config, beside) + moment_rows(graph.config, batch) +
+        routing_bytes(graph.config, tokens, batch) + (request.passes ? statistics_bytes(graph) : 0);
     plan.least = std::max(plan.least, least);
     const bool fits = least + walk.hidden <= plan.limit;
     if (!fits) {

@@ -20,19 +20,31 @@ def bf16(values):
     return b"".join(struct.pack("<f", value)[2:] for value in values)
 
 
-def router(width, never_picks_the_last):
+def router(width, never_picks_the_last, experts):
     """Rows of the router. Of equal scores the first expert is picked."""
-    rows = [[random.gauss(0, 0.1) for _ in range(width)] for _ in range(EXPERTS)]
+    rows = [[random.gauss(0, 0.1) for _ in range(width)] for _ in range(experts)]
     if never_picks_the_last:
-        rows = [rows[0]] + [rows[1]] * (EXPERTS - 1)
+        rows = [rows[0]] + [rows[1]] * (experts - 1)
     return bf16(value for row in rows for value in row)
 
 
+def inner_columns(shape, content, down, first, width):
+    """The `width` inner columns from `first` on of a bf16 matrix: rows of gate and up."""
+    rows, cols = shape
+    first %= (cols if down else rows) - width + 1
+    if not down:
+        return [width, cols], content[2 * cols * first:2 * cols * (first + width)]
+    starts = (2 * (row * cols + first) for row in range(rows))
+    return [rows, width], b"".join(content[start:start + 2 * width] for start in starts)
+
+
 class Experts(ProgramTest):
-    def mixtral(self, name="moe", never_picks_the_last=False):
+    def mixtral(self, name="moe", never_picks_the_last=False, experts=EXPERTS, width=None):
+        """`width`: experts of so many of the inner columns, other ones for each."""
         folder = self.copy_of_canary(name)
         edit_json(folder / "config.json", architectures=["MixtralForCausalLM"], model_type="mixtral",
-                  num_local_experts=EXPERTS, num_experts_per_tok=2, sliding_window=None)
+                  num_local_experts=experts, num_experts_per_tok=2, sliding_window=None,
+                  **({"intermediate_size": width} if width else {}))
         header, data = read_safetensors(folder / "model.safetensors")
         random.seed(5)
         out, tensors = {}, bytearray()
@@ -51,13 +63,16 @@ class Experts(ProgramTest):
                 add(name, entry["shape"], content)
                 continue
             block, _, module = name.partition(".mlp.")
-            for expert in range(EXPERTS):
+            for expert in range(experts):
                 word = WORDS[module.removesuffix(".weight")]
-                add(f"{block}.block_sparse_moe.experts.{expert}.{word}.weight", entry["shape"], content)
+                shape, part = entry["shape"], content
+                if width:
+                    shape, part = inner_columns(shape, content, word == "w2", expert * 32, width)
+                add(f"{block}.block_sparse_moe.experts.{expert}.{word}.weight", shape, part)
             if module.startswith("gate"):
-                width = entry["shape"][1]
-                add(f"{block}.block_sparse_moe.gate.weight", [EXPERTS, width],
-                    router(width, never_picks_the_last))
+                hidden = entry["shape"][1]
+                add(f"{block}.block_sparse_moe.gate.weight", [experts, hidden],
+                    router(hidden, never_picks_the_last, experts))
         write_safetensors(folder / "model.safetensors", out, tensors)
         return folder
 
@@ -135,6 +150,21 @@ class Experts(ProgramTest):
             self.assertLess(lane["quality"]["kld_mean"]["value"], 0.05, lane["name"])
             roles = [(row["layer"], row["role"]) for row in lane["layer_errors"]]
             self.assertEqual(len(roles), len(set(roles)))  # one figure for all experts of a layer
+
+    def test_experts_are_counted_under_a_limit_of_memory(self):
+        moe = self.mixtral(experts=24, width=256)
+        for lane, suffix in (("w4a16+gptq", ""), ("gguf:q4_k_m+gptq", ".gguf")):
+            with self.subTest(lane=lane):
+                command = ["quantize", moe, lane, "--calibration-chunks", "8", "-t", "2"]
+                least = self.least_limit(*command, "-o", "limited" + suffix)
+                errors = self.runs_below(least, *command, "-o", "limited" + suffix)
+                self.assertRegex(errors, r"hidden states of 4096 tokens, \d+ MiB, go to disk")
+                self.succeeds(*command, "-o", "free" + suffix)
+                for free in [self.folder / "free.gguf"] if suffix else (self.folder / "free").iterdir():
+                    limited = self.folder / "limited.gguf" if suffix else self.folder / "limited" / free.name
+                    self.assertEqual(limited.read_bytes(), free.read_bytes(), free.name)
+        command = ["imatrix", moe, "--chunks", "4", "-t", "2", "-o", "moe-imatrix.gguf"]
+        self.runs_below(self.least_limit(*command), *command)
 
     def test_a_missing_expert_is_named(self):
         moe = self.mixtral()

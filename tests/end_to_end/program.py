@@ -1,17 +1,21 @@
 """Running the program and reading and writing the files that the end-to-end tests need."""
 
+import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
 import tempfile
+import time
 import unittest
 
 PROGRAM = os.environ["QUANTLANE_PROGRAM"]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CANARY = ROOT / "models/canary"
+MIB = 1 << 20
 TEXT = CANARY / "eval_books.txt"
 # Small enough for seconds, with every stage of the full comparison.
 COMPARE = ["compare", str(CANARY), "--lanes", "fp8,gguf:q4_k_m", "--chunk", "64", "--chunks", "3",
@@ -52,6 +56,34 @@ class ProgramTest(unittest.TestCase):
         process = self.run_program(*arguments, **options)
         self.assertIn(process.returncode, (0, 3, 5), f"{arguments}: {process.errors}")
         return process
+
+    def least_limit(self, *command):
+        """The least limit, in MiB, that the refusal of a smaller one names."""
+        before = sorted(self.folder.iterdir())
+        process = self.refused(*command, "--memory-limit", "1MiB", says=["--memory-limit"])
+        self.assertNotIn("calibrate", process.errors, "refused before any work")
+        self.assertEqual(sorted(self.folder.iterdir()), before)
+        return int(re.search(r"--memory-limit (\d+)MiB is the least", process.errors)[1])
+
+    def runs_below(self, limit, *command):
+        """Runs a command that must succeed with a resident set below `limit` MiB. What it said.
+        Sampled: what the kernel says in the end counts this process before it became the command,
+        and forgets where the command measures peaks of its own."""
+        peak = 0
+        with tempfile.TemporaryFile("w+", errors="replace") as said:
+            process = self.start(*command, "--memory-limit", f"{limit}MiB", stdout=subprocess.DEVNULL, stderr=said)
+            while process.poll() is None:
+                with contextlib.suppress(OSError):
+                    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+                    if "quantlane" in status.splitlines()[0] and (found := re.search(r"VmHWM:\s+(\d+) kB", status)):
+                        peak = max(peak, int(found[1]) * 1024)
+                time.sleep(0.005)
+            said.seek(0)
+            errors = said.read()
+        self.assertIn(process.returncode, (0, 3, 5), errors)
+        self.assertGreater(peak, 0)
+        self.assertLess(peak, limit * MIB)
+        return errors
 
     def partials(self, folder=None):
         """Unfinished files of ended or running processes."""
