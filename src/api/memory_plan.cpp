@@ -66,7 +66,9 @@ std::uint64_t feedback_bytes(const ModelConfig& config, LayerWalk::Beside beside
     if (stage == LayerStage::kDown) {
       width = std::max(width, config.experts.intermediate_size);
     }
-    kept += matrices * width * width;
+    // What outputs lack, and the lift: of down without experts instead of shifts.
+    const bool lift = matrices == 4 && stage == LayerStage::kDown && config.experts.count == 0;
+    kept += lift ? 2 * width * (width + config.hidden_size) : matrices * width * width;
     largest = std::max(largest, width);
   }
   return bytes_of(kept + 4 * largest * largest);

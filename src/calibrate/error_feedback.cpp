@@ -171,6 +171,27 @@ std::vector<float> solve_shift(const Hessian& hessian, const ErrorFeedback& feed
   return shift;
 }
 
+// (U^T U D)^T for D = what the outputs lack per token, rows in the order of U.
+std::vector<float> solve_lift(const Hessian& hessian, const ErrorFeedback& feedback,
+                              ThreadPool& pool) {
+  const std::int64_t n = hessian.cols;
+  const auto rows = static_cast<std::int64_t>(hessian.lack.size()) / n;
+  const float factor = kShiftShare / static_cast<float>(hessian.tokens);
+  std::vector<float> lack(hessian.lack.size());  // D^T
+  for (std::int64_t c = 0; c < n; ++c) {
+    const std::int64_t from =
+        feedback.order.empty() ? c : feedback.order[static_cast<std::size_t>(c)];
+    for (std::int64_t r = 0; r < rows; ++r)
+      lack[static_cast<std::size_t>(r * n + c)] =
+          factor * hessian.lack[static_cast<std::size_t>(from * rows + r)];
+  }
+  std::vector<float> half(lack.size());
+  kernels::gemm_rounded(lack.data(), rows, n, {.f32 = feedback.upper.data()}, n, half.data(), pool);
+  const std::vector<float> lower = transposed(feedback.upper, n);
+  kernels::gemm_rounded(half.data(), rows, n, {.f32 = lower.data()}, n, lack.data(), pool);
+  return lack;
+}
+
 }  // namespace
 
 std::vector<std::int32_t> feedback_order(const Hessian& hessian, std::int64_t group) {
@@ -244,6 +265,7 @@ Result<ErrorFeedback> make_error_feedback(const Hessian& hessian, std::int64_t g
     inverse = {};
     feedback.damping = damping;
     if (!hessian.shift.empty()) feedback.shift = solve_shift(hessian, feedback, pool);
+    if (!hessian.lack.empty()) feedback.lift = solve_lift(hessian, feedback, pool);
     return feedback;
   }
   return fail(corrupt("factorizing the second moments of activations")

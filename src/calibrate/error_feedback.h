@@ -24,6 +24,9 @@ struct ErrorFeedback {
   // What rows of weights aim at instead of themselves, where the inputs have moved: w + w S^T,
   // S [cols, cols] with its rows in `order`. Empty where they have not.
   std::vector<float> shift = {};
+  // The same where it is known of each row of the matrix [rows, cols], columns in `order`: rows aim
+  // at w + lift. Empty where `shift` is not.
+  std::vector<float> lift = {};
 };
 
 // Columns in the order of their second moments, largest first: within groups of `group` columns,

@@ -142,6 +142,47 @@ TEST(ErrorFeedback, ShiftsWeightsTowardsWhatExactInputsWouldGive) {
   EXPECT_LT(output_error(2), 0.4 * output_error(0));
 }
 
+// What the outputs of a matrix lack lifts its rows by what the shift of its inputs gives them.
+TEST(ErrorFeedback, LiftsRowsAsTheShiftOfTheirInputsDoes) {
+  constexpr std::int64_t kCols = 40;
+  constexpr std::int64_t kRows = 3;
+  constexpr std::int64_t kTokens = 400;
+  const std::vector<float> exact = rows_of(kTokens, kCols, 8);
+  std::vector<float> x = exact;
+  const std::vector<float> noise = rows_of(kTokens, kCols, 9);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = 0.8F * x[i] + 0.1F * noise[i];
+  HessianSum sum(kCols);
+  sum.add(x.data(), exact.data(), kTokens, pool());
+  Hessian hessian = sum.take();
+  const std::vector<float> w = rows_of(kRows, kCols, 10);
+  for (std::int64_t i = 0; i < kCols; ++i) {
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      double lack = 0;
+      for (std::int64_t c = 0; c < kCols; ++c)
+        lack += static_cast<double>(hessian.shift[i * kCols + c]) *
+                static_cast<double>(w[r * kCols + c]);
+      hessian.lack.push_back(static_cast<float>(lack));
+    }
+  }
+  for (const std::int64_t group : {0, 8}) {
+    const auto feedback = make_error_feedback(hessian, group, pool());
+    ASSERT_TRUE(feedback.has_value());
+    ASSERT_EQ(feedback->lift.size(), static_cast<std::size_t>(kRows * kCols));
+    double largest = 0;
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      for (std::int64_t c = 0; c < kCols; ++c) {
+        double moved = 0;
+        for (std::int64_t k = 0; k < kCols; ++k)
+          moved += static_cast<double>(feedback->shift[c * kCols + k]) *
+                   static_cast<double>(w[r * kCols + k]);
+        EXPECT_NEAR(static_cast<double>(feedback->lift[r * kCols + c]), moved, 0.02);
+        largest = std::max(largest, std::abs(moved));
+      }
+    }
+    EXPECT_GT(largest, 0.2);
+  }
+}
+
 TEST(ErrorFeedback, FewTokensAndSilentColumnsAreDampedNotRefused) {
   std::vector<float> x = rows_of(3, 16, 2);
   for (std::size_t t = 0; t < 3; ++t) x[t * 16 + 5] = 0;

@@ -103,6 +103,7 @@ Result<void> FeedbackSource::collect(const FeedbackRequest& request, const Param
       expert != nullptr ? expert->cols : stage_width(runtime_->config(), walk_->stage());
   HessianSum sum(width);
   std::vector<float> rounded;
+  bool with_outputs = false;
   const auto add = [&](const float* settled, const float* exact, std::int64_t tokens) {
     const float* rows = settled;
     if (request.input) {
@@ -112,7 +113,12 @@ Result<void> FeedbackSource::collect(const FeedbackRequest& request, const Param
       });
       rows = rounded.data();
     }
-    sum.add(rows, beside_ == LayerWalk::Beside::kExact ? exact : rows, tokens, pool_);
+    if (beside_ == LayerWalk::Beside::kExact && exact != settled && walk_->shows_outputs()) {
+      with_outputs = true;
+      sum.add_with_outputs(rows, exact, runtime_->config().hidden_size, tokens, pool_);
+    } else {
+      sum.add(rows, beside_ == LayerWalk::Beside::kExact ? exact : rows, tokens, pool_);
+    }
   };
   if (expert != nullptr) {
     QUANTLANE_TRY_VOID(see_expert(*expert, add));
@@ -120,12 +126,21 @@ Result<void> FeedbackSource::collect(const FeedbackRequest& request, const Param
     QUANTLANE_TRY_VOID(walk_->inputs(add));
   }
   Found& found = stages_[index_of(walk_->stage())];
-  found = {.hessian = sum.take(),
+  found = {.hessian = with_outputs ? sum.take(exact_down(), pool_) : sum.take(),
            .input = request.input,
            .group = 0,
            .feedback = nullptr,
            .expert = expert != nullptr ? expert->expert : -1};
   return check_finite(*found.hessian, *checkpoint_, walk_->layer());
+}
+
+std::vector<float> FeedbackSource::exact_down() const {
+  const BoundLinear& down = runtime_->layer(walk_->layer()).mlp.down;
+  std::vector<float> weights(static_cast<std::size_t>(down.parameter->rows * down.parameter->cols));
+  pool_.parallel_for(down.parameter->rows, [&](std::int64_t row, int) {
+    down.decode_rows(row, 1, weights.data() + row * down.parameter->cols);
+  });
+  return weights;
 }
 
 // An expert has few rows in each batch, and what a row may count is judged by those of the first

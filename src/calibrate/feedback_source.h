@@ -60,6 +60,8 @@ class FeedbackSource {
   // To the stage of `linear`; null `request`: nothing that is passed will be asked for.
   Result<void> walk_to(const Parameter& linear, const FeedbackRequest* request);
   Result<void> collect(const FeedbackRequest& request, const Parameter* expert = nullptr);
+  // The unquantized down of the layer of the walk [rows, cols].
+  [[nodiscard]] std::vector<float> exact_down() const;
   Result<void> see_expert(const Parameter& down, const LayerWalk::See& see);
 
   std::shared_ptr<const Checkpoint> checkpoint_;

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "core/check.h"
+#include "kernels/gemm.h"
 #include "kernels/moments.h"
 #include "runtime/over_tokens.h"
 
@@ -38,32 +40,47 @@ HessianSum::HessianSum(std::int64_t cols) {
   hessian_.sums.assign(static_cast<std::size_t>(cols * cols), 0.0F);
 }
 
-void HessianSum::add(const float* x, const float* exact, std::int64_t tokens, ThreadPool& pool) {
+HessianSum::Rows HessianSum::tempered(const float* x, const float* beside, std::int64_t width,
+                                      std::int64_t tokens, ThreadPool& pool) {
   const std::int64_t cols = hessian_.cols;
   const std::vector<float> energies = row_energies(x, tokens, cols, pool);
   if (hessian_.tokens == 0) most_energy_ = most_row_energy(energies);
-  if (std::ranges::any_of(energies, [&](float energy) { return energy > most_energy_; })) {
-    const auto temper = [&](const float* rows, float* to) {
-      over_tokens(tokens, pool, [&](std::int64_t first, std::int64_t count) {
-        for (std::int64_t t = first; t < first + count; ++t) {
-          const float energy = energies[static_cast<std::size_t>(t)];
-          const float factor = energy > most_energy_ ? std::sqrt(most_energy_ / energy) : 1.0F;
-          for (std::int64_t c = t * cols; c < (t + 1) * cols; ++c) to[c] = rows[c] * factor;
-        }
-      });
-      return to;
-    };
-    const auto size = static_cast<std::size_t>(tokens * cols);
-    tempered_.resize(2 * size);
-    const float* rows = temper(x, tempered_.data());
-    exact = exact == x ? rows : temper(exact, tempered_.data() + size);
-    x = rows;
-  }
-  kernels::add_moments(x, tokens, cols, hessian_.sums.data(), pool);
+  if (std::ranges::none_of(energies, [&](float energy) { return energy > most_energy_; }))
+    return {.x = x, .beside = beside};
+  const auto temper = [&](const float* rows, std::int64_t values, float* to) {
+    over_tokens(tokens, pool, [&](std::int64_t first, std::int64_t count) {
+      for (std::int64_t t = first; t < first + count; ++t) {
+        const float energy = energies[static_cast<std::size_t>(t)];
+        const float factor = energy > most_energy_ ? std::sqrt(most_energy_ / energy) : 1.0F;
+        for (std::int64_t c = t * values; c < (t + 1) * values; ++c) to[c] = rows[c] * factor;
+      }
+    });
+    return to;
+  };
+  tempered_.resize(static_cast<std::size_t>(tokens * (cols + width)));
+  const float* rows = temper(x, cols, tempered_.data());
+  return {.x = rows,
+          .beside = beside == x ? rows : temper(beside, width, tempered_.data() + tokens * cols)};
+}
+
+void HessianSum::add(const float* x, const float* exact, std::int64_t tokens, ThreadPool& pool) {
+  const std::int64_t cols = hessian_.cols;
+  const Rows rows = tempered(x, exact, cols, tokens, pool);
+  kernels::add_moments(rows.x, tokens, cols, hessian_.sums.data(), pool);
   if (exact != x) {
     hessian_.shift.resize(hessian_.sums.size());
-    kernels::add_shift_moments(x, exact, tokens, cols, hessian_.shift.data(), pool);
+    kernels::add_shift_moments(rows.x, rows.beside, tokens, cols, hessian_.shift.data(), pool);
   }
+  hessian_.tokens += tokens;
+}
+
+void HessianSum::add_with_outputs(const float* x, const float* outputs, std::int64_t width,
+                                  std::int64_t tokens, ThreadPool& pool) {
+  const std::int64_t cols = hessian_.cols;
+  const Rows rows = tempered(x, outputs, width, tokens, pool);
+  kernels::add_moments(rows.x, tokens, cols, hessian_.sums.data(), pool);
+  hessian_.lack.resize(static_cast<std::size_t>(cols * width));
+  kernels::add_cross_moments(rows.x, rows.beside, tokens, cols, width, hessian_.lack.data(), pool);
   hessian_.tokens += tokens;
 }
 
@@ -75,6 +92,19 @@ Hessian HessianSum::take() {
           hessian_.sums[static_cast<std::size_t>(c * cols + r)];
   }
   return std::move(hessian_);
+}
+
+Hessian HessianSum::take(const std::vector<float>& weights, ThreadPool& pool) {
+  Hessian hessian = take();
+  const std::int64_t cols = hessian.cols;
+  const auto width = static_cast<std::int64_t>(hessian.lack.size()) / cols;
+  QUANTLANE_CHECK(static_cast<std::int64_t>(weights.size()) == width * cols);
+  // In float32: what is left is a small part of either.
+  std::vector<float> given(hessian.lack.size());
+  kernels::gemm(hessian.sums.data(), cols, cols, {.f32 = weights.data()}, width, given.data(),
+                pool);
+  for (std::size_t i = 0; i < given.size(); ++i) hessian.lack[i] -= given[i];
+  return hessian;
 }
 
 }  // namespace quantlane

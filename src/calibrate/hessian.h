@@ -18,6 +18,9 @@ struct Hessian {
   // X^T (E - X) [cols, cols], where the rows should have been E: how far they are off, as the
   // inputs see it. Empty where they are exact.
   std::vector<float> shift = {};
+  // X^T Y - H W^T [cols, rows of W], where the rows X should have given Y through the matrix W:
+  // what its outputs lack, as the inputs see it. Empty where that is not known.
+  std::vector<float> lack = {};
 };
 
 // How many times the median a row's sum of squares may count. Some models drive a few tokens (the
@@ -41,12 +44,26 @@ class HessianSum {
   // Rows x [tokens, cols]; `exact` may be x. Rows above most_row_energy() (of the first batch)
   // are scaled down to that, those of `exact` with them.
   void add(const float* x, const float* exact, std::int64_t tokens, ThreadPool& pool);
+  // The same, where it is known what the matrix should give for them: `outputs` [tokens, width].
+  // Cheaper than exact inputs where a matrix has fewer rows than columns.
+  void add_with_outputs(const float* x, const float* outputs, std::int64_t width,
+                        std::int64_t tokens, ThreadPool& pool);
   [[nodiscard]] Hessian take();
+  // After add_with_outputs(): `weights` [width, cols] is the matrix.
+  [[nodiscard]] Hessian take(const std::vector<float>& weights, ThreadPool& pool);
 
  private:
+  struct Rows {
+    const float* x;
+    const float* beside;
+  };
+  // The rows scaled down as add() says; valid until the next call.
+  Rows tempered(const float* x, const float* beside, std::int64_t width, std::int64_t tokens,
+                ThreadPool& pool);
+
   Hessian hessian_;
   float most_energy_ = 0;
-  std::vector<float> tempered_;  // rows of x, then of `exact`
+  std::vector<float> tempered_;  // rows of x, then those beside
 };
 
 }  // namespace quantlane

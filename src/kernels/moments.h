@@ -19,4 +19,8 @@ void add_moments(const float* x, std::int64_t tokens, std::int64_t cols, float* 
 void add_shift_moments(const float* x, const float* y, std::int64_t tokens, std::int64_t cols,
                        float* sums, ThreadPool& pool);
 
+// sums[i * width + j] += sum_t x[t, i] * y[t, j], likewise. y [tokens, width], sums [cols, width].
+void add_cross_moments(const float* x, const float* y, std::int64_t tokens, std::int64_t cols,
+                       std::int64_t width, float* sums, ThreadPool& pool);
+
 }  // namespace quantlane::kernels

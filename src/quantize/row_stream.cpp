@@ -219,7 +219,7 @@ SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
       weight.decode_rows(begin, count, values.data());
       QUANTLANE_TRY_VOID(check_finite(values.data(), count, weight.cols(), begin, name));
       QUANTLANE_TRY(slice, algorithm.quantize(scheme.weight, values.data(), count, weight.cols(),
-                                              inputs.view()));
+                                              inputs.view(begin)));
     }
     if (whole != nullptr) keep_slice(slice, begin, *whole);
     return writer.pack(scheme, slice, weight.rows());
@@ -277,7 +277,8 @@ SliceEncoder typed_encoder(const Weight& weight, const std::string& name, Elemen
     if (type.block == nullptr) {
       encode_plain(type.plain, values.data(), count * cols, parts[0].data());
     } else {
-      algorithm->encode(*type.block, values.data(), count, cols, inputs.view(), parts[0].data());
+      algorithm->encode(*type.block, values.data(), count, cols, inputs.view(begin, map.factor),
+                        parts[0].data());
     }
     return parts;
   };

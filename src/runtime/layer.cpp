@@ -245,6 +245,18 @@ void run_gates(const BoundMlp& mlp, const float* x, std::int64_t tokens, Pass& p
   });
 }
 
+void run_down(const BoundLayer& layer, float* y, Pass& pass) {
+  BoundLinear down = layer.mlp.down;
+  down.bias.clear();
+  const Product product[] = {{&down, y}};
+  multiply(product, pass.gate.data(), pass.tokens, pass);
+}
+
+void add_down(const BoundLayer& layer, float* y, Pass& pass) {
+  add_bias(layer.mlp.down, pass.tokens, y);
+  add_to_stream(y, layer.post_feed_forward_norm, pass);
+}
+
 void finish_feed_forward(const BoundLayer& layer, Pass& pass) {
   if (layer.experts.empty()) {
     const Product down[] = {{&layer.mlp.down, pass.normed.data()}};

@@ -86,6 +86,10 @@ void finish_attention(const BoundLayer& layer, Pass& pass);
 void feed_forward_inputs(const BoundLayer& layer, Pass& pass);
 // x [tokens, D] -> pass.gate, the inputs of the down matrix.
 void run_gates(const BoundMlp& mlp, const float* x, std::int64_t tokens, Pass& pass);
+// Of a layer without experts: pass.gate -> y [tokens, D], what down gives, without its bias.
+void run_down(const BoundLayer& layer, float* y, Pass& pass);
+// What run_down() gave (changed here) -> added to pass.stream.
+void add_down(const BoundLayer& layer, float* y, Pass& pass);
 // pass.gate, or with experts pass.normed -> added to pass.stream.
 void finish_feed_forward(const BoundLayer& layer, Pass& pass);
 // y [tokens, D] = mlp(x [tokens, D]); y may be x.

@@ -65,10 +65,11 @@ LayerWalk::LayerWalk(const Runtime& runtime, std::int64_t tokens, std::int64_t c
     stream->pass.rope_full = &rope_full_;
     stream->pass.rope_windowed = &rope_windowed_;
     stream->pass.coarse = true;  // far below what is being rounded, and averaged over all tokens
-    stream->gated.resize(static_cast<std::size_t>(batch_count()));
   }
+  gated_.resize(static_cast<std::size_t>(batch_count()));
+  downed_.resize(static_cast<std::size_t>(batch_count()));
   caches_ = one_layer_caches(config, batch_tokens_ / chunk, chunk);
-  const std::int64_t gated_bytes = 8 * std::max<std::int64_t>(1, config.intermediate_size);
+  const std::int64_t gated_bytes = 4 * std::max<std::int64_t>(1, config.intermediate_size);
   kept_ = static_cast<std::int64_t>(kept_bytes) / (gated_bytes * batch_tokens_);
 }
 
@@ -88,7 +89,8 @@ Result<void> LayerWalk::embed(std::span<const std::int32_t> tokens, const WalkMe
   const ModelConfig& config = runtime_.config();
   std::vector<std::size_t> sizes;
   for (int stream = 0; stream < (beside_ == Beside::kExact ? 2 : 1); ++stream) {
-    for (const std::int64_t width : {config.hidden_size, config.q_size()}) {
+    const std::int64_t down = stream == 1 && config.experts.count == 0 ? config.hidden_size : 0;
+    for (const std::int64_t width : {config.hidden_size, config.q_size(), down}) {
       for (std::int64_t batch = 0; batch < batch_count(); ++batch)
         sizes.push_back(static_cast<std::size_t>(tokens_of(batch) * width));
     }
@@ -119,7 +121,7 @@ std::int64_t LayerWalk::tokens_of(std::int64_t batch) const {
 
 std::size_t LayerWalk::place(Hidden kind, const Stream& stream, std::int64_t batch) const {
   return static_cast<std::size_t>(
-      (2 * stream.index + static_cast<std::int64_t>(kind)) * batch_count() + batch);
+      (kHiddenKinds * stream.index + static_cast<std::int64_t>(kind)) * batch_count() + batch);
 }
 
 Result<const float*> LayerWalk::stage_inputs(const BoundLayer& layer, Stream& stream,
@@ -134,9 +136,10 @@ Result<const float*> LayerWalk::stage_inputs(const BoundLayer& layer, Stream& st
     hidden_.give_back(attended, pass.attended);
     return values;
   }
-  Gated& gated = stream.gated[static_cast<std::size_t>(batch)];
-  const bool down = stage_ == LayerStage::kDown && layer.experts.empty();
-  if (down && gated.kept) return gated.values.data();
+  Gated& gated = gated_[static_cast<std::size_t>(batch)];
+  const bool down = shows_outputs();
+  const bool keeps = &stream == &settled_ && batch < kept_;
+  if (down && keeps && gated.kept) return gated.values.data();
   const std::size_t rows = place(Hidden::kRows, stream, batch);
   QUANTLANE_TRY_VOID(hidden_.borrow(rows, pass.stream));
   if (stage_ == LayerStage::kHeads) {
@@ -147,17 +150,40 @@ Result<const float*> LayerWalk::stage_inputs(const BoundLayer& layer, Stream& st
   hidden_.give_back(rows, pass.stream);
   if (!down) return pass.normed.data();
   run_gates(layer.mlp, pass.normed.data(), pass.tokens, pass);
-  if (batch >= kept_) return pass.gate.data();
+  if (!keeps) return pass.gate.data();
   gated.values.swap(pass.gate);
   gated.kept = true;
   return gated.values.data();
+}
+
+bool LayerWalk::shows_outputs() const {
+  return stage_ == LayerStage::kDown && own_.experts.empty();
+}
+
+// They are needed when the stage is left, too.
+Result<const float*> LayerWalk::exact_outputs(std::int64_t batch) {
+  const std::size_t downed = place(Hidden::kDowned, exact_, batch);
+  if (!downed_[static_cast<std::size_t>(batch)]) {
+    const BoundLayer& layer = runtime_.layer(layer_);
+    QUANTLANE_TRY_VOID(stage_inputs(layer, exact_, batch));
+    down_.resize(static_cast<std::size_t>(tokens_of(batch) * runtime_.config().hidden_size));
+    run_down(layer, down_.data(), exact_.pass);
+    QUANTLANE_TRY_VOID(hidden_.put(downed, down_));
+    downed_[static_cast<std::size_t>(batch)] = true;
+  }
+  QUANTLANE_TRY_VOID(hidden_.borrow(downed, down_));
+  const float* values = down_.data();
+  hidden_.give_back(downed, down_);
+  return values;
 }
 
 Result<void> LayerWalk::inputs(const See& see) {
   for (std::int64_t batch = 0; batch < batch_count(); ++batch) {
     QUANTLANE_TRY_VOID(check_cancel("calibrating"));
     const float* exact = nullptr;
-    if (parted_) {
+    if (parted_ && shows_outputs()) {
+      QUANTLANE_TRY(exact, exact_outputs(batch));
+    } else if (parted_) {
       QUANTLANE_TRY(exact, stage_inputs(runtime_.layer(layer_), exact_, batch));
     }
     QUANTLANE_TRY(const float* settled, stage_inputs(own_, settled_, batch));
@@ -228,7 +254,6 @@ Result<void> LayerWalk::part_ways() {
       QUANTLANE_TRY_VOID(hidden_.copy(place(kind, settled_, batch), place(kind, exact_, batch)));
     }
   }
-  exact_.gated = settled_.gated;
   parted_ = true;
   return {};
 }
@@ -243,6 +268,17 @@ Result<void> LayerWalk::leave_stage(const BoundLayer& layer, Stream& stream, std
   Pass& pass = stream.pass;
   const std::size_t rows = place(Hidden::kRows, stream, batch);
   const std::size_t attended = place(Hidden::kAttended, stream, batch);
+  if (&stream == &exact_ && shows_outputs()) {
+    QUANTLANE_TRY_VOID(exact_outputs(batch));
+    const std::size_t downed = place(Hidden::kDowned, stream, batch);
+    QUANTLANE_TRY_VOID(hidden_.borrow(rows, pass.stream));
+    QUANTLANE_TRY_VOID(hidden_.borrow(downed, down_));
+    pass.reserve(tokens_of(batch));
+    add_down(layer, down_.data(), pass);
+    hidden_.give_back(downed, down_);
+    downed_[static_cast<std::size_t>(batch)] = false;
+    return hidden_.put(rows, pass.stream);
+  }
   QUANTLANE_TRY_VOID(stage_inputs(layer, stream, batch));
   if (stage_ == LayerStage::kHeads) {
     run_heads(layer, 0, pass);
@@ -254,7 +290,7 @@ Result<void> LayerWalk::leave_stage(const BoundLayer& layer, Stream& stream, std
     finish_attention(layer, pass);
     hidden_.give_back(attended, pass.attended);
   } else {
-    Gated& gated = stream.gated[static_cast<std::size_t>(batch)];
+    Gated& gated = gated_[static_cast<std::size_t>(batch)];
     if (gated.kept) pass.gate.swap(gated.values);
     finish_feed_forward(layer, pass);
     if (gated.kept) pass.gate.swap(gated.values);

@@ -41,9 +41,11 @@ class LayerWalk {
   [[nodiscard]] std::int64_t layer() const { return layer_; }
   [[nodiscard]] LayerStage stage() const { return stage_; }
   // Rows [tokens, stage_width] of one batch after another, in order. `exact` is `settled` until the
-  // stage of the first settle() is left.
+  // stage of the first settle() is left; from then on, where shows_outputs(), it has what the
+  // unquantized down gives, without its bias [tokens, hidden_size].
   using See = std::function<void(const float* settled, const float* exact, std::int64_t tokens)>;
   Result<void> inputs(const See& see);
+  [[nodiscard]] bool shows_outputs() const;
   // At kDown of a layer of experts: the inputs of down of one of them, for the tokens that the
   // router of the settled model gives it and, where these are fewer than `least`, up to that number
   // for others, evenly spread. How many tokens were its own.
@@ -54,16 +56,17 @@ class LayerWalk {
   Result<void> advance();
 
  private:
-  // What waits in the store for each batch of a stream: rows [T, D]; [T, q_size], at kOutput.
-  enum class Hidden : std::uint8_t { kRows, kAttended };
+  // What waits in the store for each batch of a stream: rows [T, D]; [T, q_size], at kOutput; of
+  // the exact stream what down gives, [T, D], at kDown.
+  enum class Hidden : std::uint8_t { kRows, kAttended, kDowned };
+  static constexpr std::int64_t kHiddenKinds = 3;
   struct Gated {
     std::vector<float> values;  // [T, intermediate], inputs of down
     bool kept = false;
   };
   struct Stream {
-    std::int64_t index;        // 0: settled, 1: exact
-    std::vector<Gated> gated;  // of each batch
-    Pass pass = {};            // what it holds between the batches is of no account
+    std::int64_t index;  // 0: settled, 1: exact
+    Pass pass = {};      // what it holds between the batches is of no account
   };
   LayerWalk(const Runtime& runtime, std::int64_t tokens, std::int64_t chunk, ThreadPool& pool,
             Beside beside, std::uint64_t kept_bytes);
@@ -73,6 +76,8 @@ class LayerWalk {
   [[nodiscard]] std::size_t place(Hidden kind, const Stream& stream, std::int64_t batch) const;
   // The inputs of the present stage for a batch, valid until something is done with `stream`.
   Result<const float*> stage_inputs(const BoundLayer& layer, Stream& stream, std::int64_t batch);
+  // What the unquantized down gives, likewise.
+  Result<const float*> exact_outputs(std::int64_t batch);
   Result<void> leave_stage(const BoundLayer& layer, Stream& stream, std::int64_t batch);
   Result<void> route_tokens();
   Result<void> part_ways();
@@ -88,8 +93,11 @@ class LayerWalk {
   LayerStage stage_ = LayerStage::kHeads;
   bool settling_ = false;  // the first matrix has changed: streams part when its stage is left
   bool parted_ = false;
-  Stream settled_ = {.index = 0, .gated = {}};
-  Stream exact_ = {.index = 1, .gated = {}};  // of no account until they part
+  Stream settled_ = {.index = 0};
+  Stream exact_ = {.index = 1};  // of no account until they part
+  std::vector<Gated> gated_;     // of each batch of settled_
+  std::vector<bool> downed_;     // the batches whose kDowned are in the store
+  std::vector<float> down_;      // those of one batch
   BoundLayer own_;
   RopeTable rope_full_;
   RopeTable rope_windowed_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <string>
 
 #include "runtime/runtime_fixtures.h"
@@ -51,10 +52,12 @@ struct Inputs {
   std::vector<float> settled;
   std::vector<float> exact;
 };
-LayerWalk::See keep_in(Inputs& inputs, std::int64_t width) {
-  return [&inputs, width](const float* settled, const float* exact, std::int64_t tokens) {
+// `outputs`: columns of what stands beside inputs of down, once the streams have parted.
+LayerWalk::See keep_in(Inputs& inputs, std::int64_t width, std::int64_t outputs = 0) {
+  return [&inputs, width, outputs](const float* settled, const float* exact, std::int64_t tokens) {
+    const std::int64_t beside = exact == settled || outputs == 0 ? width : outputs;
     inputs.settled.insert(inputs.settled.end(), settled, settled + tokens * width);
-    inputs.exact.insert(inputs.exact.end(), exact, exact + tokens * width);
+    inputs.exact.insert(inputs.exact.end(), exact, exact + tokens * beside);
   };
 }
 std::unique_ptr<LayerWalk> start(const Runtime& runtime, const std::vector<std::int32_t>& ids,
@@ -72,10 +75,24 @@ WalkMemory on_disk() {
           .kept_bytes = 0};
 }
 
-Inputs inputs_of(LayerWalk& walk, std::int64_t width) {
+Inputs inputs_of(LayerWalk& walk, const ModelConfig& config) {
   Inputs inputs;
-  EXPECT_TRUE(walk.inputs(keep_in(inputs, width)).has_value());
+  const std::int64_t outputs = walk.shows_outputs() ? config.hidden_size : 0;
+  const std::int64_t width = stage_width(config, walk.stage());
+  EXPECT_TRUE(walk.inputs(keep_in(inputs, width, outputs)).has_value());
   return inputs;
+}
+
+// x [tokens, cols] times the rows of a matrix.
+std::vector<float> times(const std::vector<float>& x, const Runtime& runtime, const Parameter& p) {
+  std::vector<float> values(static_cast<std::size_t>(p.rows * p.cols));
+  runtime.checkpoint().weight(p).value().decode_rows(0, p.rows, values.data());
+  std::vector<float> y;
+  for (auto row = x.begin(); row != x.end(); row += p.cols) {
+    for (auto w = values.begin(); w != values.end(); w += p.cols)
+      y.push_back(std::inner_product(w, w + p.cols, row, 0.0F));
+  }
+  return y;
 }
 
 // Rows that differ by no more than products of bf16 make them.
@@ -107,18 +124,19 @@ TEST(LayerWalk, GivesTheInputsOfAForwardPassAndKeepsThemWhenMatricesChange) {
       LayerWalk& walk = *walking;
       LayerWalk& alone = *walking_alone;
       while (walk.layer() < graph.config.layer_count) {
-        const std::int64_t width = stage_width(graph.config, walk.stage());
-        const Inputs inputs = inputs_of(walk, width);
-        const Inputs again = inputs_of(walk, width);  // some are kept from the first time
+        const Inputs inputs = inputs_of(walk, graph.config);
+        const Inputs again = inputs_of(walk, graph.config);  // some are kept from the first time
         EXPECT_TRUE(again.settled == inputs.settled && again.exact == inputs.exact);
-        const Inputs spilled = inputs_of(*spilling, width);
+        const Inputs spilled = inputs_of(*spilling, graph.config);
         EXPECT_TRUE(spilled.settled == inputs.settled && spilled.exact == inputs.exact);
-        const Inputs settled = inputs_of(alone, width);
+        const Inputs settled = inputs_of(alone, graph.config);
         EXPECT_TRUE(settled.settled == inputs.settled && settled.exact == inputs.settled);
         for (const Parameter& p : graph.parameters) {
           if (!is_linear(p.role) || p.layer != walk.layer() || stage_of(p.role) != walk.stage())
             continue;
-          expect_near(inputs.exact, want.seen.at(p.name), p.name);
+          const auto& seen = want.seen.at(p.name);
+          const bool outputs = walk.shows_outputs() && changes;
+          expect_near(inputs.exact, outputs ? times(seen, *runtime, p) : seen, p.name);
           EXPECT_EQ(inputs.settled == inputs.exact,
                     !changes || (p.layer == 0 && walk.stage() == LayerStage::kHeads))
               << p.name;

@@ -30,9 +30,11 @@ WalkBytes walk_bytes(const ModelConfig& config, std::int64_t tokens, std::int64_
                        2 * inner + std::max(inner, config.q_size());
   if (config.experts.count > 0) width += config.experts.count + 2 * config.hidden_size;
   WalkBytes bytes;
-  bytes.hidden = floats(streams * tokens * (config.hidden_size + config.q_size()));
-  bytes.kept = floats(streams * tokens * config.intermediate_size);
-  bytes.buffers = floats(streams * batch * width) + floats(2 * batch * config.kv_size());
+  // Beside the unquantized model: what its down gives.
+  const std::int64_t down = streams > 1 && config.experts.count == 0 ? config.hidden_size : 0;
+  bytes.hidden = floats(tokens * (streams * (config.hidden_size + config.q_size()) + down));
+  bytes.kept = floats(tokens * config.intermediate_size);
+  bytes.buffers = floats(batch * (streams * width + down)) + floats(2 * batch * config.kv_size());
   return bytes;
 }
 

@@ -35,36 +35,44 @@ Packed& packed_scratch() {
   return scratch;
 }
 
-void packed_moments(const MomentKernels& kernels, const float* x, const float* y,
-                    std::int64_t tokens, std::int64_t cols, float* sums, ThreadPool& pool) {
+void packed_moments(const MomentKernels& kernels, const MomentFactors& factors, std::int64_t tokens,
+                    float* sums, ThreadPool& pool) {
   const std::int64_t pairs = ceil_div(tokens, std::int64_t{2});
-  const std::int64_t panels = ceil_div(cols, kMomentPanel);
   const std::int64_t panel_size = pairs * kMomentPanel;
-  const bool shifted = y != x;
+  const std::int64_t left_panels = ceil_div(factors.cols, kMomentPanel);
+  const std::int64_t right_panels = ceil_div(factors.width, kMomentPanel);
+  const bool symmetric = factors.symmetric();
   Packed& scratch = packed_scratch();
-  std::uint32_t* left = scratch.left.reserve(panels * panel_size);
-  std::uint32_t* right = shifted ? scratch.right.reserve(panels * panel_size) : left;
-  pool.parallel_for(panels, [&](std::int64_t panel, int) {
+  std::uint32_t* left = scratch.left.reserve(left_panels * panel_size);
+  std::uint32_t* right = symmetric ? left : scratch.right.reserve(right_panels * panel_size);
+  const auto pack = [&](const float* rows, const float* minus, std::int64_t cols,
+                        std::int64_t panel, std::uint32_t* panels) {
     const std::int64_t column = panel * kMomentPanel;
-    const std::int64_t width = std::min(kMomentPanel, cols - column);
-    kernels.pack(x + column, nullptr, tokens, cols, width, left + panel * panel_size);
-    if (shifted)
-      kernels.pack(y + column, x + column, tokens, cols, width, right + panel * panel_size);
+    kernels.pack(rows + column, minus == nullptr ? nullptr : minus + column, tokens, cols,
+                 std::min(kMomentPanel, cols - column), panels + panel * panel_size);
+  };
+  pool.parallel_for(left_panels, [&](std::int64_t panel, int) {
+    pack(factors.x, nullptr, factors.cols, panel, left);
   });
-  pool.parallel_for(panels, [&](std::int64_t panel, int) {
+  if (!symmetric) {
+    pool.parallel_for(right_panels, [&](std::int64_t panel, int) {
+      pack(factors.y, factors.minus, factors.width, panel, right);
+    });
+  }
+  pool.parallel_for(left_panels, [&](std::int64_t panel, int) {
     const std::int64_t begin = panel * kMomentPanel;
-    const std::int64_t end = std::min(cols, begin + kMomentPanel);
+    const std::int64_t end = std::min(factors.cols, begin + kMomentPanel);
     for (std::int64_t p = 0; p < pairs; p += kPairs) {
-      for (std::int64_t other = shifted ? 0 : panel; other < panels; ++other) {
+      for (std::int64_t other = symmetric ? panel : 0; other < right_panels; ++other) {
         const std::int64_t column = other * kMomentPanel;
         for (std::int64_t row = begin; row < end; row += kMomentRows) {
           kernels.tile({.left = left + panel * panel_size + p * kMomentPanel + (row - begin),
                         .right = right + other * panel_size + p * kMomentPanel,
-                        .sums = sums + row * cols + column,
-                        .stride = cols,
+                        .sums = sums + row * factors.width + column,
+                        .stride = factors.width,
                         .pairs = std::min(kPairs, pairs - p),
                         .rows = std::min(kMomentRows, end - row),
-                        .width = std::min(kMomentPanel, cols - column)});
+                        .width = std::min(kMomentPanel, factors.width - column)});
         }
       }
     }
@@ -89,23 +97,23 @@ void transpose(const float* rows, const float* from, std::int64_t tokens, std::i
   });
 }
 
-void product_moments(const float* x, const float* y, std::int64_t tokens, std::int64_t cols,
-                     float* sums, ThreadPool& pool) {
+void product_moments(const MomentFactors& factors, std::int64_t tokens, float* sums,
+                     ThreadPool& pool) {
   constexpr std::int64_t kBand = 192;  // rows of the product that are computed at once
-  thread_local std::vector<float> columns, missing, product;
-  transpose(x, nullptr, tokens, cols, columns, pool);
-  const bool shifted = y != x;
-  if (shifted) transpose(y, x, tokens, cols, missing, pool);
-  product.resize(static_cast<std::size_t>(kBand * cols));
-  for (std::int64_t band = 0; band < cols; band += kBand) {
-    const std::int64_t rows = std::min(kBand, cols - band);
-    const std::int64_t first = shifted ? 0 : band;
-    const std::int64_t width = cols - first;
-    const float* right = shifted ? missing.data() : columns.data() + band * tokens;
+  thread_local std::vector<float> columns, others, product;
+  transpose(factors.x, nullptr, tokens, factors.cols, columns, pool);
+  const bool symmetric = factors.symmetric();
+  if (!symmetric) transpose(factors.y, factors.minus, tokens, factors.width, others, pool);
+  product.resize(static_cast<std::size_t>(kBand * factors.width));
+  for (std::int64_t band = 0; band < factors.cols; band += kBand) {
+    const std::int64_t rows = std::min(kBand, factors.cols - band);
+    const std::int64_t first = symmetric ? band : 0;
+    const std::int64_t width = factors.width - first;
+    const float* right = symmetric ? columns.data() + band * tokens : others.data();
     gemm(columns.data() + band * tokens, rows, tokens, {.f32 = right}, width, product.data(), pool);
     for (std::int64_t r = 0; r < rows; ++r) {
-      float* to = sums + (band + r) * cols + first;
-      for (std::int64_t c = shifted ? 0 : r; c < width; ++c)
+      float* to = sums + (band + r) * factors.width + first;
+      for (std::int64_t c = symmetric ? r : 0; c < width; ++c)
         to[c] += product[static_cast<std::size_t>(r * width + c)];
     }
   }
@@ -115,23 +123,30 @@ void product_moments(const float* x, const float* y, std::int64_t tokens, std::i
 
 std::span<const MomentRow> moment_rows() { return kMomentRowsTable; }
 
-void add_moments_with(const MomentRow& row, const float* x, const float* y, std::int64_t tokens,
-                      std::int64_t cols, float* sums, ThreadPool& pool) {
+void add_moments_with(const MomentRow& row, const MomentFactors& factors, std::int64_t tokens,
+                      float* sums, ThreadPool& pool) {
   if (row.kernels == nullptr) {
-    product_moments(x, y, tokens, cols, sums, pool);
+    product_moments(factors, tokens, sums, pool);
   } else {
-    packed_moments(*row.kernels, x, y, tokens, cols, sums, pool);
+    packed_moments(*row.kernels, factors, tokens, sums, pool);
   }
 }
 
 void add_moments(const float* x, std::int64_t tokens, std::int64_t cols, float* sums,
                  ThreadPool& pool) {
-  add_moments_with(chosen_row(), x, x, tokens, cols, sums, pool);
+  add_moments_with(chosen_row(), {.x = x, .cols = cols, .y = x, .width = cols}, tokens, sums, pool);
 }
 
 void add_shift_moments(const float* x, const float* y, std::int64_t tokens, std::int64_t cols,
                        float* sums, ThreadPool& pool) {
-  add_moments_with(chosen_row(), x, y, tokens, cols, sums, pool);
+  add_moments_with(chosen_row(), {.x = x, .cols = cols, .y = y, .width = cols, .minus = x}, tokens,
+                   sums, pool);
+}
+
+void add_cross_moments(const float* x, const float* y, std::int64_t tokens, std::int64_t cols,
+                       std::int64_t width, float* sums, ThreadPool& pool) {
+  add_moments_with(chosen_row(), {.x = x, .cols = cols, .y = y, .width = width}, tokens, sums,
+                   pool);
 }
 
 }  // namespace quantlane::kernels

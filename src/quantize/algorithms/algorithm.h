@@ -19,6 +19,8 @@ struct LinearInputs {
   std::span<const float> importance = {};   // [cols] or empty
   const ErrorFeedback* feedback = nullptr;  // of the same columns, or null
   float tensor_scale = 0;                   // of the whole matrix, where the scheme has one
+  std::int64_t first_row = 0;               // the place of the first value row in the matrix
+  float factor = 1;                         // what the values were multiplied by
 };
 
 // LinearInputs that own what they show.
@@ -26,8 +28,12 @@ struct InputModel {
   std::vector<float> importance = {};
   std::shared_ptr<const ErrorFeedback> feedback = {};
   float tensor_scale = 0;
-  [[nodiscard]] LinearInputs view() const {
-    return {.importance = importance, .feedback = feedback.get(), .tensor_scale = tensor_scale};
+  [[nodiscard]] LinearInputs view(std::int64_t first_row, float factor = 1) const {
+    return {.importance = importance,
+            .feedback = feedback.get(),
+            .tensor_scale = tensor_scale,
+            .first_row = first_row,
+            .factor = factor};
   }
 };
 

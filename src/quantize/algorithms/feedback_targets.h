@@ -3,13 +3,13 @@
 #include <cstdint>
 #include <vector>
 
-#include "calibrate/error_feedback.h"
+#include "quantize/algorithms/algorithm.h"
 
 namespace quantlane {
 
-// The rows `values` [rows, cols] with what makes up for moved inputs (ErrorFeedback::shift),
-// columns in the order of the feedback.
+// The rows `values` [rows, cols] with what makes up for moved inputs (ErrorFeedback::shift and
+// lift), columns in the order of inputs.feedback.
 std::vector<float> feedback_targets(const float* values, std::int64_t rows,
-                                    const ErrorFeedback& feedback);
+                                    const LinearInputs& inputs);
 
 }  // namespace quantlane

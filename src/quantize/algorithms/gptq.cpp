@@ -222,7 +222,7 @@ Result<QuantTensor> quantize(const Scheme& scheme, const float* values, std::int
   const ErrorFeedback& feedback = *inputs.feedback;
   QUANTLANE_CHECK(feedback.cols == cols);
   QuantTensor tensor = empty_tensor(scheme, rows, cols, inputs.tensor_scale);
-  std::vector<float> target = feedback_targets(values, rows, feedback);
+  std::vector<float> target = feedback_targets(values, rows, inputs);
   const bool grouped = scheme.granularity == Granularity::kGroup;
   const std::int64_t part = grouped ? scheme.group_size : std::min(kPart, cols);
   const std::int64_t groups = scheme.groups_per_row(cols);

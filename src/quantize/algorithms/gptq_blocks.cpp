@@ -59,7 +59,7 @@ void encode_blocks_with_feedback(const BlockFormat& format, const float* values,
     return;
   }
   QUANTLANE_CHECK(inputs.feedback->cols == cols);
-  FeedbackRows state(feedback_targets(values, rows, *inputs.feedback), rows, *inputs.feedback);
+  FeedbackRows state(feedback_targets(values, rows, inputs), rows, *inputs.feedback);
   if (format.grid != nullptr) {
     settle_by_columns(format, rows, cols, *inputs.feedback, state, blocks);
   } else {

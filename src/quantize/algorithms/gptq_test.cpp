@@ -114,6 +114,27 @@ INSTANTIATE_TEST_SUITE_P(All, GptqBlocks,
                          ::testing::Values("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl",
                                            "iq4_xs", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"));
 
+// Where it is known what the outputs lack, rows aim at themselves and the lift of their place.
+TEST_F(Gptq, RowsAimAtTheLiftOfTheirPlace) {
+  feedback_.lift.resize(weights_.size());
+  std::vector<float> aims = weights_;
+  for (std::size_t i = 0; i < aims.size(); ++i) {
+    feedback_.lift[i] = i % 3 == 0 ? 0.25F : -0.125F;
+    const std::size_t c = i % kCols;
+    const auto from = feedback_.order.empty() ? c : static_cast<std::size_t>(feedback_.order[c]);
+    aims[i - c + from] += 0.5F * feedback_.lift[i];
+  }
+  const Scheme scheme = Scheme::parse("int4_g64_asym").value();
+  LinearInputs lifted = inputs(true);
+  lifted.first_row = 1;
+  lifted.factor = 0.5F;
+  const auto one = kGptqRounding.quantize(scheme, weights_.data() + kCols, 1, kCols, lifted);
+  feedback_.lift.clear();
+  const auto want = kGptqRounding.quantize(scheme, aims.data() + kCols, 1, kCols, inputs(true));
+  ASSERT_TRUE(one.has_value() && want.has_value());
+  EXPECT_EQ(one->codes, want->codes);
+}
+
 // Rows do not see each other, so slices of any height give the same bytes.
 TEST_F(Gptq, RowsAreIndependent) {
   const BlockFormat& format = *block_format_by_name("q4_0");
