@@ -198,7 +198,8 @@ MemoryPlan account_memory(const MemoryRequest& request, std::uint64_t limit,
     }
     const std::uint64_t used = least + (fits ? walk.hidden : 0);
     const std::uint64_t free = plan.limit > used ? plan.limit - used : 0;
-    plan.walk.kept_bytes = std::min(plan.walk.kept_bytes, free);
+    // Of what only happens to be available, the half.
+    plan.walk.kept_bytes = std::min(walk.kept, request.limit == kAvailable ? free / 2 : free);
   }
   return plan;
 }
