@@ -10,6 +10,7 @@
 #include "calibrate/expert_coverage.h"
 #include "calibrate/imatrix_figures.h"
 #include "calibrate/imatrix_model.h"
+#include "calibrate/kept_statistics.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -132,8 +133,9 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& p
   if (!memory.notice.empty()) progress.notice(memory.notice);
   QUANTLANE_TRY(const auto runtime, Runtime::load_by_layers(checkpoint));
   const auto start = std::chrono::steady_clock::now();
+  KeptStatistics kept(options.out, checkpoint, chunks, head_rows, progress);
   QUANTLANE_TRY(const Statistics statistics,
-                collect_statistics(*runtime, chunks, pool, progress, head_rows));
+                collect_statistics(*runtime, chunks, pool, progress, head_rows, &kept));
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   Imatrix imatrix = imatrix_of(statistics, *checkpoint->graph());
@@ -141,6 +143,7 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& p
   imatrix.chunk_count = chunks.count();
   imatrix.datasets = {text.name};
   QUANTLANE_TRY(ImatrixResult result, write(std::move(imatrix), options.out));
+  kept.remove();
   result.seconds = seconds;
   return result;
 }

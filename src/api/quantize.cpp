@@ -17,6 +17,7 @@
 #include "api/preflight.h"
 #include "api/quantize_request.h"
 #include "calibrate/collect.h"
+#include "calibrate/kept_statistics.h"
 #include "core/ascii.h"
 #include "core/check.h"
 #include "core/cpu.h"
@@ -72,16 +73,16 @@ struct Calibration {
 
 Result<Importances> calibrate(const QuantizeOptions& options,
                               const std::shared_ptr<const Checkpoint>& checkpoint,
-                              const Calibration& calibration, ThreadPool& pool,
-                              Progress& progress) {
+                              const Calibration& calibration, KeptStatistics* kept,
+                              ThreadPool& pool, Progress& progress) {
   if (options.imatrix) return importances_from_file(*options.imatrix, *checkpoint);
   if (options.statistics) {
     QUANTLANE_TRY(Statistics statistics, Statistics::load(*options.statistics));
     return importances_from_pass(std::move(statistics), *checkpoint, {}, 0);
   }
   QUANTLANE_TRY(const auto runtime, Runtime::load_by_layers(checkpoint));
-  QUANTLANE_TRY(Statistics statistics,
-                collect_statistics(*runtime, calibration.chunks, pool, progress));
+  QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, calibration.chunks, pool,
+                                                          progress, HeadRows::kLastQuarter, kept));
   return importances_from_pass(std::move(statistics), *checkpoint, calibration.text.name,
                                calibration.chunks.count());
 }
@@ -245,7 +246,7 @@ Result<RecipeRequest> measured_request(const QuantizeOptions& options, const Pre
                                        const Calibration& calibration, ThreadPool& pool,
                                        Progress& progress) {
   QUANTLANE_TRY(const Importances importances,
-                calibrate(options, prepared.checkpoint, calibration, pool, progress));
+                calibrate(options, prepared.checkpoint, calibration, nullptr, pool, progress));
   return request_for_size(prepared.job(options, importances.origin, &importances.statistics),
                           prepared.checkpoint, calibration.chunks, pool, progress);
 }
@@ -324,14 +325,14 @@ namespace {
 // the transformed one, whose own they are.
 Result<Importances> importances_and_transforms(const QuantizeOptions& options, Prepared& prepared,
                                                const Calibration& calibration,
-                                               const MemoryPlan& memory, ThreadPool& pool,
-                                               Progress& progress) {
+                                               const MemoryPlan& memory, KeptStatistics& kept,
+                                               ThreadPool& pool, Progress& progress) {
   Importances importances;
   const bool transforms = !prepared.lane.transforms.empty();
   const bool given = options.imatrix || options.statistics;
   if (prepared.calibrates && (given || !transforms)) {
     QUANTLANE_TRY(importances,
-                  calibrate(options, prepared.checkpoint, calibration, pool, progress));
+                  calibrate(options, prepared.checkpoint, calibration, &kept, pool, progress));
   } else if (options.imatrix) {
     importances.notices = {prepared.lane.name +
                            " does not weigh errors: the importance matrix is not used"};
@@ -367,8 +368,10 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   QUANTLANE_TRY_VOID(reserve_disk(prepared.job(options, {}, nullptr), plan, memory));
   if (!memory.notice.empty()) progress.notice(prepared.lane.name + ": " + memory.notice);
   const auto start = std::chrono::steady_clock::now();
-  QUANTLANE_TRY(Importances importances,
-                importances_and_transforms(options, prepared, calibration, memory, pool, progress));
+  KeptStatistics kept(options.out, prepared.checkpoint, calibration.chunks, HeadRows::kLastQuarter,
+                      progress);
+  QUANTLANE_TRY(Importances importances, importances_and_transforms(options, prepared, calibration,
+                                                                    memory, kept, pool, progress));
   for (const std::string& notice : importances.notices) progress.notice(notice);
   if (prepared.kv.any()) {
     QUANTLANE_TRY(const auto runtime, Runtime::load_by_layers(prepared.checkpoint));
@@ -391,6 +394,7 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
     job.feedback = &*feedback;
   }
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));
+  kept.remove();
   result.experts = importances.experts;
   const bool calibrated = prepared.calibrates || wants_pass(prepared.lane);
   result.calibration_seconds = calibrated ? calibration_seconds : 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "calibrate/kept_statistics.h"
 #include "core/cancel.h"
 #include "core/check.h"
 #include "model/damaged_weight.h"
@@ -56,11 +57,12 @@ Result<void> check_finite(const Statistics& statistics, const Checkpoint& checkp
 
 Result<void> run_calibration_pass(Runtime& runtime, const TokenChunks& chunks,
                                   std::string_view label, HeadRows head_rows,
-                                  LinearObserver& observer, ThreadPool& pool, Progress& progress) {
+                                  LinearObserver& observer, ThreadPool& pool, Progress& progress,
+                                  const PassPlace& place) {
   const std::int64_t per_pass = std::max<std::int64_t>(1, kTokensPerPass / chunks.chunk);
   std::vector<float> logits;
   progress.begin(label, chunks.tokens.size(), "tok");
-  for (std::int64_t first = 0; first < chunks.count(); first += per_pass) {
+  for (std::int64_t first = place.first; first < chunks.count(); first += per_pass) {
     QUANTLANE_TRY_VOID(check_cancel("calibrating"));
     const std::int64_t last = std::min(chunks.count(), first + per_pass);
     std::vector<KvCache> caches;
@@ -73,17 +75,26 @@ Result<void> run_calibration_pass(Runtime& runtime, const TokenChunks& chunks,
     }
     QUANTLANE_TRY_VOID(runtime.forward(segments, pool, logits, &observer));
     progress.update(static_cast<std::uint64_t>(last * chunks.chunk));
+    if (place.passed) place.passed(last);
   }
   progress.end();
   return {};
 }
 
 Result<Statistics> collect_statistics(Runtime& runtime, const TokenChunks& chunks, ThreadPool& pool,
-                                      Progress& progress, HeadRows head_rows) {
+                                      Progress& progress, HeadRows head_rows,
+                                      KeptStatistics* kept) {
   Statistics statistics;
+  PassPlace place;
+  if (kept != nullptr) {
+    QUANTLANE_TRY(auto found, kept->find());
+    statistics = std::move(found.statistics);
+    place.first = found.chunks;
+    place.passed = [&](std::int64_t count) { kept->keep(statistics, count); };
+  }
   Collector collector(statistics);
-  QUANTLANE_TRY_VOID(
-      run_calibration_pass(runtime, chunks, "calibrate", head_rows, collector, pool, progress));
+  QUANTLANE_TRY_VOID(run_calibration_pass(runtime, chunks, "calibrate", head_rows, collector, pool,
+                                          progress, place));
   QUANTLANE_TRY_VOID(check_finite(statistics, runtime.checkpoint()));
   return statistics;
 }

@@ -128,7 +128,7 @@ std::vector<float> Statistics::importance(std::string_view module, std::int64_t 
   return mean;
 }
 
-Result<void> Statistics::save(const std::filesystem::path& path) const {
+Result<void> Statistics::save(const std::filesystem::path& path, const Metadata& metadata) const {
   std::vector<PlannedTensor> plan;
   for (const auto& [module, statistics] : modules_) {
     const auto width = static_cast<std::int64_t>(statistics.sum_squares.size());
@@ -144,7 +144,7 @@ Result<void> Statistics::save(const std::filesystem::path& path) const {
                       .shape = {kMagnitudeBins}});
     }
   }
-  QUANTLANE_TRY(const auto writer, create_safetensors(path, plan, {}));
+  QUANTLANE_TRY(const auto writer, create_safetensors(path, plan, metadata));
   std::size_t index = 0;
   for (const auto& [module, statistics] : modules_) {
     QUANTLANE_TRY_VOID(writer->write(index++, bytes_of(statistics.sum_squares)));

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "containers/metadata.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -54,7 +55,7 @@ class Statistics {
   }
   // Tensors "<module>.in_sum2" F64 [cols], "<module>.in_absmax" F32 [cols], "<module>.count" I64
   // [1] and "<module>.in_magnitudes" I64 [kMagnitudeBins].
-  Result<void> save(const std::filesystem::path& path) const;
+  Result<void> save(const std::filesystem::path& path, const Metadata& metadata = {}) const;
   static Result<Statistics> load(const std::filesystem::path& path);
 
  private:
