@@ -124,14 +124,16 @@ Result<QuantizePlan> plan_quantization(const QuantizeOptions& options, Progress&
 struct ConvertOptions {
   std::filesystem::path checkpoint;  // plain or quantized, folder or GGUF
   std::filesystem::path out;         // folder, or a file ending in .gguf
-  // f32, f16, bf16; "same" (GGUF): every matrix as it is, codes in the type that holds them
+  // f32, f16, bf16; "same" (GGUF): every matrix as it is, codes in the type that holds them; or a
+  // lane of folders ("gptq", "w4a16-asym", "nvfp4a16"): the same codes and scales in its dialect
   std::string type = "bf16";
   SplitOptions split;
   bool force = false;
   int threads = 0;
 };
 
-// kUnsupported for "same" where GGUF has no type for the codes.
+// kUnsupported for "same" where GGUF has no type for the codes, and for lanes that do not hold
+// them.
 Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progress& progress);
 
 std::string to_json(const QuantizeResult& result);

@@ -1,5 +1,7 @@
 #include "api/importances.h"
 
+#include <map>
+#include <string_view>
 #include <utility>
 
 #include "calibrate/expert_coverage.h"
@@ -16,7 +18,55 @@ void complete(Importances& importances, const Checkpoint& checkpoint, bool token
   if (!done.empty()) importances.notices.push_back(std::move(done));
 }
 
+// The first Linear of which the statistics are missing, or of something else.
+Result<void> check_same_model(const Statistics& statistics, const std::filesystem::path& path,
+                              const Checkpoint& checkpoint) {
+  const auto differs = [&](std::string_view module, std::string expected, std::string found) {
+    return fail(
+        invalid("reading calibration statistics")
+            .in(path.string())
+            .of(std::string(module))
+            .expects(std::move(expected))
+            .got(std::move(found))
+            .advise("give the statistics of this model, or leave --statistics out and let the "
+                    "lane calibrate itself"));
+  };
+  std::map<std::string_view, std::int64_t> widths;
+  for (const Parameter& p : checkpoint.graph()->parameters) {
+    if (is_matrix(p.role)) widths[p.module()] = p.cols;
+  }
+  for (const auto& [module, inputs] : statistics.modules()) {
+    const auto width = static_cast<std::int64_t>(inputs.sum_squares.size());
+    const auto found = widths.find(module);
+    if (found == widths.end())
+      return differs(module, "Linears of " + checkpoint.path().string(),
+                     "one that it does not have");
+    if (found->second != width) {
+      return differs(module, std::to_string(found->second) + " columns, as the model has",
+                     std::to_string(width));
+    }
+  }
+  for (const Parameter& p : checkpoint.graph()->parameters) {
+    if (!is_block_linear(p.role) || p.expert >= 0 || statistics.modules().contains(p.module()))
+      continue;
+    return differs(p.module(), "statistics of every Linear", "none of this one");
+  }
+  if (statistics.model().empty()) return {};
+  QUANTLANE_TRY(const std::string own, checkpoint.content_hash());
+  if (own == statistics.model()) return {};
+  return differs("", "statistics of the model that is quantized, content " + own,
+                 "those of content " + statistics.model() +
+                     ": other weights move activations, and scales of the old ones would not fit");
+}
+
 }  // namespace
+
+Result<Importances> importances_from_statistics(const std::filesystem::path& path,
+                                                const Checkpoint& checkpoint) {
+  QUANTLANE_TRY(Statistics statistics, Statistics::load(path));
+  QUANTLANE_TRY_VOID(check_same_model(statistics, path, checkpoint));
+  return importances_from_pass(std::move(statistics), checkpoint, {}, 0);
+}
 
 Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
                                           const Checkpoint& checkpoint) {

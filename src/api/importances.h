@@ -28,6 +28,10 @@ struct Importances {
 // it belongs to another one.
 Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
                                           const Checkpoint& checkpoint);
+// A file of Statistics::save(); kInvalidArgument where it is of another model: another content, or
+// Linears of other names or widths.
+Result<Importances> importances_from_statistics(const std::filesystem::path& path,
+                                                const Checkpoint& checkpoint);
 // Those of our own pass over the text `dataset`.
 Importances importances_from_pass(Statistics statistics, const Checkpoint& checkpoint,
                                   std::string dataset, std::int64_t chunks);

@@ -76,10 +76,7 @@ Result<Importances> calibrate(const QuantizeOptions& options,
                               const Calibration& calibration, KeptStatistics* kept,
                               ThreadPool& pool, Progress& progress) {
   if (options.imatrix) return importances_from_file(*options.imatrix, *checkpoint);
-  if (options.statistics) {
-    QUANTLANE_TRY(Statistics statistics, Statistics::load(*options.statistics));
-    return importances_from_pass(std::move(statistics), *checkpoint, {}, 0);
-  }
+  if (options.statistics) return importances_from_statistics(*options.statistics, *checkpoint);
   QUANTLANE_TRY(const auto runtime, Runtime::load_by_layers(checkpoint));
   QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, calibration.chunks, pool,
                                                           progress, HeadRows::kLastQuarter, kept));
@@ -336,6 +333,11 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
   } else if (options.imatrix) {
     importances.notices = {prepared.lane.name +
                            " does not weigh errors: the importance matrix is not used"};
+  } else if (options.statistics) {
+    importances.notices = {
+        prepared.lane.name +
+        " learns from its own pass over the calibration text: the statistics are "
+        "not used"};
   }
   if (!transforms) return importances;
   const Statistics* statistics = prepared.calibrates && given ? &importances.statistics : nullptr;
@@ -404,15 +406,33 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   return result;
 }
 
+namespace {
+
+// Converting to a lane carries codes over; of plain weights there are none.
+Result<void> check_codes(const Checkpoint& checkpoint, const Lane& lane) {
+  if (checkpoint.quantization() != nullptr) return {};
+  return fail(invalid("converting to " + lane.name)
+                  .in(checkpoint.path().string())
+                  .expects("a quantized folder, whose codes are kept")
+                  .got("one that no dialect quantized")
+                  .advise("to quantize it, use quantlane quantize"));
+}
+
+}  // namespace
+
 Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progress& progress) {
   ThreadPool pool(options.threads);
   const bool gguf = options.out.extension() == ".gguf";
   const bool same = options.type == "same";
-  if (!same && options.type != "f32" && options.type != "f16" && options.type != "bf16") {
-    return fail(usage_error("converting")
-                    .expects("--to f32, f16, bf16 or same")
-                    .got(options.type)
-                    .advise("to quantize, use quantlane quantize"));
+  const bool plain = options.type == "f32" || options.type == "f16" || options.type == "bf16";
+  const auto dialect_lane = plain || same ? Result<Lane>(Lane()) : find_lane(options.type);
+  if (!dialect_lane || (!plain && !same && dialect_lane->dialect == nullptr)) {
+    return fail(
+        usage_error("converting")
+            .expects("--to f32, f16, bf16, same, or a lane whose dialect keeps the codes of a "
+                     "quantized folder, such as gptq")
+            .got(options.type)
+            .advise("to quantize, use quantlane quantize"));
   }
   if (same && !gguf) {
     return fail(usage_error("converting")
@@ -422,8 +442,10 @@ Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progres
                     .advise("folders are written with --to f32, f16 or bf16"));
   }
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
-  QUANTLANE_TRY(const Lane lane, same ? lane_as_stored(*checkpoint)
-                                      : find_lane((gguf ? "gguf:" : "") + options.type));
+  if (!plain && !same) QUANTLANE_TRY_VOID(check_codes(*checkpoint, *dialect_lane));
+  QUANTLANE_TRY(const Lane lane, same    ? lane_as_stored(*checkpoint)
+                                 : plain ? find_lane((gguf ? "gguf:" : "") + options.type)
+                                         : *dialect_lane);
   QUANTLANE_TRY(const SplitRequest split, split_request(options.split, lane));
   QUANTLANE_TRY_VOID(check_files(options.out, split, *checkpoint, options.force));
   return run_job({.source = *checkpoint,

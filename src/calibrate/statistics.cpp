@@ -12,6 +12,7 @@
 namespace quantlane {
 namespace {
 
+constexpr std::string_view kModel = "quantlane.model";
 constexpr std::string_view kSum = ".in_sum2";
 constexpr std::string_view kAbsmax = ".in_absmax";
 constexpr std::string_view kCount = ".count";
@@ -144,7 +145,9 @@ Result<void> Statistics::save(const std::filesystem::path& path, const Metadata&
                       .shape = {kMagnitudeBins}});
     }
   }
-  QUANTLANE_TRY(const auto writer, create_safetensors(path, plan, metadata));
+  Metadata all = metadata;
+  if (!model_.empty()) all.set(std::string(kModel), model_);
+  QUANTLANE_TRY(const auto writer, create_safetensors(path, plan, all));
   std::size_t index = 0;
   for (const auto& [module, statistics] : modules_) {
     QUANTLANE_TRY_VOID(writer->write(index++, bytes_of(statistics.sum_squares)));
@@ -160,6 +163,7 @@ Result<void> Statistics::save(const std::filesystem::path& path, const Metadata&
 Result<Statistics> Statistics::load(const std::filesystem::path& path) {
   QUANTLANE_TRY(const auto container, open_container(path));
   Statistics statistics;
+  if (const std::string* model = container->metadata().string(kModel)) statistics.model_ = *model;
   for (const TensorInfo& tensor : container->tensors()) {
     if (!tensor.name.ends_with(kCount)) continue;
     const std::string module = tensor.name.substr(0, tensor.name.size() - kCount.size());

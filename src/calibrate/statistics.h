@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "containers/metadata.h"
@@ -53,6 +54,9 @@ class Statistics {
   [[nodiscard]] const std::map<std::string, InputStatistics, std::less<>>& modules() const {
     return modules_;
   }
+  // The content hash of the model that they are of; empty where a file does not say.
+  void of_model(std::string hash) { model_ = std::move(hash); }
+  [[nodiscard]] const std::string& model() const { return model_; }
   // Tensors "<module>.in_sum2" F64 [cols], "<module>.in_absmax" F32 [cols], "<module>.count" I64
   // [1] and "<module>.in_magnitudes" I64 [kMagnitudeBins].
   Result<void> save(const std::filesystem::path& path, const Metadata& metadata = {}) const;
@@ -60,6 +64,7 @@ class Statistics {
 
  private:
   std::map<std::string, InputStatistics, std::less<>> modules_;
+  std::string model_;
 };
 
 }  // namespace quantlane

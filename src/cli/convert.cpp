@@ -14,6 +14,7 @@ class Convert final : public Command {
     return "  quantlane convert model-q4_k_m.gguf ./model-f32 --to f32\n"
            "  quantlane convert ./model model-bf16.gguf --to bf16\n"
            "  quantlane convert ./model-w4a16 model-q4_0.gguf --to same\n"
+           "  quantlane convert ./model-awq ./model-compressed-tensors --to w4a16-asym\n"
            "  quantlane convert model-00001-of-00003.gguf model.gguf --to same\n";
   }
   void declare(Options& options) override {
@@ -21,7 +22,8 @@ class Convert final : public Command {
     options.positional("output", options_.out, "folder, or file ending in .gguf", true);
     options.option("--to", options_.type,
                    "f32, f16 or bf16; same: matrices as they are, codes in the GGUF type that "
-                   "holds them");
+                   "holds them; or a lane of folders (gptq, awq, w4a16 …): the same codes in its "
+                   "dialect");
     declare_split(options, options_.split);
     options.flag("-f,--force", options_.force, "replace an existing output");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");

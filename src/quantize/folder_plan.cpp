@@ -7,7 +7,10 @@
 #include <fmt/format.h>
 
 #include "core/check.h"
+#include "formats/scheme_moves.h"
 #include "quantize/kv_tensors.h"
+#include "quantize/lane_needs.h"
+#include "quantize/transfer.h"
 
 namespace quantlane {
 namespace {
@@ -98,18 +101,48 @@ Result<std::vector<FolderItem>> items_of_parameters(const QuantizeJob& job) {
     item.shape = is_matrix(p.role) ? std::vector<std::int64_t>{p.rows, p.cols}
                                    : std::vector<std::int64_t>{p.cols};
     item.quantized = job.lane.dialect != nullptr && is_block_linear(p.role);
+    const TensorInfo* stored = job.source.stored(p).tensor;
+    if (job.source.quantization() != nullptr && stored != nullptr && is_float(stored->type.plain))
+      item.plain = stored->type.plain;
     items.push_back(std::move(item));
   }
   return items;
 }
 
-// The group size for all Linears: the wanted one, or the largest of 64 and 32 that divides every
-// width.
+// Codes of a quantized source are kept where the lane does not ask for better ones.
+bool keeps_codes(const QuantizeJob& job) {
+  return job.lane.transforms.empty() && !wants_feedback(job.lane);
+}
+
+// The size of the groups that all Linears have in the source, where their codes may be kept.
+std::optional<int> stored_group_size(const QuantizeJob& job, const std::vector<FolderItem>& items,
+                                     const Scheme& wanted) {
+  std::optional<int> size;
+  if (!keeps_codes(job)) return size;
+  for (const FolderItem& item : items) {
+    if (!item.quantized) continue;
+    const QuantTensor* stored = item.weight.quantized();
+    if (stored == nullptr || stored->scheme.granularity != Granularity::kGroup ||
+        stored->scheme.type != wanted.type || stored->scheme.bits != wanted.bits ||
+        size.value_or(stored->scheme.group_size) != stored->scheme.group_size) {
+      return std::nullopt;
+    }
+    size = stored->scheme.group_size;
+  }
+  return size;
+}
+
+// The group size for all Linears: that of the source, the wanted one, or the largest of 64 and 32
+// that divides every width.
 Result<LinearScheme> fit_group_size(const QuantizeJob& job, const std::vector<FolderItem>& items,
                                     std::vector<std::string>& notices) {
   LinearScheme scheme = job.lane.scheme;
   job.lane.dialect->writer->complete(scheme, job.source.model_dtype());
   if (scheme.weight.granularity != Granularity::kGroup) return scheme;
+  if (const auto stored = stored_group_size(job, items, scheme.weight)) {
+    scheme.weight.group_size = *stored;
+    return scheme;
+  }
   for (const int group : {scheme.weight.group_size, 64, 32}) {
     if (group > scheme.weight.group_size) continue;
     const auto misfit = std::ranges::find_if(items, [group](const FolderItem& item) {
@@ -117,6 +150,7 @@ Result<LinearScheme> fit_group_size(const QuantizeJob& job, const std::vector<Fo
     });
     if (misfit == items.end()) {
       scheme.weight.group_size = group;
+      if (!notices.empty()) notices.push_back("using " + scheme.weight.spelling());
       return scheme;
     }
     notices.push_back("group size " + std::to_string(group) + " does not divide the " +
@@ -152,6 +186,48 @@ Result<void> check_dialect(const QuantizeJob& job, const std::vector<FolderItem>
   return {};
 }
 
+// How inputs are rounded, without what calibration found.
+std::optional<ActivationScheme> kind_of_inputs(std::optional<ActivationScheme> input) {
+  if (input) input->static_scale = 0;
+  return input;
+}
+
+// Which Linears keep their codes: those that the source keeps plain beside them stay plain.
+// kUnsupported where others would get new ones unasked.
+Result<void> choose_moves(const QuantizeJob& job, const LinearScheme& scheme,
+                          std::vector<FolderItem>& items, std::vector<std::string>& notices) {
+  std::vector<PlannedTransfer> transfers;
+  for (FolderItem& item : items) {
+    if (!item.quantized) continue;
+    const QuantTensor* stored = item.weight.quantized();
+    item.moves = stored != nullptr && keeps_codes(job) && holds_numbers(scheme.weight, *stored);
+    if (job.source.graph() == nullptr) continue;
+    const auto& parameters = job.source.graph()->parameters;
+    const auto parameter = std::ranges::find(parameters, item.name, &Parameter::name);
+    QUANTLANE_CHECK(parameter != parameters.end());
+    transfers.push_back({.parameter = &*parameter,
+                         .target = scheme.weight.spelling(),
+                         .transfer = item.moves                             ? Transfer::kMove
+                                     : is_quantized(job.source, *parameter) ? Transfer::kRequantize
+                                                                            : Transfer::kEncode});
+  }
+  if (!job.allow_requantize)
+    QUANTLANE_TRY_VOID(
+        refuse_requantizing(job.source, "quantizing to " + job.lane.name, transfers));
+  const auto moved = std::ranges::find_if(items, &FolderItem::moves);
+  if (moved == items.end()) return {};
+  for (FolderItem& item : items) {
+    if (!item.weight.is_quantized()) item.quantized = false;
+  }
+  if (kind_of_inputs(moved->weight.input_rounding()) != kind_of_inputs(scheme.input)) {
+    notices.push_back(
+        job.lane.name +
+        " rounds the inputs of Linears otherwise than the source does: the weights are "
+        "the same, products are not");
+  }
+  return {};
+}
+
 // What config.json will say, as far as engines decide by it.
 Json planned_config(const QuantizeJob& job, const FolderPlan& plan) {
   Json config = job.source.config_json();
@@ -178,7 +254,7 @@ std::uint64_t values_of(const FolderItem& item) {
 
 ElementType plain_type(const QuantizeJob& job, const FolderItem& item) {
   if (job.lane.plain) return {.plain = *job.lane.plain};
-  return item.raw != nullptr ? item.raw->type : ElementType{.plain = DType::kBF16};
+  return item.raw != nullptr ? item.raw->type : ElementType{.plain = item.plain};
 }
 
 std::vector<PlannedPart> planned_parts(const QuantizeJob& job, const LinearScheme& scheme,
@@ -229,8 +305,8 @@ Result<FolderPlan> plan_folder_items(const QuantizeJob& job) {
   QUANTLANE_TRY(choice.items, stored_plain ? items_of_tensors(job) : items_of_parameters(job));
   if (job.lane.dialect == nullptr) return choice;
   QUANTLANE_TRY(choice.scheme, fit_group_size(job, choice.items, choice.notices));
+  QUANTLANE_TRY_VOID(choose_moves(job, choice.scheme, choice.items, choice.notices));
   QUANTLANE_TRY_VOID(check_dialect(job, choice.items, choice.scheme));
-  if (!choice.notices.empty()) choice.notices.push_back("using " + choice.scheme.weight.spelling());
   return choice;
 }
 

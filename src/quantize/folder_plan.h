@@ -21,6 +21,8 @@ struct FolderItem {
   std::int64_t first_row = 0;  // of `raw` that is the weight's
   std::vector<std::int64_t> shape;
   bool quantized = false;
+  DType plain = DType::kBF16;  // of `weight` where it is neither quantized nor raw
+  bool moves = false;          // the codes of `weight` are kept (formats/scheme_moves.h)
 };
 
 struct FolderPlan {

@@ -52,13 +52,13 @@ struct EntryName {
 };
 
 bool is_hash(std::string_view text, std::size_t digits) {
-  return text.size() == digits && text.find_first_not_of("0123456789abcdef") == text.npos;
+  return text.size() == digits && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 // nullopt where no journal calls its files so.
 std::optional<EntryName> parse_name(std::string_view name) {
   EntryName entry;
-  if (const std::size_t at = name.find(kPartial); at != name.npos) {
+  if (const std::size_t at = name.find(kPartial); at != std::string_view::npos) {
     entry.partial = true;
     name = name.substr(0, at);
   }

@@ -19,28 +19,16 @@ bool holds_blocks(const Checkpoint& source) {
                              [](const TensorInfo& tensor) { return tensor.type.block != nullptr; });
 }
 
-// Folder lanes give every Linear new codes; plan_gguf() asks tensor by tensor.
-Result<void> check_transfers(const QuantizeJob& job) {
-  if (job.lane.dialect == nullptr) return {};
-  if (job.source.graph() == nullptr) {
-    if (job.source.quantization() == nullptr && !holds_blocks(job.source)) return {};
-    return fail(unsupported("quantizing to " + job.lane.name)
-                    .in(job.source.path().string())
-                    .expects("an unquantized checkpoint (bf16, f16 or f32)")
-                    .got("one that is quantized already")
-                    .advise("start from the original checkpoint"));
-  }
-  if (job.allow_requantize) return {};
-  std::vector<PlannedTransfer> transfers;
-  for (const Parameter& p : job.source.graph()->parameters) {
-    if (is_block_linear(p.role)) {
-      transfers.push_back(
-          {.parameter = &p,
-           .target = job.lane.scheme.weight.spelling(),
-           .transfer = is_quantized(job.source, p) ? Transfer::kRequantize : Transfer::kEncode});
-    }
-  }
-  return refuse_requantizing(job.source, "quantizing to " + job.lane.name, transfers);
+// Of models whose Linears are known by name alone nothing is decoded. The others: folder and GGUF
+// plans ask matrix by matrix.
+Result<void> check_unknown_model(const QuantizeJob& job) {
+  if (job.lane.dialect == nullptr || job.source.graph() != nullptr) return {};
+  if (job.source.quantization() == nullptr && !holds_blocks(job.source)) return {};
+  return fail(unsupported("quantizing to " + job.lane.name)
+                  .in(job.source.path().string())
+                  .expects("an unquantized checkpoint (bf16, f16 or f32)")
+                  .got("one that is quantized already")
+                  .advise("start from the original checkpoint"));
 }
 
 // A GGUF file, or the safetensors files of a folder.
@@ -70,7 +58,7 @@ Result<void> check_source(const QuantizeJob& job) {
                     .in(job.source.path().string())
                     .expects("a model with its config.json"));
   }
-  QUANTLANE_TRY_VOID(check_transfers(job));
+  QUANTLANE_TRY_VOID(check_unknown_model(job));
   if (job.source.graph() == nullptr && (job.lane.is_gguf() || !job.arch_agnostic)) {
     const std::string found(job.source.config_json()["architectures"].items().empty()
                                 ? std::string_view("no architectures key")

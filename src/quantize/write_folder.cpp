@@ -7,6 +7,7 @@
 #include "containers/dialects/part_collector.h"
 #include "core/check.h"
 #include "core/file.h"
+#include "formats/scheme_moves.h"
 #include "quantize/companion_files.h"
 #include "quantize/folder_plan.h"
 #include "quantize/kv_tensors.h"
@@ -153,14 +154,18 @@ class FolderWriter {
   Result<void> write_linear(ContainerWriter& output, std::size_t index, const FolderItem& item) {
     const Algorithm* algorithm = algorithm_by_name(job_.lane.algorithm);
     const std::string module = module_of(item.name);
-    QUANTLANE_TRY(const LinearScheme scheme, scheme_of(module));
+    QUANTLANE_TRY(const LinearScheme scheme, scheme_of(item));
     const std::string entry = module + " " + scheme.weight.spelling();
     // What follows sees the outputs of the new weight.
     std::shared_ptr<QuantTensor> whole;
     if (job_.journal != nullptr) whole = whole_tensor(scheme.weight, item.weight);
     const bool earlier = whole != nullptr && job_.journal->find(entry, *whole);
     SliceEncoder encoder;
-    if (earlier) {
+    QuantTensor moved;
+    if (item.moves) {
+      moved = moved_to(scheme.weight, *item.weight.quantized());
+      encoder = kept_encoder(moved, dialect_writer(), scheme);
+    } else if (earlier) {
       QUANTLANE_TRY_VOID(job_.feedback->settle_earlier(module, Weight(whole, scheme.input)));
       encoder = kept_encoder(*whole, dialect_writer(), scheme);
     } else {
@@ -210,7 +215,7 @@ class FolderWriter {
       QUANTLANE_TRY_VOID(output.write(index + i, parts_of_whole[i]));
     }
     ++summary_.tensor_types[scheme_.weight.spelling()];
-    note_transfer(item, Transfer::kRequantize);
+    note_transfer(item, item.moves ? Transfer::kMove : Transfer::kRequantize);
     return {};
   }
 
@@ -248,10 +253,17 @@ class FolderWriter {
     return scheme_.weight.granularity == Granularity::kGroup ? scheme_.weight.group_size : cols;
   }
 
-  // The scheme with what calibration says of the inputs of `module`.
-  [[nodiscard]] Result<LinearScheme> scheme_of(const std::string& module) const {
+  // The scheme with what calibration says of the inputs of the Linear, or the source where its
+  // codes are kept.
+  [[nodiscard]] Result<LinearScheme> scheme_of(const FolderItem& item) const {
+    const std::string module = module_of(item.name);
     LinearScheme scheme = scheme_;
     if (!scheme.input || !scheme.input->calibrated()) return scheme;
+    if (const auto stored = item.weight.input_rounding(); item.moves && stored) {
+      ActivationScheme same = *stored;
+      same.static_scale = 0;
+      if (same == *scheme.input) return LinearScheme{.weight = scheme.weight, .input = stored};
+    }
     if (job_.statistics != nullptr) {
       const auto found = job_.statistics->modules().find(module);
       if (found != job_.statistics->modules().end())
@@ -263,7 +275,7 @@ class FolderWriter {
                     .of(module)
                     .expects("statistics with the largest magnitudes of its inputs")
                     .got(job_.statistics == nullptr ? "none" : "none for this Linear")
-                    .advise("let the lane calibrate itself: leave --data-free, --statistics out"));
+                    .advise("let the lane calibrate itself: quantlane quantize without --data-free and --statistics"));
   }
 
   const QuantizeJob& job_;

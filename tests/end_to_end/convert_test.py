@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Quantized folders in other dialects, statistics of other models: the same numbers, or a refusal."""
+
+import json
+import unittest
+
+from program import CANARY, COMPARE, ROOT, ProgramTest, read_safetensors, write_safetensors
+
+
+def tensors(folder):
+    """name -> (header entry without its place, bytes)"""
+    header, data = read_safetensors(folder / "model.safetensors")
+    header.pop("__metadata__", None)
+    result = {}
+    for name, entry in header.items():
+        begin, end = entry.pop("data_offsets")
+        result[name] = (entry, data[begin:end])
+    return result
+
+
+class Convert(ProgramTest):
+    def make(self, lane):
+        self.succeeds("quantize", CANARY, lane, "-o", lane, "--calibration-chunks", "2", "-q")
+
+    def convert(self, source, lane, out):
+        result = json.loads(self.succeeds("convert", source, out, "--to", lane, "--json").output)
+        self.assertEqual({row["how"] for row in result["transfers"]}, {"moved"})
+        return result
+
+    def test_there_and_back_again_is_the_same(self):
+        for lane, other in (("w4a16", "gptq"), ("w4a16-asym", "awq"), ("fp8-static", "modelopt-fp8")):
+            with self.subTest(lane=lane, other=other):
+                self.make(lane)
+                there = self.convert(lane, other, f"{other}-1")
+                self.assertEqual({row["differing"] for row in there["transfers"]}, {0})
+                self.convert(f"{other}-1", lane, f"{lane}-2")
+                self.assertEqual(tensors(self.folder / f"{lane}-2"), tensors(self.folder / lane))
+                configs = [json.loads((self.folder / name / "config.json").read_text())["quantization_config"]
+                           for name in (f"{lane}-2", lane)]
+                self.assertEqual(*configs)
+
+    def test_finer_scales_repeat_coarser_ones_and_other_inputs_are_said(self):
+        self.make("fp8-static")
+        process = self.succeeds("convert", "fp8-static", "out", "--to", "fp8")
+        self.assertIn("every value is the source's", process.output)
+        self.assertIn("rounds the inputs of Linears otherwise", process.output + process.errors)
+
+    def test_codes_that_the_lane_cannot_hold_are_refused(self):
+        self.make("w4a16")
+        self.refused("convert", "w4a16", "out", "--to", "w8a8", says=["int4_g128_sym -> int8_channel_sym"])
+        self.refused("convert", CANARY, "out", "--to", "gptq", says=["a quantized folder"])
+        self.refused("convert", "w4a16", "out", "--to", "gguf:q4_0", code=2, says=["--to f32, f16, bf16, same"])
+        self.assertFalse((self.folder / "out").exists())
+
+    def test_error_feedback_makes_new_codes(self):
+        self.make("w4a16")
+        self.refused("quantize", "w4a16", "w4a16+gptq", "-o", "out", says=["--allow-requantize"])
+
+
+class Statistics(ProgramTest):
+    def test_those_of_another_model_are_refused(self):
+        self.succeeds(*COMPARE, "--out", "out", "--quiet")
+        file = self.folder / "out/work/calibration.safetensors"
+        self.succeeds("quantize", CANARY, "w4a16", "-o", "own", "--statistics", file)
+        self.succeeds("merge-lora", CANARY, ROOT / "tests/data/adapters/canary", "-o", "merged")
+        self.refused("quantize", "merged", "fp8-static", "-o", "stale", "--statistics", file,
+                     says=["statistics of the model that is quantized"])
+        header, data = read_safetensors(file)
+        name = next(name for name in header if name.endswith("gate_proj.count"))
+        for suffix in ("count", "in_sum2", "in_absmax", "in_magnitudes"):
+            del header[name.removesuffix("count") + suffix]
+        write_safetensors(self.folder / "part.safetensors", header, data)
+        self.refused("quantize", CANARY, "w4a16", "-o", "out2", "--statistics", "part.safetensors")
+        said = self.succeeds("quantize", CANARY, "w4a16+gptq", "-o", "own2", "--statistics", file,
+                             "--calibration-chunks", "2")
+        self.assertIn("the statistics are not used", said.errors)
+
+
+if __name__ == "__main__":
+    unittest.main()
