@@ -7,6 +7,7 @@
 
 #include "containers/container.h"
 #include "core/cancel.h"
+#include "core/check.h"
 #include "core/cpu.h"
 #include "core/hash.h"
 #include "quantlane/version.h"

@@ -23,9 +23,10 @@ struct CpuInfo {
   bool avx512_vbmi = false;
   bool amx_int8 = false;
   bool amx_bf16 = false;
-  int cores = 1;                      // usable_cores()
-  std::uint64_t memory_bytes = 0;     // physical
-  std::uint64_t available_bytes = 0;  // at the time of detection, within the limits of control groups
+  int cores = 1;                   // usable_cores()
+  std::uint64_t memory_bytes = 0;  // physical
+  std::uint64_t available_bytes =
+      0;  // at the time of detection, within the limits of control groups
 };
 
 const CpuInfo& cpu_info();

@@ -52,7 +52,8 @@ struct EntryName {
 };
 
 bool is_hash(std::string_view text, std::size_t digits) {
-  return text.size() == digits && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  return text.size() == digits &&
+         text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 // nullopt where no journal calls its files so.

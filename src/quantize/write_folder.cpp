@@ -275,7 +275,8 @@ class FolderWriter {
                     .of(module)
                     .expects("statistics with the largest magnitudes of its inputs")
                     .got(job_.statistics == nullptr ? "none" : "none for this Linear")
-                    .advise("let the lane calibrate itself: quantlane quantize without --data-free and --statistics"));
+                    .advise("let the lane calibrate itself: quantlane quantize without --data-free "
+                            "and --statistics"));
   }
 
   const QuantizeJob& job_;
