@@ -147,49 +147,47 @@ std::vector<float> transposed(const std::vector<float>& a, std::int64_t n) {
   return result;
 }
 
-// S = U^T U C for C = the shift of the inputs per token, rows in the order of U.
-std::vector<float> solve_shift(const Hessian& hessian, const ErrorFeedback& feedback,
-                               ThreadPool& pool) {
-  const std::int64_t n = hessian.cols;
-  const auto size = static_cast<std::size_t>(n * n);
-  const float factor = kShiftShare / static_cast<float>(hessian.tokens);
-  std::vector<float> columns(size);  // C^T, columns in order; these matrices are large, so few live
+// (U M)^T for the share of M [cols, width] per token that is made up for, rows in the order of U.
+std::vector<float> half_solved(const std::vector<float>& moments, std::int64_t tokens,
+                               const ErrorFeedback& feedback, ThreadPool& pool) {
+  const std::int64_t n = feedback.cols;
+  const auto width = static_cast<std::int64_t>(moments.size()) / n;
+  const float factor = kShiftShare / static_cast<float>(tokens);
+  std::vector<float> ordered(moments.size());  // M^T; these matrices are large, so few live
   for (std::int64_t r = 0; r < n; ++r) {
     const std::int64_t from =
         feedback.order.empty() ? r : feedback.order[static_cast<std::size_t>(r)];
-    for (std::int64_t c = 0; c < n; ++c)
-      columns[static_cast<std::size_t>(c * n + r)] =
-          factor * hessian.shift[static_cast<std::size_t>(from * n + c)];
+    for (std::int64_t c = 0; c < width; ++c)
+      ordered[static_cast<std::size_t>(c * n + r)] =
+          factor * moments[static_cast<std::size_t>(from * width + c)];
   }
-  // (U C)^T = C^T U^T, then U^T (U C).
-  std::vector<float> half(size);
-  kernels::gemm_rounded(columns.data(), n, n, {.f32 = feedback.upper.data()}, n, half.data(), pool);
-  columns = {};
+  std::vector<float> half(moments.size());
+  kernels::gemm_rounded(ordered.data(), width, n, {.f32 = feedback.upper.data()}, n, half.data(),
+                        pool);
+  return half;
+}
+
+// U^T (U C) for C = the shift of the inputs.
+std::vector<float> solve_shift(const Hessian& hessian, const ErrorFeedback& feedback,
+                               ThreadPool& pool) {
+  const std::int64_t n = hessian.cols;
+  const std::vector<float> half = half_solved(hessian.shift, hessian.tokens, feedback, pool);
   const std::vector<float> lower = transposed(feedback.upper, n);
-  std::vector<float> shift(size);
+  std::vector<float> shift(hessian.shift.size());
   kernels::gemm_rounded(lower.data(), n, n, {.f32 = half.data()}, n, shift.data(), pool);
   return shift;
 }
 
-// (U^T U D)^T for D = what the outputs lack per token, rows in the order of U.
+// (U^T (U D))^T for D = what the outputs lack.
 std::vector<float> solve_lift(const Hessian& hessian, const ErrorFeedback& feedback,
                               ThreadPool& pool) {
   const std::int64_t n = hessian.cols;
-  const auto rows = static_cast<std::int64_t>(hessian.lack.size()) / n;
-  const float factor = kShiftShare / static_cast<float>(hessian.tokens);
-  std::vector<float> lack(hessian.lack.size());  // D^T
-  for (std::int64_t c = 0; c < n; ++c) {
-    const std::int64_t from =
-        feedback.order.empty() ? c : feedback.order[static_cast<std::size_t>(c)];
-    for (std::int64_t r = 0; r < rows; ++r)
-      lack[static_cast<std::size_t>(r * n + c)] =
-          factor * hessian.lack[static_cast<std::size_t>(from * rows + r)];
-  }
-  std::vector<float> half(lack.size());
-  kernels::gemm_rounded(lack.data(), rows, n, {.f32 = feedback.upper.data()}, n, half.data(), pool);
+  const std::vector<float> half = half_solved(hessian.lack, hessian.tokens, feedback, pool);
   const std::vector<float> lower = transposed(feedback.upper, n);
-  kernels::gemm_rounded(half.data(), rows, n, {.f32 = lower.data()}, n, lack.data(), pool);
-  return lack;
+  std::vector<float> lift(hessian.lack.size());
+  kernels::gemm_rounded(half.data(), static_cast<std::int64_t>(lift.size()) / n, n,
+                        {.f32 = lower.data()}, n, lift.data(), pool);
+  return lift;
 }
 
 }  // namespace

@@ -34,6 +34,13 @@ std::vector<float> rows_of(std::int64_t tokens, std::int64_t cols, std::uint64_t
   return x;
 }
 
+// What exact inputs have become.
+std::vector<float> moved(const std::vector<float>& exact) {
+  std::vector<float> x = rows_of(1, static_cast<std::int64_t>(exact.size()), 9);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = 0.8F * exact[i] + 0.1F * x[i];
+  return x;
+}
+
 // (H / tokens + damping * mean of the diagonal) * U^T U is the identity.
 TEST(ErrorFeedback, IsTheFactorOfTheInverse) {
   constexpr std::int64_t kCols = 24;
@@ -111,9 +118,7 @@ TEST(ErrorFeedback, ShiftsWeightsTowardsWhatExactInputsWouldGive) {
   constexpr std::int64_t kCols = 40;
   constexpr std::int64_t kTokens = 400;
   const std::vector<float> exact = rows_of(kTokens, kCols, 8);
-  std::vector<float> x = exact;
-  const std::vector<float> noise = rows_of(kTokens, kCols, 9);
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = 0.8F * x[i] + 0.1F * noise[i];
+  const std::vector<float> x = moved(exact);
   HessianSum sum(kCols);
   sum.add(x.data(), exact.data(), kTokens / 2, pool());
   sum.add(x.data() + kTokens / 2 * kCols, exact.data() + kTokens / 2 * kCols, kTokens / 2, pool());
@@ -127,10 +132,10 @@ TEST(ErrorFeedback, ShiftsWeightsTowardsWhatExactInputsWouldGive) {
     for (std::int64_t t = 0; t < kTokens; ++t) {
       double off = 0;
       for (std::int64_t c = 0; c < kCols; ++c) {
-        double moved = 0;
+        double change = 0;
         for (std::int64_t k = 0; k < kCols; ++k)
-          moved += static_cast<double>(feedback->shift[c * kCols + k]) * static_cast<double>(w[k]);
-        off += (static_cast<double>(w[c]) + static_cast<double>(share) * moved) *
+          change += static_cast<double>(feedback->shift[c * kCols + k]) * static_cast<double>(w[k]);
+        off += (static_cast<double>(w[c]) + static_cast<double>(share) * change) *
                    static_cast<double>(x[t * kCols + c]) -
                static_cast<double>(w[c]) * static_cast<double>(exact[t * kCols + c]);
       }
@@ -148,9 +153,7 @@ TEST(ErrorFeedback, LiftsRowsAsTheShiftOfTheirInputsDoes) {
   constexpr std::int64_t kRows = 3;
   constexpr std::int64_t kTokens = 400;
   const std::vector<float> exact = rows_of(kTokens, kCols, 8);
-  std::vector<float> x = exact;
-  const std::vector<float> noise = rows_of(kTokens, kCols, 9);
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = 0.8F * x[i] + 0.1F * noise[i];
+  const std::vector<float> x = moved(exact);
   HessianSum sum(kCols);
   sum.add(x.data(), exact.data(), kTokens, pool());
   Hessian hessian = sum.take();
@@ -171,12 +174,12 @@ TEST(ErrorFeedback, LiftsRowsAsTheShiftOfTheirInputsDoes) {
     double largest = 0;
     for (std::int64_t r = 0; r < kRows; ++r) {
       for (std::int64_t c = 0; c < kCols; ++c) {
-        double moved = 0;
+        double change = 0;
         for (std::int64_t k = 0; k < kCols; ++k)
-          moved += static_cast<double>(feedback->shift[c * kCols + k]) *
-                   static_cast<double>(w[r * kCols + k]);
-        EXPECT_NEAR(static_cast<double>(feedback->lift[r * kCols + c]), moved, 0.02);
-        largest = std::max(largest, std::abs(moved));
+          change += static_cast<double>(feedback->shift[c * kCols + k]) *
+                    static_cast<double>(w[r * kCols + k]);
+        EXPECT_NEAR(static_cast<double>(feedback->lift[r * kCols + c]), change, 0.02);
+        largest = std::max(largest, std::abs(change));
       }
     }
     EXPECT_GT(largest, 0.2);
