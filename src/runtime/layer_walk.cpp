@@ -160,14 +160,19 @@ bool LayerWalk::shows_outputs() const {
   return stage_ == LayerStage::kDown && own_.experts.empty();
 }
 
+Result<void> LayerWalk::run_exact_down(std::int64_t batch) {
+  const BoundLayer& layer = runtime_.layer(layer_);
+  QUANTLANE_TRY_VOID(stage_inputs(layer, exact_, batch));
+  down_.resize(static_cast<std::size_t>(tokens_of(batch) * runtime_.config().hidden_size));
+  run_down(layer, down_.data(), exact_.pass);
+  return {};
+}
+
 // They are needed when the stage is left, too.
 Result<const float*> LayerWalk::exact_outputs(std::int64_t batch) {
   const std::size_t downed = place(Hidden::kDowned, exact_, batch);
   if (!downed_[static_cast<std::size_t>(batch)]) {
-    const BoundLayer& layer = runtime_.layer(layer_);
-    QUANTLANE_TRY_VOID(stage_inputs(layer, exact_, batch));
-    down_.resize(static_cast<std::size_t>(tokens_of(batch) * runtime_.config().hidden_size));
-    run_down(layer, down_.data(), exact_.pass);
+    QUANTLANE_TRY_VOID(run_exact_down(batch));
     QUANTLANE_TRY_VOID(hidden_.put(downed, down_));
     downed_[static_cast<std::size_t>(batch)] = true;
   }
@@ -269,14 +274,14 @@ Result<void> LayerWalk::leave_stage(const BoundLayer& layer, Stream& stream, std
   const std::size_t rows = place(Hidden::kRows, stream, batch);
   const std::size_t attended = place(Hidden::kAttended, stream, batch);
   if (&stream == &exact_ && shows_outputs()) {
-    QUANTLANE_TRY_VOID(exact_outputs(batch));
     const std::size_t downed = place(Hidden::kDowned, stream, batch);
+    const bool known = downed_[static_cast<std::size_t>(batch)];
+    QUANTLANE_TRY_VOID(known ? hidden_.borrow(downed, down_) : run_exact_down(batch));
+    downed_[static_cast<std::size_t>(batch)] = false;
     QUANTLANE_TRY_VOID(hidden_.borrow(rows, pass.stream));
-    QUANTLANE_TRY_VOID(hidden_.borrow(downed, down_));
     pass.reserve(tokens_of(batch));
     add_down(layer, down_.data(), pass);
-    hidden_.give_back(downed, down_);
-    downed_[static_cast<std::size_t>(batch)] = false;
+    if (known) hidden_.give_back(downed, down_);
     return hidden_.put(rows, pass.stream);
   }
   QUANTLANE_TRY_VOID(stage_inputs(layer, stream, batch));

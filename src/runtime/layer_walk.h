@@ -76,7 +76,8 @@ class LayerWalk {
   [[nodiscard]] std::size_t place(Hidden kind, const Stream& stream, std::int64_t batch) const;
   // The inputs of the present stage for a batch, valid until something is done with `stream`.
   Result<const float*> stage_inputs(const BoundLayer& layer, Stream& stream, std::int64_t batch);
-  // What the unquantized down gives, likewise.
+  // What the unquantized down gives, into down_; and that from the store, likewise.
+  Result<void> run_exact_down(std::int64_t batch);
   Result<const float*> exact_outputs(std::int64_t batch);
   Result<void> leave_stage(const BoundLayer& layer, Stream& stream, std::int64_t batch);
   Result<void> route_tokens();
