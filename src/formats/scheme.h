@@ -85,6 +85,11 @@ struct ActivationScheme {
   static Result<ActivationScheme> parse(std::string_view spelling);
   // Does it need static_scale?
   [[nodiscard]] bool calibrated() const { return !dynamic || tensor_scale != TensorScale::kNone; }
+  // Do both round alike, whatever scales calibration gave them?
+  [[nodiscard]] bool same_kind(ActivationScheme other) const {
+    other.static_scale = static_scale;
+    return other == *this;
+  }
   bool operator==(const ActivationScheme&) const = default;
 };
 

@@ -42,6 +42,7 @@ Result<void> add_linears(const QuantizeJob& job, const TensorInfo& tensor,
                          std::vector<FolderItem>& items) {
   for (const Parameter* p : held) {
     FolderItem item{.name = p->name,
+                    .parameter = p,
                     .shard = tensor.shard,
                     .weight = {},
                     .raw = &tensor,
@@ -96,7 +97,8 @@ Result<std::vector<FolderItem>> items_of_parameters(const QuantizeJob& job) {
   std::vector<FolderItem> items;
   const Graph& graph = *job.source.graph();
   for (const Parameter& p : graph.parameters) {
-    FolderItem item{.name = p.name, .shard = 0, .weight = {}, .raw = nullptr, .shape = {}};
+    FolderItem item{
+        .name = p.name, .parameter = &p, .shard = 0, .weight = {}, .raw = nullptr, .shape = {}};
     QUANTLANE_TRY(item.weight, job.source.weight(p));
     item.shape = is_matrix(p.role) ? std::vector<std::int64_t>{p.rows, p.cols}
                                    : std::vector<std::int64_t>{p.cols};
@@ -186,12 +188,6 @@ Result<void> check_dialect(const QuantizeJob& job, const std::vector<FolderItem>
   return {};
 }
 
-// How inputs are rounded, without what calibration found.
-std::optional<ActivationScheme> kind_of_inputs(std::optional<ActivationScheme> input) {
-  if (input) input->static_scale = 0;
-  return input;
-}
-
 // Which Linears keep their codes: those that the source keeps plain beside them stay plain.
 // kUnsupported where others would get new ones unasked.
 Result<void> choose_moves(const QuantizeJob& job, const LinearScheme& scheme,
@@ -201,15 +197,13 @@ Result<void> choose_moves(const QuantizeJob& job, const LinearScheme& scheme,
     if (!item.quantized) continue;
     const QuantTensor* stored = item.weight.quantized();
     item.moves = stored != nullptr && keeps_codes(job) && holds_numbers(scheme.weight, *stored);
-    if (job.source.graph() == nullptr) continue;
-    const auto& parameters = job.source.graph()->parameters;
-    const auto parameter = std::ranges::find(parameters, item.name, &Parameter::name);
-    QUANTLANE_CHECK(parameter != parameters.end());
-    transfers.push_back({.parameter = &*parameter,
+    if (item.parameter == nullptr) continue;
+    transfers.push_back({.parameter = item.parameter,
                          .target = scheme.weight.spelling(),
-                         .transfer = item.moves                             ? Transfer::kMove
-                                     : is_quantized(job.source, *parameter) ? Transfer::kRequantize
-                                                                            : Transfer::kEncode});
+                         .transfer = item.moves ? Transfer::kMove
+                                     : is_quantized(job.source, *item.parameter)
+                                         ? Transfer::kRequantize
+                                         : Transfer::kEncode});
   }
   if (!job.allow_requantize)
     QUANTLANE_TRY_VOID(
@@ -219,7 +213,10 @@ Result<void> choose_moves(const QuantizeJob& job, const LinearScheme& scheme,
   for (FolderItem& item : items) {
     if (!item.weight.is_quantized()) item.quantized = false;
   }
-  if (kind_of_inputs(moved->weight.input_rounding()) != kind_of_inputs(scheme.input)) {
+  const auto stored = moved->weight.input_rounding();
+  const bool alike = stored && scheme.input ? stored->same_kind(*scheme.input)
+                                            : stored.has_value() == scheme.input.has_value();
+  if (!alike) {
     notices.push_back(
         job.lane.name +
         " rounds the inputs of Linears otherwise than the source does: the weights are "

@@ -15,6 +15,7 @@ namespace quantlane {
 // way.
 struct FolderItem {
   std::string name;  // output tensor name, or "<module>.weight" of a quantized Linear
+  const Parameter* parameter = nullptr;  // of Linears of a known model
   std::uint32_t shard = 0;
   Weight weight;  // empty: raw bytes of `raw` are copied
   const TensorInfo* raw = nullptr;

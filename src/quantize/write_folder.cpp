@@ -259,11 +259,9 @@ class FolderWriter {
     const std::string module = module_of(item.name);
     LinearScheme scheme = scheme_;
     if (!scheme.input || !scheme.input->calibrated()) return scheme;
-    if (const auto stored = item.weight.input_rounding(); item.moves && stored) {
-      ActivationScheme same = *stored;
-      same.static_scale = 0;
-      if (same == *scheme.input) return LinearScheme{.weight = scheme.weight, .input = stored};
-    }
+    const auto stored = item.weight.input_rounding();
+    if (item.moves && stored && stored->same_kind(*scheme.input))
+      return LinearScheme{.weight = scheme.weight, .input = stored};
     if (job_.statistics != nullptr) {
       const auto found = job_.statistics->modules().find(module);
       if (found != job_.statistics->modules().end())
