@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/file.h"
+#include "core/scratch_folder_for_test.h"
 
 namespace quantlane {
 namespace {
@@ -18,24 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
-
-// An empty folder, removed with what is in it.
-class ScratchSpace {
- public:
-  ScratchSpace() : path_(fs::temp_directory_path() / ("disk-room-" + std::to_string(::getpid()))) {
-    fs::create_directories(path_);
-  }
-  ~ScratchSpace() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ScratchSpace(const ScratchSpace&) = delete;
-  ScratchSpace& operator=(const ScratchSpace&) = delete;
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 // No file of this process may become larger than 64 KiB.
 class SizeLimit {
@@ -59,7 +42,7 @@ class SizeLimit {
 };
 
 TEST(DiskRoom, SaysWhatIsNeededAndWhatThereIs) {
-  const ScratchSpace folder;
+  const fixtures::ScratchFolder folder;
   const auto available = available_bytes(folder.path() / "made" / "later");
   ASSERT_TRUE(available.has_value());
   EXPECT_TRUE(check_room("writing", folder.path(), *available / 2, 1).has_value());
@@ -72,7 +55,7 @@ TEST(DiskRoom, SaysWhatIsNeededAndWhatThereIs) {
 }
 
 TEST(DiskRoom, NamesTheLimitOfTheProcessTheFileAndTheNeed) {
-  const ScratchSpace folder;
+  const fixtures::ScratchFolder folder;
   const SizeLimit limit;
   const auto says_it = AllOf(HasSubstr(folder.path().string()), HasSubstr("ulimit -f 64"),
                              HasSubstr("65536 bytes"), HasSubstr("1048576 bytes"));
@@ -92,7 +75,7 @@ TEST(DiskRoom, NamesTheLimitOfTheProcessTheFileAndTheNeed) {
 }
 
 TEST(DiskRoom, ScratchFilesHaveNoNameAndGrow) {
-  const ScratchSpace folder;
+  const fixtures::ScratchFolder folder;
   ScratchFile file = ScratchFile::reserve(folder.path() / "made" / "later", 100).value();
   EXPECT_TRUE(fs::is_empty(folder.path()));
   EXPECT_TRUE(file.grow(50).has_value());
@@ -101,7 +84,7 @@ TEST(DiskRoom, ScratchFilesHaveNoNameAndGrow) {
 }
 
 TEST(DiskRoom, FilesWithRoomSetAsideHoldWhatIsWritten) {
-  const ScratchSpace folder;
+  const fixtures::ScratchFolder folder;
   AtomicFile file = AtomicFile::create(folder.path() / "file").value();
   ASSERT_TRUE(file.reserve(10).has_value());
   ASSERT_TRUE(file.append("0123456789").has_value());

@@ -5,7 +5,8 @@
 #include <string>
 
 #include <gtest/gtest.h>
-#include <unistd.h>
+
+#include "core/scratch_folder_for_test.h"
 
 namespace quantlane {
 namespace {
@@ -17,24 +18,6 @@ std::vector<float> counted(std::size_t size, float from) {
   std::iota(values.begin(), values.end(), from);
   return values;
 }
-
-// An empty folder, removed with what is in it.
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / ("float-store-" + std::to_string(::getpid()))) {
-    fs::create_directories(path_);
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 void expect_array(FloatStore& store, std::size_t array, const std::vector<float>& want) {
   std::vector<float> buffer(7);
@@ -62,7 +45,7 @@ void expect_to_keep_arrays(FloatStore& store) {
 }
 
 TEST(FloatStore, KeepsArraysInMemoryAndOnDiskAlike) {
-  const Folder folder;
+  const fixtures::ScratchFolder folder;
   FloatStore memory({11, 3, 11});
   expect_to_keep_arrays(memory);
   const auto file = std::make_shared<ScratchFile>(

@@ -14,6 +14,7 @@
 #include "containers/container.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "core/scratch_folder_for_test.h"
 #include "model/checkpoint.h"
 
 namespace quantlane::fixtures {
@@ -32,25 +33,6 @@ inline fs::path model_data(const std::string& name) {
 inline fs::path shared_data(const std::string& name) {
   return fs::path(QUANTLANE_SOURCE_DIR "/../shared/data") / name;
 }
-
-// A folder that is removed at the end.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (fs::temp_directory_path() / "quantlane-test-XXXXXX").string();
-    if (mkdtemp(pattern.data()) != nullptr) path_ = pattern;
-  }
-  ~ScratchFolder() {
-    std::error_code code;
-    if (!path_.empty()) fs::remove_all(path_, code);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 // Unpacks an .xz file; false where that fails (no xz program).
 inline bool unpack_xz(const fs::path& packed, const fs::path& target) {

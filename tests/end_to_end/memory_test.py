@@ -2,13 +2,11 @@
 """Jobs under a limit of resident memory: the same artefact, or a refusal that says what works."""
 
 import json
-import resource
 import signal
-import subprocess
 import time
 import unittest
 
-from program import CANARY, ProgramTest
+from program import CANARY, ProgramTest, limit_files
 
 
 def contents(folder):
@@ -75,18 +73,11 @@ class Memory(ProgramTest):
 
     def test_a_disk_without_room_is_an_error_before_any_work(self):
         least = self.least()
-        def limit():
-            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-        process = self.refused(*self.quantize("out", "--memory-limit", f"{least} MiB"), preexec_fn=limit,
+        process = self.refused(*self.quantize("out", "--memory-limit", f"{least} MiB"), preexec_fn=limit_files,
                                says=["hidden states", "ulimit -f 1024", "1048576 bytes", "a file of"])
         self.assertNotIn("calibrate", process.errors)
         self.assertEqual(list(self.folder.iterdir()), [])
-        disk = self.folder / "disk"
-        disk.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(disk)]
-        if subprocess.run(mount, capture_output=True).returncode != 0:
-            self.skipTest("no permission to mount a small disk")
-        self.addCleanup(subprocess.run, ["umount", str(disk)], capture_output=True)
+        disk = self.small_disk("5m")
         for options in (("--memory-limit", f"{least}MiB"), ()):
             process = self.refused(*self.quantize(disk / "out", *options), says=["room for", "No space left", "available"])
             self.assertNotIn("calibrate", process.errors)

@@ -3,12 +3,11 @@
 
 import os
 import pathlib
-import resource
 import subprocess
 import tempfile
 import unittest
 
-from program import CANARY, COMPARE, ProgramTest
+from program import CANARY, COMPARE, ProgramTest, limit_files
 
 
 class Output(ProgramTest):
@@ -35,21 +34,14 @@ class Output(ProgramTest):
         self.refused(*self.compare, "--out", "closed/out", says=["closed", "permission"])
 
     def test_a_file_size_limit_is_an_error_and_leaves_nothing(self):
-        def limit():
-            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
         for lane, out in (("fp8", "out"), ("gguf:q8_0", "out.gguf"), ("bf16", "out")):
-            self.refused("quantize", CANARY, lane, "-o", out, says=[out], preexec_fn=limit)
+            self.refused("quantize", CANARY, lane, "-o", out, says=[out], preexec_fn=limit_files)
             self.assertEqual(list(self.folder.iterdir()), [])
-        self.refused(*self.compare, "--out", "report", says=["report"], preexec_fn=limit)
+        self.refused(*self.compare, "--out", "report", says=["report"], preexec_fn=limit_files)
         self.assertEqual(self.partials(), [])
 
     def test_a_full_disk_is_an_error_and_the_next_run_goes_on(self):
-        disk = self.folder / "disk"
-        disk.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=9m", "tmpfs", str(disk)]
-        if subprocess.run(mount, capture_output=True).returncode != 0:
-            self.skipTest("no permission to mount a small disk")
-        self.addCleanup(subprocess.run, ["umount", str(disk)], capture_output=True)
+        disk = self.small_disk("9m")
         self.refused("quantize", CANARY, "f32", "-o", disk / "out", says=["No space left"])
         self.refused("quantize", CANARY, "gguf:f32", "-o", disk / "o.gguf", says=["No space left"])
         self.assertEqual(list(disk.iterdir()), [])

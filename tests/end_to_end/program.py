@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import struct
 import subprocess
@@ -22,6 +23,11 @@ COMPARE = ["compare", str(CANARY), "--lanes", "fp8,gguf:q4_k_m", "--chunk", "64"
            "--task-items", "2"]
 
 
+def limit_files():
+    """In a process that is about to start: no file of it becomes larger than a MiB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, MIB))
+
+
 class ProgramTest(unittest.TestCase):
     """A test with an empty folder of its own."""
 
@@ -34,6 +40,16 @@ class ProgramTest(unittest.TestCase):
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True,
                    "errors": "replace", "cwd": self.folder, "env": self.environment} | options
         return subprocess.Popen([PROGRAM, *map(str, arguments)], **options)
+
+    def small_disk(self, size):
+        """A file system of its own that is soon full; skips where it cannot be mounted."""
+        disk = self.folder / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+        if subprocess.run(mount, capture_output=True).returncode != 0:
+            self.skipTest("no permission to mount a small disk")
+        self.addCleanup(subprocess.run, ["umount", str(disk)], capture_output=True)
+        return disk
 
     def run_program(self, *arguments, **options):
         process = self.start(*arguments, **options)
