@@ -117,6 +117,16 @@ Result<std::int64_t> positive_integer(const Json& config, const std::string& key
                   .got(value.dump()));
 }
 
+Error bad_adapter_value(const std::string& origin, const std::string& key, std::string expected,
+                        std::string found, const std::string& tool) {
+  return corrupt("reading an adapter's configuration")
+      .in(origin)
+      .of(key)
+      .expects(std::move(expected))
+      .got(std::move(found))
+      .advise("mend the key, or save the adapter again with " + tool);
+}
+
 Result<void> check_scale(double scale, const std::string& key, const std::string& origin) {
   if (std::abs(scale) >= 0x1p-126 && std::abs(scale) <= 0x1.fffffep127) return {};
   return fail(corrupt("reading an adapter's configuration")

@@ -56,6 +56,9 @@ Result<Json> read_adapter_config(const std::filesystem::path& path);
 Result<std::int64_t> positive_integer(const Json& config, const std::string& key,
                                       const std::string& origin);
 
+// A value of the configuration that is not what it can be; `tool` wrote the adapter.
+Error bad_adapter_value(const std::string& origin, const std::string& key, std::string expected,
+                        std::string found, const std::string& tool);
 // kCorrupt for a scale that is 0, which would merge nothing, or that float32 does not hold.
 Result<void> check_scale(double scale, const std::string& key, const std::string& origin);
 

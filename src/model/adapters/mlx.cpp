@@ -20,14 +20,9 @@ bool recognises(const fs::path& path) {
   return fs::exists(path / kConfig, code) && fs::exists(path / kWeights, code);
 }
 
-Error bad_mlx_value(const std::string& origin, std::string key, std::string expected,
+Error bad_mlx_value(const std::string& origin, const std::string& key, std::string expected,
                     std::string found) {
-  return corrupt("reading an adapter's configuration")
-      .in(origin)
-      .of(std::move(key))
-      .expects(std::move(expected))
-      .got(std::move(found))
-      .advise("mend the key, or save the adapter again with mlx_lm");
+  return bad_adapter_value(origin, key, std::move(expected), std::move(found), "mlx_lm");
 }
 
 // What the configuration says about every matrix.

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
+
+#include "model/adapters/adapter_parts.h"
 
 namespace quantlane {
 namespace {
@@ -93,12 +96,7 @@ Error bad_peft_value(const std::string& origin, const std::string& key, std::str
                      std::string found) {
   constexpr std::size_t kMost = 200;
   if (found.size() > kMost) found = found.substr(0, kMost) + "...";
-  return corrupt("reading an adapter's configuration")
-      .in(origin)
-      .of(key)
-      .expects(std::move(expected))
-      .got(std::move(found))
-      .advise("mend the key, or save the adapter again with PEFT");
+  return bad_adapter_value(origin, key, std::move(expected), std::move(found), "PEFT");
 }
 
 Result<void> check_peft_types(const Json& config, const std::string& origin) {
