@@ -8,6 +8,7 @@
 
 #include "api/importances.h"
 #include "api/quantize_request.h"
+#include "calibrate/feedback_source.h"
 #include "calibrate/input_samples.h"
 #include "core/check.h"
 #include "core/cpu.h"
@@ -82,27 +83,20 @@ std::uint64_t moment_rows(const ModelConfig& config, std::int64_t batch) {
   return bytes_of(4 * batch * widest);
 }
 
-// Of `rows` of each chunk the logits.
-std::int64_t logit_rows(HeadRows rows, std::int64_t tokens) {
-  if (rows == HeadRows::kNone) return 0;
-  return rows == HeadRows::kAll ? tokens : tokens / 4;
-}
-
 // A pass over the calibration text, but for the mapped weights.
 std::uint64_t pass_bytes(const Graph& graph, const TokenChunks& chunks, HeadRows head_rows) {
   const ModelConfig& config = graph.config;
   const auto tokens = static_cast<std::int64_t>(chunks.tokens.size());
   const std::int64_t batch = walk_batch_tokens(tokens, chunks.chunk);
   return walk_bytes(config, tokens, chunks.chunk, 1).buffers + KvCache::bytes(config, batch) +
-         bytes_of(logit_rows(head_rows, batch) * (config.vocab_size + config.hidden_size)) +
+         bytes_of(head_row_count(head_rows, batch) * (config.vocab_size + config.hidden_size)) +
          statistics_bytes(graph);
 }
 
 // Which tokens each expert of a layer gets, and rows of one expert until they are enough for a sum.
 std::uint64_t routing_bytes(const ModelConfig& config, std::int64_t tokens, std::int64_t batch) {
   if (config.experts.count == 0) return 0;
-  constexpr std::int64_t kRowsAtOnce = 1024;  // src/calibrate/feedback_source.cpp
-  const std::int64_t rows = 4 * (kRowsAtOnce + batch) * config.experts.intermediate_size;
+  const std::int64_t rows = 4 * (kExpertRowsAtOnce + batch) * config.experts.intermediate_size;
   return bytes_of(rows) + sizeof(std::int64_t) * static_cast<std::uint64_t>(
                                                      tokens * (2 * config.experts.per_token + 1));
 }

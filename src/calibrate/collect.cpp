@@ -25,19 +25,12 @@ class Collector final : public LinearObserver {
   Statistics& statistics_;
 };
 
-std::int64_t first_head_row(HeadRows rows, std::int64_t chunk) {
-  switch (rows) {
-    case HeadRows::kNone:
-      return chunk;
-    case HeadRows::kLastQuarter:
-      return chunk - chunk / 4;
-    case HeadRows::kAll:
-      break;
-  }
-  return 0;
-}
-
 }  // namespace
+
+std::int64_t head_row_count(HeadRows rows, std::int64_t tokens) {
+  if (rows == HeadRows::kNone) return 0;
+  return rows == HeadRows::kAll ? tokens : tokens / 4;
+}
 
 Result<void> check_finite(const Statistics& statistics, const Checkpoint& checkpoint) {
   for (const auto& [module, inputs] : statistics.modules()) {
@@ -71,7 +64,7 @@ Result<void> run_calibration_pass(Runtime& runtime, const TokenChunks& chunks,
     for (std::int64_t i = first; i < last; ++i) {
       segments.push_back({.tokens = chunks[i],
                           .cache = &caches[static_cast<std::size_t>(i - first)],
-                          .logits_from = first_head_row(head_rows, chunks.chunk)});
+                          .logits_from = chunks.chunk - head_row_count(head_rows, chunks.chunk)});
     }
     QUANTLANE_TRY_VOID(runtime.forward(segments, pool, logits, &observer));
     progress.update(static_cast<std::uint64_t>(last * chunks.chunk));

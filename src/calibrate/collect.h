@@ -15,6 +15,8 @@ namespace quantlane {
 
 // Of which rows the inputs of the head are looked at. Its product is the widest of all: rows cost.
 enum class HeadRows : std::uint8_t { kNone, kLastQuarter, kAll };
+// How many rows of `tokens` these are.
+std::int64_t head_row_count(HeadRows rows, std::int64_t tokens);
 class KeptStatistics;
 
 // Where a pass begins, and who is told how many chunks are behind it.

@@ -146,7 +146,6 @@ std::vector<float> FeedbackSource::exact_down() const {
 // An expert has few rows in each batch, and what a row may count is judged by those of the first
 // call: they are put together.
 Result<void> FeedbackSource::see_expert(const Parameter& down, const LayerWalk::See& see) {
-  constexpr std::int64_t kRowsAtOnce = 1024;
   std::vector<float> settled_rows;
   std::vector<float> exact_rows;
   std::int64_t rows = 0;
@@ -164,7 +163,7 @@ Result<void> FeedbackSource::see_expert(const Parameter& down, const LayerWalk::
                              settled_rows.insert(settled_rows.end(), settled, settled + count);
                              exact_rows.insert(exact_rows.end(), exact, exact + count);
                              rows += tokens;
-                             if (rows >= kRowsAtOnce) hand_over();
+                             if (rows >= kExpertRowsAtOnce) hand_over();
                            }));
   hand_over();
   ++experts_;

@@ -21,6 +21,9 @@ struct FeedbackRequest {
   std::optional<ActivationScheme> input = std::nullopt;  // how inputs will be rounded
 };
 
+// Inputs of the down of an expert wait until they are about this many.
+inline constexpr std::int64_t kExpertRowsAtOnce = 1024;
+
 class FeedbackSource {
  public:
   // `pool` must outlive this object. Memory: that of a LayerWalk, four matrices of
