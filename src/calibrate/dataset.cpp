@@ -1,10 +1,12 @@
 #include "calibrate/dataset.h"
 
 #include <algorithm>
+#include <span>
 #include <string>
 
 #include "core/check.h"
 #include "core/file.h"
+#include "core/hash.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace quantlane {
@@ -21,6 +23,13 @@ std::string_view cut_at_character(std::string_view text, std::size_t size) {
 }
 
 }  // namespace
+
+std::string TokenChunks::hash() const {
+  ContentHash hash;
+  hash.add(std::to_string(chunk));
+  hash.add(std::as_bytes(std::span(tokens)));
+  return hash.hex();
+}
 
 Result<void> check_context(const Checkpoint& checkpoint, std::int64_t chunk,
                            std::string attempted) {

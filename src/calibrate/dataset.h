@@ -21,6 +21,8 @@ struct TokenChunks {
     return std::span(tokens).subspan(static_cast<std::size_t>(index * chunk),
                                      static_cast<std::size_t>(chunk));
   }
+  // Of all of it.
+  [[nodiscard]] std::string hash() const;
 };
 
 // kUsage when chunks of `chunk` tokens are longer than the model's context. `attempted`: for the

@@ -1,6 +1,5 @@
 #include "calibrate/kept_statistics.h"
 
-#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,6 +8,7 @@
 #include "core/cancel.h"
 #include "core/check.h"
 #include "core/cpu.h"
+#include "core/file.h"
 #include "core/hash.h"
 #include "quantlane/version.h"
 
@@ -19,17 +19,12 @@ namespace {
 constexpr std::string_view kKey = "quantlane.pass";
 constexpr std::string_view kChunks = "quantlane.chunks";
 
-fs::path file_for(const fs::path& out) {
-  fs::path file = out.has_filename() ? out : out.parent_path();
-  return file += ".calibration";
-}
-
 }  // namespace
 
 KeptStatistics::KeptStatistics(const fs::path& out, std::shared_ptr<const Checkpoint> checkpoint,
                                const TokenChunks& chunks, HeadRows head_rows, Progress& progress,
                                std::chrono::milliseconds every)
-    : file_(file_for(out)),
+    : file_(beside(out, ".calibration")),
       checkpoint_(std::move(checkpoint)),
       chunks_(chunks),
       head_rows_(head_rows),
@@ -41,8 +36,7 @@ Result<std::string> KeptStatistics::key() {
     QUANTLANE_TRY(const std::string model, checkpoint_->content_hash());
     ContentHash hash;
     hash.add(model);
-    hash.add(std::to_string(chunks_.chunk));
-    hash.add(std::as_bytes(std::span(chunks_.tokens)));
+    hash.add(chunks_.hash());
     hash.add(
         fmt::format(" {} {} {}", static_cast<int>(head_rows_), isa_name(active_isa()), version()));
     key_ = hash.hex();

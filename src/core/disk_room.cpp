@@ -37,12 +37,12 @@ std::optional<std::uint64_t> file_size_limit() {
 }
 
 // A file that has no name, or loses it at once where the file system knows no such files.
-int open_unnamed(const fs::path& folder) {
-  const int descriptor = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-  if (descriptor >= 0) return descriptor;
+Descriptor open_unnamed(const fs::path& folder) {
+  Descriptor unnamed(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (unnamed.valid()) return unnamed;
   std::string name = (folder / ".quantlane-hidden-XXXXXX").string();
-  const int named = ::mkostemp(name.data(), O_CLOEXEC);
-  if (named >= 0) ::unlink(name.c_str());
+  Descriptor named(::mkostemp(name.data(), O_CLOEXEC));
+  if (named.valid()) ::unlink(name.c_str());
   return named;
 }
 
@@ -99,14 +99,15 @@ Result<ScratchFile> ScratchFile::reserve(const fs::path& folder, std::uint64_t b
   ScratchFile file;
   file.folder_ = nearest_folder(folder);
   file.descriptor_ = open_unnamed(file.folder_);
-  if (file.descriptor_ < 0) return fail(file.error(bytes, errno));
+  if (!file.descriptor_.valid()) return fail(file.error(bytes, errno));
   QUANTLANE_TRY_VOID(file.grow(bytes));
   return file;
 }
 
 Result<void> ScratchFile::grow(std::uint64_t bytes) {
   if (bytes <= reserved_) return {};
-  if (const int code = reserve_room(descriptor_, bytes); code != 0) return fail(error(bytes, code));
+  if (const int code = reserve_room(descriptor(), bytes); code != 0)
+    return fail(error(bytes, code));
   reserved_ = bytes;
   return {};
 }
@@ -119,19 +120,6 @@ Error ScratchFile::error(std::uint64_t bytes, int code) const {
   error.hint += std::string(error.hint.empty() ? "choose an output on another disk" : "") +
                 ", or allow more memory (--memory-limit)";
   return error;
-}
-
-ScratchFile::ScratchFile(ScratchFile&& other) noexcept { *this = std::move(other); }
-
-ScratchFile& ScratchFile::operator=(ScratchFile&& other) noexcept {
-  std::swap(descriptor_, other.descriptor_);
-  std::swap(reserved_, other.reserved_);
-  std::swap(folder_, other.folder_);
-  return *this;
-}
-
-ScratchFile::~ScratchFile() {
-  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 }  // namespace quantlane

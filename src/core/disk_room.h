@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "core/descriptor.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -31,21 +32,16 @@ class ScratchFile {
  public:
   // In `folder`, or the nearest that exists above it, with room for `bytes` set aside.
   static Result<ScratchFile> reserve(const std::filesystem::path& folder, std::uint64_t bytes);
-  ScratchFile(ScratchFile&& other) noexcept;
-  ScratchFile& operator=(ScratchFile&& other) noexcept;
-  ScratchFile(const ScratchFile&) = delete;
-  ScratchFile& operator=(const ScratchFile&) = delete;
-  ~ScratchFile();
 
   // No less than before.
   Result<void> grow(std::uint64_t bytes);
-  [[nodiscard]] int descriptor() const { return descriptor_; }
+  [[nodiscard]] int descriptor() const { return descriptor_.get(); }
   // Errors of reading and writing.
   [[nodiscard]] Error error(std::uint64_t bytes, int code) const;
 
  private:
   ScratchFile() = default;
-  int descriptor_ = -1;
+  Descriptor descriptor_;
   std::uint64_t reserved_ = 0;
   std::filesystem::path folder_;
 };

@@ -65,10 +65,8 @@ fs::path without_trailing_slash(const fs::path& path) {
 // Names differ between processes and between files of one process.
 fs::path temporary_name(const fs::path& target) {
   static std::atomic<unsigned> counter{0};
-  fs::path name = without_trailing_slash(target);
-  name += std::string(kPartial) + std::to_string(::getpid()) + "-" +
-          std::to_string(counter.fetch_add(1));
-  return name;
+  return beside(target, std::string(kPartial) + std::to_string(::getpid()) + "-" +
+                            std::to_string(counter.fetch_add(1)));
 }
 
 // `name` is a temporary of the target called `target` whose process no longer runs.
@@ -154,6 +152,10 @@ void MappedFile::drop(std::uint64_t offset, std::uint64_t size) const {
   const std::uint64_t end = (offset + size) / page * page;
   if (end <= begin || end > size_) return;
   ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
+fs::path beside(const fs::path& out, std::string_view suffix) {
+  return without_trailing_slash(out) += suffix;
 }
 
 void remove_leftovers(const fs::path& target) {

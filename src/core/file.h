@@ -73,6 +73,8 @@ class AtomicFile {
   fs::path temporary_;
 };
 
+// "OUT" + suffix for an output OUT, which may be spelled "OUT/".
+std::filesystem::path beside(const std::filesystem::path& out, std::string_view suffix);
 // Removes the temporaries of `target` whose processes were killed.
 void remove_leftovers(const fs::path& target);
 

@@ -130,15 +130,14 @@ std::string difference(const fs::path& file, const JobSettings& settings) {
   return "more of them";
 }
 
-// A descriptor while this process alone is at work; -1 where another one is (`in_use`), or where
+// Valid while this process alone is at work; not where another one is (`in_use`), or where
 // there is no file or the file system knows no locks.
-int lock_file(const fs::path& file, bool& in_use) {
-  const int descriptor = ::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+Descriptor lock_file(const fs::path& file, bool& in_use) {
+  Descriptor descriptor(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
   in_use = false;
-  if (descriptor < 0 || ::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
+  if (!descriptor.valid() || ::flock(descriptor.get(), LOCK_EX | LOCK_NB) == 0) return descriptor;
   in_use = errno == EWOULDBLOCK;
-  ::close(descriptor);
-  return -1;
+  return Descriptor();
 }
 
 // Codes of up to 4 bits, two in a byte.
@@ -174,10 +173,7 @@ std::size_t packed_size(const QuantTensor& tensor) {
 
 }  // namespace
 
-fs::path MatrixJournal::folder_of(const fs::path& artefact) {
-  fs::path folder = artefact.has_filename() ? artefact : artefact.parent_path();
-  return folder += ".resume";
-}
+fs::path MatrixJournal::folder_of(const fs::path& artefact) { return beside(artefact, ".resume"); }
 
 Result<MatrixJournal> MatrixJournal::open(const fs::path& artefact, const JobSettings& settings) {
   MatrixJournal journal;
@@ -203,23 +199,6 @@ Result<MatrixJournal> MatrixJournal::open(const fs::path& artefact, const JobSet
     }
   }
   return journal;
-}
-
-MatrixJournal::MatrixJournal(MatrixJournal&& other) noexcept { *this = std::move(other); }
-
-MatrixJournal& MatrixJournal::operator=(MatrixJournal&& other) noexcept {
-  std::swap(folder_, other.folder_);
-  std::swap(settings_, other.settings_);
-  std::swap(job_, other.job_);
-  std::swap(lock_, other.lock_);
-  std::swap(left_, other.left_);
-  std::swap(damaged_, other.damaged_);
-  std::swap(others_, other.others_);
-  return *this;
-}
-
-MatrixJournal::~MatrixJournal() {
-  if (lock_ >= 0) ::close(lock_);
 }
 
 std::vector<std::string> MatrixJournal::notices() const {
@@ -265,9 +244,8 @@ std::optional<std::vector<std::byte>> MatrixJournal::find(std::string_view matri
 Result<void> MatrixJournal::start() {
   const fs::path file = settings_of(job_);
   std::error_code code;
-  if (lock_ >= 0 && fs::exists(file, code)) return {};
+  if (lock_.valid() && fs::exists(file, code)) return {};
   QUANTLANE_TRY_VOID(write_text(file, settings_));
-  if (lock_ >= 0) ::close(lock_);
   bool in_use = false;
   lock_ = lock_file(file, in_use);
   return {};
@@ -335,9 +313,8 @@ void MatrixJournal::remove() { remove_job(job_); }
 void MatrixJournal::remove_all() {
   for (const Other& other : others_) {
     bool in_use = false;
-    const int lock = lock_file(settings_of(other.job), in_use);
+    const Descriptor lock = lock_file(settings_of(other.job), in_use);
     if (!in_use) remove_job(other.job);
-    if (lock >= 0) ::close(lock);
   }
   remove();
 }

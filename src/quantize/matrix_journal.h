@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/descriptor.h"
 #include "formats/quant_tensor.h"
 #include "quantlane/result.h"
 
@@ -28,11 +29,6 @@ class MatrixJournal {
   // holds something else, or a running process is at work on the same job.
   static Result<MatrixJournal> open(const std::filesystem::path& artefact,
                                     const JobSettings& settings);
-  MatrixJournal(MatrixJournal&& other) noexcept;
-  MatrixJournal& operator=(MatrixJournal&& other) noexcept;
-  MatrixJournal(const MatrixJournal&) = delete;
-  MatrixJournal& operator=(const MatrixJournal&) = delete;
-  ~MatrixJournal();
 
   // Whole matrices that an earlier job with the same settings left.
   [[nodiscard]] std::size_t left() const { return left_; }
@@ -65,7 +61,7 @@ class MatrixJournal {
   std::filesystem::path folder_;
   std::string settings_;  // as they are kept in the folder
   std::string job_;
-  int lock_ = -1;  // on the settings' file, while this process is at work
+  Descriptor lock_;  // on the settings' file, while this process is at work
   std::size_t left_ = 0;
   std::size_t damaged_ = 0;
   std::vector<Other> others_;

@@ -108,10 +108,6 @@ Result<JobSettings> journal_settings(const QuantizeJob& job) {
     types.add(matrix + " " + target_name(target) + "\n");
   }
   types.add(job.allow_requantize ? "new codes" : "");
-  ContentHash text;
-  const TokenChunks& chunks = job.feedback->chunks();
-  text.add(std::to_string(chunks.chunk));
-  text.add(std::as_bytes(std::span(chunks.tokens)));
   ContentHash importances;
   if (job.statistics != nullptr) {
     for (const auto& [module, inputs] : job.statistics->modules()) {
@@ -123,7 +119,7 @@ Result<JobSettings> journal_settings(const QuantizeJob& job) {
   return JobSettings{{"lane", job.lane.name},
                      {"model", source},
                      {"types of matrices", types.hex()},
-                     {"calibration text", text.hex()},
+                     {"calibration text", job.feedback->chunks().hash()},
                      {"importances", importances.hex()},
                      {"instruction set", std::string(isa_name(active_isa()))},
                      {"version of quantlane", std::string(version())}};
