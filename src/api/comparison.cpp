@@ -143,6 +143,7 @@ Result<LaneWork> Comparison::lane_named(const std::string& name) const {
   // A folder called like a lane is not meant: artefacts are often named after theirs.
   if (!known && names_artefact(name)) {
     QUANTLANE_TRY(ExistingLane found, existing_lane(name, *reference_));
+    QUANTLANE_TRY_VOID(check_adapted(*found.checkpoint));
     work.lane = std::move(found.lane);
     work.existing = std::move(found.checkpoint);
     work.report.format = std::move(found.format);

@@ -81,6 +81,8 @@ class Comparison {
   // The artefact of a lane that is not there yet, from the reference under the lane's transforms.
   Result<QuantizeSummary> write_artefact(const LaneWork& work, const Importances& importances);
   Result<LaneWork> lane_named(const std::string& name) const;
+  // With --adapter: kInvalidArgument for an artefact that was made from the base without it.
+  Result<void> check_adapted(const Checkpoint& artefact) const;
   // The same for an artefact that exists.
   Result<void> adopt(LaneWork& work);
   void describe_artefact(LaneWork& work) const;

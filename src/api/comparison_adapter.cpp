@@ -5,6 +5,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "eval/layer_errors.h"
+#include "eval/lost_edits.h"
 
 namespace quantlane {
 namespace {
@@ -36,6 +37,25 @@ Result<void> Comparison::merge_adapter() {
                                   .tensors = static_cast<std::int64_t>(adapter.tensor_count()),
                                   .parameters = static_cast<std::int64_t>(bound.accounts.size()),
                                   .shifts = {}};
+  return {};
+}
+
+Result<void> Comparison::check_adapted(const Checkpoint& artefact) const {
+  if (base_ == nullptr) return {};
+  QUANTLANE_TRY(const MadeFrom made, artefact_made_from(artefact, *reference_, *base_));
+  if (made == MadeFrom::kBase) {
+    return fail(invalid("comparing an existing artefact")
+                    .in(artefact.path().string())
+                    .expects("one of the base with " + options_.adapter->string())
+                    .got("weights of the base alone: scales and ranges of inputs were calibrated "
+                         "without the adapter")
+                    .advise("quantlane quantize --adapter merges before it calibrates; name a lane "
+                            "instead of the artefact, or leave --adapter out"));
+  }
+  if (made == MadeFrom::kUnclear) {
+    progress_.notice(artefact.path().string() +
+                     ": its weights do not show whether it was made with the adapter");
+  }
   return {};
 }
 

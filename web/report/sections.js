@@ -274,7 +274,8 @@ const sections = (() => {
         'adapter', 'Adapter', `${merged.path} (${merged.format}, ${format.count(merged.tensors)} ` +
             `tensors) is merged into the reference; matrices changed: ${format.count(merged.params)}. ` +
             'Static scales that were calibrated on the base clip inputs where the ratio ' +
-            'is above 1; lanes here were calibrated on the merged model.',
+            'is above 1. Lanes made here were calibrated on the merged model; artefacts that ' +
+            'existed were checked for its weights.',
         widest.length > 0 ? dom.table(columns, widest, {caption: 'Where ranges of inputs grew most'}) :
                             null);
   }
