@@ -32,8 +32,8 @@ SharedCheckpoint with_adapter(const SharedCheckpoint& base, float size) {
   for (std::int64_t c = 0; c < parameter.cols; ++c) delta->a.push_back(normal(random));
   for (std::int64_t r = 0; r < parameter.rows; ++r) delta->b.push_back(normal(random));
   delta->scale =
-      size * static_cast<float>(
-                 std::sqrt(square / static_cast<double>(parameter.rows * parameter.cols)));
+      size *
+      static_cast<float>(std::sqrt(square / static_cast<double>(parameter.rows * parameter.cols)));
   WeightEdits edits;
   edits[parameter.name].delta = std::move(delta);
   return base->with_edits(std::move(edits)).value();

@@ -175,30 +175,46 @@ void norm_rows(const float* x, std::int64_t tokens, std::int64_t width,
   });
 }
 
+namespace {
+
+const float* rounded_inputs(const ActivationScheme& scheme, const float* x, std::int64_t tokens,
+                            std::int64_t width, Pass& pass) {
+  pass.rounded.resize(std::max(pass.rounded.size(), static_cast<std::size_t>(tokens * width)));
+  over_tokens(tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
+    float* rows = pass.rounded.data() + first * width;
+    std::copy_n(x + first * width, count * width, rows);
+    kernels::round_activations(scheme, rows, count, width);
+  });
+  return pass.rounded.data();
+}
+
+}  // namespace
+
 void multiply(std::span<const Product> products, const float* x, std::int64_t tokens, Pass& pass) {
-  const float* input = x;
-  std::optional<ActivationScheme> rounding;
-  for (const Product& product : products) {
-    const BoundLinear& linear = *product.linear;
-    const Parameter& parameter = *linear.parameter;
-    if (pass.observer != nullptr) pass.observer->observe(parameter, x, tokens);
-    if (linear.input != rounding) {
-      rounding = linear.input;
-      input = x;
+  if (pass.observer != nullptr) {
+    for (const Product& product : products)
+      pass.observer->observe(*product.linear->parameter, x, tokens);
+  }
+  // Neighbours whose inputs are rounded alike go together.
+  while (!products.empty()) {
+    const BoundLinear& first = *products.front().linear;
+    const auto other = std::ranges::find_if(
+        products, [&](const Product& product) { return product.linear->input != first.input; });
+    const std::int64_t width = first.parameter->cols;
+    const float* input = first.input ? rounded_inputs(*first.input, x, tokens, width, pass) : x;
+    std::vector<kernels::GemmPart> parts;
+    for (auto product = products.begin(); product != other; ++product) {
+      const BoundLinear& linear = *product->linear;
+      parts.push_back({.w = linear.rows(), .n = linear.parameter->rows, .y = product->y});
     }
-    if (rounding && input == x) {
-      const std::int64_t width = parameter.cols;
-      pass.rounded.resize(std::max(pass.rounded.size(), static_cast<std::size_t>(tokens * width)));
-      over_tokens(tokens, *pass.pool, [&](std::int64_t first, std::int64_t count) {
-        float* rows = pass.rounded.data() + first * width;
-        std::copy_n(x + first * width, count * width, rows);
-        kernels::round_activations(*rounding, rows, count, width);
-      });
-      input = pass.rounded.data();
+    if (pass.coarse) {
+      kernels::gemm_rounded(input, tokens, width, parts, *pass.pool);
+    } else {
+      kernels::gemm(input, tokens, width, parts, *pass.pool);
     }
-    const auto gemm = pass.coarse ? kernels::gemm_rounded : kernels::gemm;
-    gemm(input, tokens, parameter.cols, linear.rows(), parameter.rows, product.y, *pass.pool);
-    add_bias(linear, tokens, product.y);
+    for (auto product = products.begin(); product != other; ++product)
+      add_bias(*product->linear, tokens, product->y);
+    products = products.subspan(parts.size());
   }
 }
 

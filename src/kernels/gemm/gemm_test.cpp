@@ -87,10 +87,39 @@ void check_products(const GemmKernels& kernels, double (*unit)(std::int64_t k)) 
     std::vector<float> first;
     for (const RowSource& source : sources) {
       std::vector<float> y(static_cast<std::size_t>(shape.tokens * shape.n), NAN);
-      gemm_with(kernels, x.data(), shape.tokens, shape.k, source, shape.n, y.data(), pool);
+      gemm_with(kernels, x.data(), shape.tokens, shape.k, one_part(source, shape.n, y.data()),
+                pool);
       expect_close(shape, x, w, y, unit(shape.k));
       if (first.empty()) first = y;
       EXPECT_EQ(first, y) << "the storage of w changes bits";
+    }
+  }
+}
+
+TEST_P(GemmRows, MultiplySeveralMatricesAsOneByOne) {
+  constexpr std::int64_t kInputs = 70;
+  constexpr std::int64_t kRows[] = {300, 17, 1, 129};
+  const GemmKernels& kernels = *GetParam().kernels;
+  for (const std::int64_t tokens : {3, 40}) {
+    const auto x = normal_values(tokens * kInputs, 1, 1);
+    std::vector<std::vector<float>> weights, alone, together;
+    std::vector<GemmPart> parts;
+    for (const std::int64_t n : kRows) {
+      weights.push_back(normal_values(n * kInputs, 1, static_cast<std::uint64_t>(n)));
+      alone.emplace_back(static_cast<std::size_t>(tokens * n), -1.0F);
+    }
+    together = alone;
+    for (std::size_t i = 0; i < alone.size(); ++i)
+      parts.push_back({.w = {.f32 = weights[i].data()}, .n = kRows[i], .y = together[i].data()});
+    for (const int threads : {1, 3}) {
+      ThreadPool pool(threads);
+      for (std::size_t i = 0; i < alone.size(); ++i) {
+        gemm_with(kernels, x.data(), tokens, kInputs,
+                  one_part(parts[i].w, kRows[i], alone[i].data()), pool);
+        std::ranges::fill(together[i], -1.0F);
+      }
+      gemm_with(kernels, x.data(), tokens, kInputs, parts, pool);
+      EXPECT_EQ(together, alone) << tokens;
     }
   }
 }
@@ -110,14 +139,14 @@ void check_bits_depend_on_k_only(const GemmKernels& kernels) {
   source.f32 = w.data();
   ThreadPool one(1);
   std::vector<float> all(kTokens * kOutputs);
-  gemm_with(kernels, x.data(), kTokens, kInputs, source, kOutputs, all.data(), one);
+  gemm_with(kernels, x.data(), kTokens, kInputs, one_part(source, kOutputs, all.data()), one);
   for (const int threads : {1, 2, 5}) {
     ThreadPool pool(threads);
     for (const std::int64_t tokens : {8, 15, 16, 32, 41}) {
       const std::int64_t offset = kTokens - tokens;
       std::vector<float> part(static_cast<std::size_t>(tokens * kOutputs));
-      gemm_with(kernels, x.data() + offset * kInputs, tokens, kInputs, source, kOutputs,
-                part.data(), pool);
+      gemm_with(kernels, x.data() + offset * kInputs, tokens, kInputs,
+                one_part(source, kOutputs, part.data()), pool);
       ASSERT_TRUE(std::equal(part.begin(), part.end(), all.begin() + offset * kOutputs))
           << threads << " threads, " << tokens << " tokens";
     }
@@ -135,10 +164,12 @@ TEST_P(GemmRows, DotBitsDependOnKOnly) {
   source.f32 = w.data();
   ThreadPool pool(2);
   std::vector<float> all(7 * kOutputs);
-  gemm_with(*GetParam().kernels, x.data(), 7, kInputs, source, kOutputs, all.data(), pool);
+  gemm_with(*GetParam().kernels, x.data(), 7, kInputs, one_part(source, kOutputs, all.data()),
+            pool);
   for (std::int64_t tokens = 1; tokens < 7; ++tokens) {
     std::vector<float> part(static_cast<std::size_t>(tokens * kOutputs));
-    gemm_with(*GetParam().kernels, x.data(), tokens, kInputs, source, kOutputs, part.data(), pool);
+    gemm_with(*GetParam().kernels, x.data(), tokens, kInputs,
+              one_part(source, kOutputs, part.data()), pool);
     for (std::int64_t i = 0; i < tokens * kOutputs; ++i) {
       EXPECT_EQ(part[static_cast<std::size_t>(i)], all[static_cast<std::size_t>(i)]) << tokens;
     }
@@ -155,7 +186,7 @@ TEST_P(GemmRows, TiledSumsRunInOrder) {
   source.f32 = w.data();
   ThreadPool pool(1);
   std::vector<float> y(8);
-  gemm_with(*GetParam().kernels, x.data(), 8, kInputs, source, 1, y.data(), pool);
+  gemm_with(*GetParam().kernels, x.data(), 8, kInputs, one_part(source, 1, y.data()), pool);
   for (std::int64_t t = 0; t < 8; ++t) {
     float sum = 0;
     for (std::int64_t k = 0; k < kInputs; ++k) {
@@ -172,10 +203,10 @@ TEST_P(GemmRows, EmptySizesAreHandled) {
   const float one = 1;
   source.f32 = &one;
   std::vector<float> y(9, 5.0F);
-  gemm_with(*GetParam().kernels, &one, 0, 1, source, 1, y.data(), pool);
-  gemm_with(*GetParam().kernels, &one, 1, 1, source, 0, y.data(), pool);
+  gemm_with(*GetParam().kernels, &one, 0, 1, one_part(source, 1, y.data()), pool);
+  gemm_with(*GetParam().kernels, &one, 1, 1, one_part(source, 0, y.data()), pool);
   EXPECT_EQ(y, std::vector<float>(9, 5.0F));
-  gemm_with(*GetParam().kernels, &one, 9, 0, source, 1, y.data(), pool);
+  gemm_with(*GetParam().kernels, &one, 9, 0, one_part(source, 1, y.data()), pool);
   EXPECT_EQ(y, std::vector<float>(9, 0.0F));
 }
 
@@ -191,7 +222,7 @@ void check_nan_and_infinity(const GemmKernels& kernels) {
     RowSource source;
     source.f32 = w.data();
     std::vector<float> y(static_cast<std::size_t>(tokens * kOutputs));
-    gemm_with(kernels, x.data(), tokens, kInputs, source, kOutputs, y.data(), pool);
+    gemm_with(kernels, x.data(), tokens, kInputs, one_part(source, kOutputs, y.data()), pool);
     for (std::int64_t t = 0; t < tokens; ++t) {
       for (std::int64_t n = 0; n < kOutputs; ++n) {
         const float value = y[static_cast<std::size_t>(t * kOutputs + n)];
@@ -221,7 +252,7 @@ TEST(Gemm, TheOverrideChoosesTheRow) {
   ThreadPool pool(2);
   std::vector<float> direct(11 * 23);
   std::vector<float> selected(11 * 23);
-  gemm_with(*chosen.kernels, x.data(), 11, 301, source, 23, direct.data(), pool);
+  gemm_with(*chosen.kernels, x.data(), 11, 301, one_part(source, 23, direct.data()), pool);
   gemm(x.data(), 11, 301, source, 23, selected.data(), pool);
   EXPECT_EQ(direct, selected);
 }
