@@ -66,11 +66,14 @@ HessianSum::Rows HessianSum::tempered(const float* x, const float* beside, std::
 void HessianSum::add(const float* x, const float* exact, std::int64_t tokens, ThreadPool& pool) {
   const std::int64_t cols = hessian_.cols;
   const Rows rows = tempered(x, exact, cols, tokens, pool);
-  kernels::add_moments(rows.x, tokens, cols, hessian_.sums.data(), pool);
+  std::vector<kernels::MomentProduct> products = {
+      {.y = rows.x, .width = cols, .sums = hessian_.sums.data()}};
   if (exact != x) {
     hessian_.shift.resize(hessian_.sums.size());
-    kernels::add_shift_moments(rows.x, rows.beside, tokens, cols, hessian_.shift.data(), pool);
+    products.push_back(
+        {.y = rows.beside, .width = cols, .sums = hessian_.shift.data(), .minus = rows.x});
   }
+  kernels::add_moments(rows.x, tokens, cols, products, pool);
   hessian_.tokens += tokens;
 }
 
@@ -78,9 +81,11 @@ void HessianSum::add_with_outputs(const float* x, const float* outputs, std::int
                                   std::int64_t tokens, ThreadPool& pool) {
   const std::int64_t cols = hessian_.cols;
   const Rows rows = tempered(x, outputs, width, tokens, pool);
-  kernels::add_moments(rows.x, tokens, cols, hessian_.sums.data(), pool);
   hessian_.lack.resize(static_cast<std::size_t>(cols * width));
-  kernels::add_cross_moments(rows.x, rows.beside, tokens, cols, width, hessian_.lack.data(), pool);
+  const kernels::MomentProduct products[] = {
+      {.y = rows.x, .width = cols, .sums = hessian_.sums.data()},
+      {.y = rows.beside, .width = width, .sums = hessian_.lack.data()}};
+  kernels::add_moments(rows.x, tokens, cols, products, pool);
   hessian_.tokens += tokens;
 }
 

@@ -26,57 +26,70 @@ const MomentRow& chosen_row() {
 // stay in a level-1 cache.
 constexpr std::int64_t kPairs = 128;
 
-struct Packed {
-  Scratch<std::uint32_t> left;
-  Scratch<std::uint32_t> right;
-};
-Packed& packed_scratch() {
-  thread_local Packed scratch;
-  return scratch;
+bool symmetric(const MomentProduct& product, const float* x) {
+  return product.y == x && product.minus == nullptr;
 }
 
-void packed_moments(const MomentKernels& kernels, const MomentFactors& factors, std::int64_t tokens,
-                    float* sums, ThreadPool& pool) {
-  const std::int64_t pairs = ceil_div(tokens, std::int64_t{2});
-  const std::int64_t panel_size = pairs * kMomentPanel;
-  const std::int64_t left_panels = ceil_div(factors.cols, kMomentPanel);
-  const std::int64_t right_panels = ceil_div(factors.width, kMomentPanel);
-  const bool symmetric = factors.symmetric();
-  Packed& scratch = packed_scratch();
-  std::uint32_t* left = scratch.left.reserve(left_panels * panel_size);
-  std::uint32_t* right = symmetric ? left : scratch.right.reserve(right_panels * panel_size);
-  const auto pack = [&](const float* rows, const float* minus, std::int64_t cols,
-                        std::int64_t panel, std::uint32_t* panels) {
+// Rows in panels, the pairs of all tokens of one panel after those of another.
+struct Panels {
+  std::int64_t pairs;
+  [[nodiscard]] std::int64_t size() const { return pairs * kMomentPanel; }
+  [[nodiscard]] static std::int64_t count(std::int64_t cols) {
+    return ceil_div(cols, kMomentPanel);
+  }
+};
+
+void pack_panels(const MomentKernels& kernels, const Panels& panels, const float* rows,
+                 const float* minus, std::int64_t tokens, std::int64_t cols, std::uint32_t* to,
+                 ThreadPool& pool) {
+  pool.parallel_for(Panels::count(cols), [&](std::int64_t panel, int) {
     const std::int64_t column = panel * kMomentPanel;
     kernels.pack(rows + column, minus == nullptr ? nullptr : minus + column, tokens, cols,
-                 std::min(kMomentPanel, cols - column), panels + panel * panel_size);
-  };
-  pool.parallel_for(left_panels, [&](std::int64_t panel, int) {
-    pack(factors.x, nullptr, factors.cols, panel, left);
+                 std::min(kMomentPanel, cols - column), to + panel * panels.size());
   });
-  if (!symmetric) {
-    pool.parallel_for(right_panels, [&](std::int64_t panel, int) {
-      pack(factors.y, factors.minus, factors.width, panel, right);
-    });
-  }
-  pool.parallel_for(left_panels, [&](std::int64_t panel, int) {
-    const std::int64_t begin = panel * kMomentPanel;
-    const std::int64_t end = std::min(factors.cols, begin + kMomentPanel);
-    for (std::int64_t p = 0; p < pairs; p += kPairs) {
-      for (std::int64_t other = symmetric ? panel : 0; other < right_panels; ++other) {
-        const std::int64_t column = other * kMomentPanel;
-        for (std::int64_t row = begin; row < end; row += kMomentRows) {
-          kernels.tile({.left = left + panel * panel_size + p * kMomentPanel + (row - begin),
-                        .right = right + other * panel_size + p * kMomentPanel,
-                        .sums = sums + row * factors.width + column,
-                        .stride = factors.width,
-                        .pairs = std::min(kPairs, pairs - p),
-                        .rows = std::min(kMomentRows, end - row),
-                        .width = std::min(kMomentPanel, factors.width - column)});
-        }
+}
+
+// Sums of one panel of x with all of a product.
+void add_band(const MomentKernels& kernels, const Panels& panels, const std::uint32_t* left,
+              const std::uint32_t* right, std::int64_t panel, std::int64_t cols, bool triangle,
+              const MomentProduct& product) {
+  const std::int64_t begin = panel * kMomentPanel;
+  const std::int64_t end = std::min(cols, begin + kMomentPanel);
+  const std::int64_t others = Panels::count(product.width);
+  for (std::int64_t p = 0; p < panels.pairs; p += kPairs) {
+    for (std::int64_t other = triangle ? panel : 0; other < others; ++other) {
+      const std::int64_t column = other * kMomentPanel;
+      for (std::int64_t row = begin; row < end; row += kMomentRows) {
+        kernels.tile({.left = left + panel * panels.size() + p * kMomentPanel + (row - begin),
+                      .right = right + other * panels.size() + p * kMomentPanel,
+                      .sums = product.sums + row * product.width + column,
+                      .stride = product.width,
+                      .pairs = std::min(kPairs, panels.pairs - p),
+                      .rows = std::min(kMomentRows, end - row),
+                      .width = std::min(kMomentPanel, product.width - column)});
       }
     }
-  });
+  }
+}
+
+void packed_moments(const MomentKernels& kernels, const float* x, std::int64_t tokens,
+                    std::int64_t cols, std::span<const MomentProduct> products, ThreadPool& pool) {
+  thread_local Scratch<std::uint32_t> left_scratch;
+  thread_local Scratch<std::uint32_t> right_scratch;
+  const Panels panels = {.pairs = ceil_div(tokens, std::int64_t{2})};
+  std::uint32_t* left = left_scratch.reserve(Panels::count(cols) * panels.size());
+  pack_panels(kernels, panels, x, nullptr, tokens, cols, left, pool);
+  for (const MomentProduct& product : products) {
+    const bool triangle = symmetric(product, x);
+    std::uint32_t* right = left;
+    if (!triangle) {
+      right = right_scratch.reserve(Panels::count(product.width) * panels.size());
+      pack_panels(kernels, panels, product.y, product.minus, tokens, product.width, right, pool);
+    }
+    pool.parallel_for(Panels::count(cols), [&](std::int64_t panel, int) {
+      add_band(kernels, panels, left, right, panel, cols, triangle, product);
+    });
+  }
 }
 
 // rows [tokens, cols] -> columns [cols, tokens], less those of `from`.
@@ -97,24 +110,27 @@ void transpose(const float* rows, const float* from, std::int64_t tokens, std::i
   });
 }
 
-void product_moments(const MomentFactors& factors, std::int64_t tokens, float* sums,
-                     ThreadPool& pool) {
+void product_moments(const float* x, std::int64_t tokens, std::int64_t cols,
+                     std::span<const MomentProduct> products, ThreadPool& pool) {
   constexpr std::int64_t kBand = 192;  // rows of the product that are computed at once
   thread_local std::vector<float> columns, others, product;
-  transpose(factors.x, nullptr, tokens, factors.cols, columns, pool);
-  const bool symmetric = factors.symmetric();
-  if (!symmetric) transpose(factors.y, factors.minus, tokens, factors.width, others, pool);
-  product.resize(static_cast<std::size_t>(kBand * factors.width));
-  for (std::int64_t band = 0; band < factors.cols; band += kBand) {
-    const std::int64_t rows = std::min(kBand, factors.cols - band);
-    const std::int64_t first = symmetric ? band : 0;
-    const std::int64_t width = factors.width - first;
-    const float* right = symmetric ? columns.data() + band * tokens : others.data();
-    gemm(columns.data() + band * tokens, rows, tokens, {.f32 = right}, width, product.data(), pool);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      float* to = sums + (band + r) * factors.width + first;
-      for (std::int64_t c = symmetric ? r : 0; c < width; ++c)
-        to[c] += product[static_cast<std::size_t>(r * width + c)];
+  transpose(x, nullptr, tokens, cols, columns, pool);
+  for (const auto& [y, width, sums, minus] : products) {
+    const bool triangle = y == x && minus == nullptr;
+    if (!triangle) transpose(y, minus, tokens, width, others, pool);
+    product.resize(static_cast<std::size_t>(kBand * width));
+    for (std::int64_t band = 0; band < cols; band += kBand) {
+      const std::int64_t rows = std::min(kBand, cols - band);
+      const std::int64_t first = triangle ? band : 0;
+      const std::int64_t count = width - first;
+      const float* right = triangle ? columns.data() + band * tokens : others.data();
+      gemm(columns.data() + band * tokens, rows, tokens, {.f32 = right}, count, product.data(),
+           pool);
+      for (std::int64_t r = 0; r < rows; ++r) {
+        float* to = sums + (band + r) * width + first;
+        for (std::int64_t c = triangle ? r : 0; c < count; ++c)
+          to[c] += product[static_cast<std::size_t>(r * count + c)];
+      }
     }
   }
 }
@@ -123,30 +139,18 @@ void product_moments(const MomentFactors& factors, std::int64_t tokens, float* s
 
 std::span<const MomentRow> moment_rows() { return kMomentRowsTable; }
 
-void add_moments_with(const MomentRow& row, const MomentFactors& factors, std::int64_t tokens,
-                      float* sums, ThreadPool& pool) {
+void add_moments_with(const MomentRow& row, const float* x, std::int64_t tokens, std::int64_t cols,
+                      std::span<const MomentProduct> products, ThreadPool& pool) {
   if (row.kernels == nullptr) {
-    product_moments(factors, tokens, sums, pool);
+    product_moments(x, tokens, cols, products, pool);
   } else {
-    packed_moments(*row.kernels, factors, tokens, sums, pool);
+    packed_moments(*row.kernels, x, tokens, cols, products, pool);
   }
 }
 
-void add_moments(const float* x, std::int64_t tokens, std::int64_t cols, float* sums,
-                 ThreadPool& pool) {
-  add_moments_with(chosen_row(), {.x = x, .cols = cols, .y = x, .width = cols}, tokens, sums, pool);
-}
-
-void add_shift_moments(const float* x, const float* y, std::int64_t tokens, std::int64_t cols,
-                       float* sums, ThreadPool& pool) {
-  add_moments_with(chosen_row(), {.x = x, .cols = cols, .y = y, .width = cols, .minus = x}, tokens,
-                   sums, pool);
-}
-
-void add_cross_moments(const float* x, const float* y, std::int64_t tokens, std::int64_t cols,
-                       std::int64_t width, float* sums, ThreadPool& pool) {
-  add_moments_with(chosen_row(), {.x = x, .cols = cols, .y = y, .width = width}, tokens, sums,
-                   pool);
+void add_moments(const float* x, std::int64_t tokens, std::int64_t cols,
+                 std::span<const MomentProduct> products, ThreadPool& pool) {
+  add_moments_with(chosen_row(), x, tokens, cols, products, pool);
 }
 
 }  // namespace quantlane::kernels

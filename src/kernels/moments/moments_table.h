@@ -16,19 +16,8 @@ struct MomentRow {
 // Best first; the last row runs everywhere.
 std::span<const MomentRow> moment_rows();
 
-// Columns x [tokens, cols] times y [tokens, width], less those of `minus` where that is given; only
-// what lies on and above the diagonal where y is x.
-struct MomentFactors {
-  const float* x;
-  std::int64_t cols;
-  const float* y;
-  std::int64_t width;
-  const float* minus = nullptr;
-  [[nodiscard]] bool symmetric() const { return y == x && minus == nullptr; }
-};
-
-// sums [cols, width] += the products, with the row given; the processor must have row.isa.
-void add_moments_with(const MomentRow& row, const MomentFactors& factors, std::int64_t tokens,
-                      float* sums, ThreadPool& pool);
+// add_moments() with the row given; the processor must have row.isa.
+void add_moments_with(const MomentRow& row, const float* x, std::int64_t tokens, std::int64_t cols,
+                      std::span<const MomentProduct> products, ThreadPool& pool);
 
 }  // namespace quantlane::kernels
