@@ -7,6 +7,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "core/cancel.h"
 #include "core/check.h"
 #include "kernels/encode.h"
@@ -52,9 +54,16 @@ Result<void> check_finite(const float* values, std::int64_t rows, std::int64_t c
 
 // Larger values would become infinite, or collapse to what the scales of blocks reach.
 float largest_of(const ElementType& type) {
-  constexpr float kLargestF16 = 65504;
   if (type.block != nullptr) return type.block->largest;
-  return type.plain == DType::kF16 ? kLargestF16 : std::numeric_limits<float>::infinity();
+  if (type.plain == DType::kF16) return 65504.0F;
+  return type.plain == DType::kBF16 ? 0x1.FEp127F : std::numeric_limits<float>::infinity();
+}
+
+// The first value that does not round to the largest any more: half a step above it.
+float first_beyond(const ElementType& type) {
+  const float largest = largest_of(type);
+  return type.plain == DType::kBF16 && type.block == nullptr ? 0x1.FFp127F
+                                                             : largest * (1 + 0x1p-12F);
 }
 
 Result<void> check_range(const float* values, std::int64_t rows, std::int64_t cols,
@@ -62,16 +71,17 @@ Result<void> check_range(const float* values, std::int64_t rows, std::int64_t co
   // Values just above overflow here, too, and are judged below.
   const float overflows = std::numeric_limits<float>::max() / largest_of(type);
   if (all_finite(values, rows * cols, overflows)) return {};
-  const float most = largest_of(type) * (1 + 0x1p-12F);  // rounds to it
+  const float beyond = first_beyond(type);
   for (std::int64_t i = 0; i < rows * cols; ++i) {
-    if (std::abs(values[i]) < most) continue;
+    if (std::abs(values[i]) < beyond) continue;
     return fail(unsupported("writing " + std::string(type.name()))
                     .of(name)
-                    .expects("values up to " + std::to_string(largest_of(type)))
-                    .got(std::to_string(values[i]) + " in row " +
-                         std::to_string(first_row + i / cols) + ", column " +
-                         std::to_string(i % cols))
-                    .advise("write bf16 or f32"));
+                    .expects(fmt::format("values up to {:g}", largest_of(type)))
+                    .got(fmt::format("{:g} in row {}, column {}", values[i], first_row + i / cols,
+                                     i % cols))
+                    .advise(type.plain == DType::kBF16 && type.block == nullptr
+                                ? "write f32"
+                                : "write bf16 or f32"));
   }
   return {};
 }

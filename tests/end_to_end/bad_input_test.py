@@ -159,6 +159,23 @@ class Checkpoints(ProgramTest):
             process = self.succeeds("quantize", model, "gguf:q4_k_m", "-o", "out.gguf", "--data-free", "-f")
             self.assertEqual(f"{MATRIX}: its values, at most 2.2e-19" in process.errors, named, process.errors)
 
+    def test_a_value_that_the_type_does_not_hold_is_refused(self):
+        self.succeeds("convert", CANARY, "wide", "--to", "f32")
+        file = self.folder / "wide/model.safetensors"
+        header, tensors = read_safetensors(file)
+        begin = header[MATRIX]["data_offsets"][0]
+        # What bf16 rounds to its largest value, and the next larger float32.
+        for bits, held in ((0x7F7F7FFF, True), (0x7F7F8000, False)):
+            struct.pack_into("<I", tensors, begin + 4, bits)
+            write_safetensors(file, header, tensors)
+            if held:
+                self.succeeds("convert", "wide", "narrow", "--to", "bf16")
+            else:
+                self.refused("convert", "wide", "none", "--to", "bf16",
+                             says=[MATRIX, "values up to 3.38953e+38", "row 0, column 1"])
+            self.refused("convert", "wide", "none", "--to", "f16", says=[MATRIX, "values up to 65504"])
+            self.assertFalse((self.folder / "none").exists())
+
     def test_a_model_too_big_for_memory(self):
         # 3 TiB of bf16 in one sparse file, whose header and configuration agree.
         hidden, feed, layers, vocab = 16384, 65536, 400, 4096
