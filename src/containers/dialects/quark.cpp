@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "containers/dialects/linear_tensors.h"
 #include "containers/dialects/module_patterns.h"
@@ -150,6 +151,27 @@ class Map final : public QuantizationMap {
   }
 };
 
+// Algorithms leave their marks in the weights, but for rotations of inputs as the model runs (R3,
+// R4, R1 where it is not merged), which would be left out: RotationConfig of Quark 0.11 on.
+Result<void> check_algorithms(const JsonMembers& config) {
+  // A list, or one object.
+  const Json& given = config.json()["algo_config"];
+  std::vector<const Json*> algorithms;
+  if (given.is_object()) algorithms.push_back(&given);
+  for (const Json& algorithm : given.items()) algorithms.push_back(&algorithm);
+  for (const Json* algorithm : algorithms) {
+    for (const auto& [key, value] : algorithm->members()) {
+      const bool online = key == "r3" || key == "r4" || key.starts_with("online");
+      if (!online || !value.boolean()) continue;
+      return fail(config.refused("algo_config")
+                      .expects("algorithms that are merged into the weights")
+                      .got(std::string((*algorithm)["name"].string("a rotation")) + " with " + key +
+                           ", applied as the model runs"));
+    }
+  }
+  return {};
+}
+
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
   QUANTLANE_TRY(const JsonMembers config,
                 JsonMembers::of(source.config, "reading the Quark configuration", source.origin));
@@ -168,6 +190,7 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
   if (!types.json().members().empty()) {
     return fail(config.refused("layer_type_quant_config").expects("none"));
   }
+  QUANTLANE_TRY_VOID(check_algorithms(config));
   QUANTLANE_TRY_VOID(read_kv(config, *map));
   QUANTLANE_TRY(const JsonMembers global, config.object("global_quant_config"));
   QUANTLANE_TRY(map->global, read_scheme(global));

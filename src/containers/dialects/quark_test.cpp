@@ -72,6 +72,26 @@ TEST(Quark, WhatItCannotReadIsNamed) {
             "layer_type_quant_config");
 }
 
+TEST(Quark, RotationsAsTheModelRunsAreRefused) {
+  const auto with = [](const std::string& algorithms) {
+    return quark_map(global(kFp8) + R"(, "algo_config": )" + algorithms);
+  };
+  const std::string awq = R"({"name": "awq", "scaling_layers": []})";
+  const std::string merged = R"({"name": "rotation", "r1": true, "r2": true, "r3": false})";
+  EXPECT_TRUE(with("null").has_value());
+  EXPECT_TRUE(with("[" + awq + ", " + merged + "]").has_value());
+  EXPECT_TRUE(with(merged).has_value());
+  for (const std::string key : {"r3", "r4", "online_r1_rotation", "online_had"}) {
+    const std::string online = R"({"name": "rotation", ")" + key + R"(": true})";
+    for (const std::string& given : {online, "[" + awq + ", " + online + "]"}) {
+      const auto map = with(given);
+      ASSERT_FALSE(map.has_value()) << given;
+      EXPECT_EQ(map.error().tensor, "algo_config") << given;
+      EXPECT_NE(map.error().found.find(key), std::string::npos) << map.error().found;
+    }
+  }
+}
+
 class QuarkFiles : public test::FolderTest {};
 
 TEST_F(QuarkFiles, EveryTensorIsChecked) {
