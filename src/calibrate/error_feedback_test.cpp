@@ -122,7 +122,7 @@ TEST(ErrorFeedback, ShiftsWeightsTowardsWhatExactInputsWouldGive) {
   HessianSum sum(kCols);
   sum.add(x.data(), exact.data(), kTokens / 2, pool());
   sum.add(x.data() + kTokens / 2 * kCols, exact.data() + kTokens / 2 * kCols, kTokens / 2, pool());
-  const Hessian hessian = sum.take();
+  const Hessian hessian = sum.take(pool());
   const auto feedback = make_error_feedback(hessian, 0, pool());
   ASSERT_TRUE(feedback.has_value());
   ASSERT_EQ(feedback->shift.size(), static_cast<std::size_t>(kCols * kCols));
@@ -156,7 +156,7 @@ TEST(ErrorFeedback, LiftsRowsAsTheShiftOfTheirInputsDoes) {
   const std::vector<float> x = moved(exact);
   HessianSum sum(kCols);
   sum.add(x.data(), exact.data(), kTokens, pool());
-  Hessian hessian = sum.take();
+  Hessian hessian = sum.take(pool());
   const std::vector<float> w = rows_of(kRows, kCols, 10);
   for (std::int64_t i = 0; i < kCols; ++i) {
     for (std::int64_t r = 0; r < kRows; ++r) {

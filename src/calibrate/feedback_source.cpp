@@ -126,7 +126,7 @@ Result<void> FeedbackSource::collect(const FeedbackRequest& request, const Param
     QUANTLANE_TRY_VOID(walk_->inputs(add));
   }
   Found& found = stages_[index_of(walk_->stage())];
-  found = {.hessian = with_outputs ? sum.take(exact_down(), pool_) : sum.take(),
+  found = {.hessian = with_outputs ? sum.take(exact_down(), pool_) : sum.take(pool_),
            .input = request.input,
            .group = 0,
            .feedback = nullptr,

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "core/ceil_div.h"
 #include "core/check.h"
 #include "kernels/gemm.h"
 #include "kernels/moments.h"
@@ -89,18 +90,22 @@ void HessianSum::add_with_outputs(const float* x, const float* outputs, std::int
   hessian_.tokens += tokens;
 }
 
-Hessian HessianSum::take() {
+Hessian HessianSum::take(ThreadPool& pool) {
+  constexpr std::int64_t kRows = 32;  // share the lines of the columns that they are copied from
   const std::int64_t cols = hessian_.cols;
-  for (std::int64_t r = 0; r < cols; ++r) {
-    for (std::int64_t c = 0; c < r; ++c)
-      hessian_.sums[static_cast<std::size_t>(r * cols + c)] =
-          hessian_.sums[static_cast<std::size_t>(c * cols + r)];
-  }
+  pool.parallel_for(ceil_div(cols, kRows), [&](std::int64_t piece, int) {
+    const std::int64_t end = std::min(cols, (piece + 1) * kRows);
+    for (std::int64_t c = 0; c < end; ++c) {
+      for (std::int64_t r = std::max(c + 1, piece * kRows); r < end; ++r)
+        hessian_.sums[static_cast<std::size_t>(r * cols + c)] =
+            hessian_.sums[static_cast<std::size_t>(c * cols + r)];
+    }
+  });
   return std::move(hessian_);
 }
 
 Hessian HessianSum::take(const std::vector<float>& weights, ThreadPool& pool) {
-  Hessian hessian = take();
+  Hessian hessian = take(pool);
   const std::int64_t cols = hessian.cols;
   const auto width = static_cast<std::int64_t>(hessian.lack.size()) / cols;
   QUANTLANE_CHECK(static_cast<std::int64_t>(weights.size()) == width * cols);

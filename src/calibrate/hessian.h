@@ -48,7 +48,7 @@ class HessianSum {
   // Cheaper than exact inputs where a matrix has fewer rows than columns.
   void add_with_outputs(const float* x, const float* outputs, std::int64_t width,
                         std::int64_t tokens, ThreadPool& pool);
-  [[nodiscard]] Hessian take();
+  [[nodiscard]] Hessian take(ThreadPool& pool);
   // After add_with_outputs(): `weights` [width, cols] is the matrix.
   [[nodiscard]] Hessian take(const std::vector<float>& weights, ThreadPool& pool);
 

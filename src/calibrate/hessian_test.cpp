@@ -23,7 +23,7 @@ TEST(HessianSum, CountsAMassiveRowLikeFourUsualOnes) {
   HessianSum sum(2);
   sum.add(x.data(), exact.data(), 9, pool);
   sum.add(x.data(), exact.data(), 9, pool);
-  const Hessian hessian = sum.take();
+  const Hessian hessian = sum.take(pool);
   EXPECT_EQ(hessian.tokens, 18);
   EXPECT_FLOAT_EQ(hessian.sums[0], 16);
   EXPECT_NEAR(static_cast<double>(hessian.sums[3]), 8, 0.1);
@@ -57,7 +57,7 @@ TEST(HessianSum, KnowsWhatOutputsLackFromInputsOrFromOutputs) {
     from_outputs.add_with_outputs(x.data() + first * kCols, outputs.data() + first * kRows, kRows,
                                   tokens, pool);
   }
-  const Hessian want = from_inputs.take();
+  const Hessian want = from_inputs.take(pool);
   const Hessian got = from_outputs.take(weights, pool);
   EXPECT_EQ(got.sums, want.sums);
   EXPECT_EQ(got.tokens, kTokens);
@@ -81,14 +81,14 @@ TEST(HessianSum, LeavesRowsOfOneSizeAloneAndKeepsNaN) {
   ThreadPool pool(1);
   HessianSum sum(2);
   sum.add(x.data(), x.data(), 4, pool);
-  const Hessian hessian = sum.take();
+  const Hessian hessian = sum.take(pool);
   EXPECT_EQ(hessian.sums, (std::vector<float>{10, 0, 0, 10}));
   EXPECT_TRUE(hessian.shift.empty());
   std::vector<float> broken = x;
   broken[3] = NAN;
   HessianSum bad(2);
   bad.add(broken.data(), broken.data(), 4, pool);
-  EXPECT_TRUE(std::isnan(bad.take().sums[3]));
+  EXPECT_TRUE(std::isnan(bad.take(pool).sums[3]));
 }
 
 }  // namespace

@@ -50,7 +50,8 @@ void RopeTable::grow(std::int64_t positions) {
 }
 
 void RopeTable::select(const std::vector<std::int64_t>& positions) {
-  if (positions.empty()) return;
+  if (positions.empty() || positions == selected_) return;
+  selected_ = positions;
   const std::size_t half = frequencies_.size();
   grow(*std::ranges::max_element(positions) + 1);
   cos_.resize(positions.size() * half);

@@ -27,7 +27,8 @@ class RopeTable {
 
   std::vector<double> frequencies_;           // [head_dim / 2]
   std::vector<float> cos_table_, sin_table_;  // [positions, head_dim / 2]
-  std::vector<float> cos_, sin_;              // of the selected positions
+  std::vector<std::int64_t> selected_;
+  std::vector<float> cos_, sin_;  // of the selected positions
 };
 
 }  // namespace quantlane
