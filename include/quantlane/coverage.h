@@ -1,4 +1,4 @@
-// How well a text reached the experts of a model.
+// What a calibration text never reached: experts, columns.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -14,6 +14,21 @@ struct ExpertCoverage {
   std::int64_t fewest_tokens = 0;
   std::int64_t median_tokens = 0;
   std::int64_t most_tokens = 0;
+};
+
+// Columns or rows that hold nothing but zeros.
+struct DeadChannels {
+  std::int64_t count = 0;     // of all matrices together
+  std::int64_t matrices = 0;  // that have some
+  std::string first;          // of these matrices: its tensor
+  [[nodiscard]] bool any() const { return count > 0; }
+  // `more` of the matrix `tensor`.
+  void add(std::int64_t more, const std::string& tensor) {
+    if (more == 0) return;
+    if (matrices == 0) first = tensor;
+    count += more;
+    ++matrices;
+  }
 };
 
 // "384, of which 2 saw no token and 10 fewer than 64; 0 to 901 tokens each, median 312"

@@ -13,4 +13,10 @@ Json coverage_json(const std::optional<ExpertCoverage>& coverage) {
                        {"most_tokens", coverage->most_tokens}});
 }
 
+Json channels_json(const DeadChannels& channels) {
+  return Json::object({{"count", channels.count},
+                       {"matrices", channels.matrices},
+                       {"first", channels.any() ? Json(channels.first) : Json()}});
+}
+
 }  // namespace quantlane

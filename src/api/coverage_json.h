@@ -1,4 +1,4 @@
-// Coverage of experts in the JSON of several commands.
+// Coverage of experts and channels in the JSON of several commands.
 #pragma once
 #include <optional>
 
@@ -9,5 +9,6 @@ namespace quantlane {
 
 // Null without experts.
 Json coverage_json(const std::optional<ExpertCoverage>& coverage);
+Json channels_json(const DeadChannels& channels);
 
 }  // namespace quantlane

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "calibrate/expert_coverage.h"
+#include "calibrate/idle_columns.h"
 #include "calibrate/imatrix_model.h"
 #include "core/check.h"
 #include "core/cpu.h"
@@ -76,6 +77,7 @@ Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
   importances.statistics = std::move(match.statistics);
   importances.notices = std::move(match.notices);
   importances.experts = expert_coverage(read);
+  importances.idle_columns = idle_columns(importances.statistics, *checkpoint.graph());
   complete(importances, checkpoint, read.chunk_size > 0);
   importances.origin.file = imatrix.string();
   for (const std::string& dataset : read.datasets)
@@ -97,6 +99,10 @@ Importances importances_from_pass(Statistics statistics, const Checkpoint& check
   importances.statistics = std::move(statistics);
   importances.notices = expert_notices(imatrix);
   importances.experts = expert_coverage(imatrix);
+  importances.idle_columns = idle_columns(importances.statistics, *checkpoint.graph());
+  if (importances.idle_columns.any()) {
+    importances.notices.push_back(idle_columns_notice(importances.idle_columns));
+  }
   complete(importances, checkpoint, true);
   return importances;
 }

@@ -22,6 +22,7 @@ struct Importances {
   std::int64_t tokens = 0;           // the most that a Linear saw; 0 = not known
   std::vector<std::string> notices;  // what the matrix lacks, what its text never reached
   std::optional<ExpertCoverage> experts;
+  DeadChannels idle_columns;  // before experts were filled up
 };
 
 // A file of llama-imatrix or of quantlane imatrix, matched with the model; kInvalidArgument where

@@ -121,6 +121,8 @@ Result<QuantizeResult> run_job(const QuantizeJob& job, ThreadPool& pool, Progres
   result.peak_rss_bytes = peak_rss_bytes();
   result.tensor_types = summary.tensor_types;
   result.notices = summary.notices;
+  result.idle_columns = summary.idle_columns;
+  result.zero_rows = summary.zero_rows;
   if (!summary.transfers.empty()) {
     QUANTLANE_TRY(result.transfers, measure_transfers(job, summary, pool, progress));
   }
@@ -398,6 +400,7 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));
   kept.remove();
   result.experts = importances.experts;
+  if (importances.idle_columns.any()) result.idle_columns = importances.idle_columns;
   const bool calibrated = prepared.calibrates || wants_pass(prepared.lane);
   result.calibration_seconds = calibrated ? calibration_seconds : 0;
   result.notices.insert(result.notices.begin(), importances.notices.begin(),
@@ -499,6 +502,8 @@ std::string to_json(const QuantizeResult& result) {
                        {"tensor_types", std::move(types)},
                        {"transfers", transfers_json(result.transfers)},
                        {"experts", coverage_json(result.experts)},
+                       {"idle_columns", channels_json(result.idle_columns)},
+                       {"zero_rows", channels_json(result.zero_rows)},
                        {"notices", text_array(result.notices)}})
       .dump(2);
 }

@@ -17,7 +17,6 @@
 namespace quantlane {
 namespace {
 
-constexpr double kLeastDamping = 0.01;
 constexpr double kMostDamping = 10;
 // Rows that are factorized in double at once; what lies between such blocks goes through the
 // product of the runtime, in float32.
@@ -304,7 +303,8 @@ Result<ErrorFeedback> make_error_feedback(const Hessian& hessian, std::int64_t g
   }
   return fail(corrupt("factorizing the second moments of activations")
                   .expects("a positive definite matrix")
-                  .got("none, with " + std::to_string(kMostDamping) + " times the mean added"));
+                  .got("none, with " + std::to_string(kMostDamping) + " times the mean added")
+                  .advise("quantize without +gptq, or calibrate on another text"));
 }
 
 }  // namespace quantlane

@@ -29,13 +29,16 @@ struct ErrorFeedback {
   std::vector<float> lift = {};
 };
 
+// Damping that is tried first, as a share of the mean of the diagonal.
+inline constexpr double kLeastDamping = 0.01;
+
 // Columns in the order of their second moments, largest first: within groups of `group` columns,
 // then whole groups by their means, so that each group stays together (group = cols: all columns).
 std::vector<std::int32_t> feedback_order(const Hessian& hessian, std::int64_t group);
 
-// Damping starts at 1 % and grows tenfold until the matrix is positive definite; columns that were
-// always zero neither get nor give anything. `group` as in feedback_order(), 0 = from left to
-// right. kCorrupt where no damping helps.
+// Damping starts at kLeastDamping and grows tenfold until the matrix is positive definite; columns
+// that were always zero neither get nor give anything. `group` as in feedback_order(), 0 = from
+// left to right. kCorrupt where no damping helps.
 Result<ErrorFeedback> make_error_feedback(const Hessian& hessian, std::int64_t group,
                                           ThreadPool& pool);
 

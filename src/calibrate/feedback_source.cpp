@@ -5,8 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "core/check.h"
 #include "kernels/activation.h"
 #include "runtime/over_tokens.h"
@@ -59,11 +57,14 @@ Result<std::shared_ptr<const ErrorFeedback>> FeedbackSource::of(std::string_view
   QUANTLANE_TRY_VOID(walk_to(*parameter, &request));
   Found& found = stages_[index_of(stage_of(parameter->role))];
   if (found.feedback == nullptr || found.group != request.group) {
-    QUANTLANE_TRY(ErrorFeedback feedback,
-                  make_error_feedback(*found.hessian, request.group, pool_));
-    found.feedback = std::make_shared<const ErrorFeedback>(std::move(feedback));
+    auto feedback = make_error_feedback(*found.hessian, request.group, pool_);
+    if (!feedback) {
+      return fail(std::move(feedback).error().in(checkpoint_->path().string()).of(parameter->name));
+    }
+    found.feedback = std::make_shared<const ErrorFeedback>(std::move(*feedback));
     found.group = request.group;
   }
+  findings_.note(parameter->name, *found.feedback);
   return found.feedback;
 }
 
@@ -166,11 +167,7 @@ Result<void> FeedbackSource::see_expert(const Parameter& down, const LayerWalk::
                              if (rows >= kExpertRowsAtOnce) hand_over();
                            }));
   hand_over();
-  ++experts_;
-  if (own < down.cols) {
-    fewest_ = scarce_ == 0 ? own : std::min(fewest_, own);
-    ++scarce_;
-  }
+  findings_.note_expert(own, down.cols);
   return {};
 }
 
@@ -180,14 +177,6 @@ Result<void> FeedbackSource::settle_earlier(std::string_view module, Weight weig
   QUANTLANE_TRY_VOID(walk_to(*parameter, nullptr));
   walk_->settle(*parameter, std::move(weight));
   return {};
-}
-
-std::string FeedbackSource::notice() const {
-  if (scarce_ == 0) return {};
-  return fmt::format(
-      "error feedback: {} of {} experts saw fewer calibration tokens than their down matrix has "
-      "columns (the least: {}); it also sees tokens of other experts",
-      scarce_, experts_, fewest_);
 }
 
 void FeedbackSource::settle(std::string_view module, Weight weight) {

@@ -11,6 +11,7 @@
 
 #include "calibrate/dataset.h"
 #include "calibrate/error_feedback.h"
+#include "calibrate/feedback_findings.h"
 #include "formats/scheme.h"
 #include "runtime/layer_walk.h"
 
@@ -38,7 +39,8 @@ class FeedbackSource {
   // Null where `module` has none (head, embedding, not of the model). Gate and up of experts: the
   // rows of all tokens, whoever they are routed to. Down of an expert: of its own tokens, and of
   // others where these are fewer than its columns. Ask layer by layer: what lies behind costs a new
-  // pass, in which nothing is settled. kCorrupt when activations are not finite.
+  // pass, in which nothing is settled. kCorrupt when activations are not finite or their moments
+  // have no factor.
   Result<std::shared_ptr<const ErrorFeedback>> of(std::string_view module,
                                                   const FeedbackRequest& request);
   // `module` has been quantized to `weight`: what comes after it sees its outputs. Only between
@@ -47,9 +49,8 @@ class FeedbackSource {
   // The same for what an earlier run has made of `module`, for which of() is not asked.
   Result<void> settle_earlier(std::string_view module, Weight weight);
   [[nodiscard]] const TokenChunks& chunks() const { return chunks_; }
-  // A line on experts that saw fewer tokens than their down has columns; empty where there are
-  // none.
-  [[nodiscard]] std::string notice() const;
+  // Of what has been asked for.
+  [[nodiscard]] const FeedbackFindings& findings() const { return findings_; }
 
  private:
   struct Found {
@@ -75,9 +76,7 @@ class FeedbackSource {
   std::unique_ptr<Runtime> runtime_;  // on first use
   std::unique_ptr<LayerWalk> walk_;
   std::array<Found, 4> stages_;  // of the layer of the walk
-  std::int64_t experts_ = 0;     // whose down was asked for
-  std::int64_t scarce_ = 0;      // of them with fewer tokens than columns
-  std::int64_t fewest_ = 0;      // tokens of one of those
+  FeedbackFindings findings_;
 };
 
 }  // namespace quantlane

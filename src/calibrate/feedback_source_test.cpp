@@ -89,10 +89,11 @@ TEST(FeedbackSource, SaysWhichExpertsSawTooLittle) {
   ASSERT_NE(model, nullptr);
   ThreadPool pool(2);
   FeedbackSource source(model, chunks_of(1), pool);
-  EXPECT_EQ(source.notice(), "");
+  EXPECT_THAT(source.findings().notices(), testing::IsEmpty());
   const std::string module = "model.layers.0.mlp.experts.0.down_proj";
   ASSERT_TRUE(source.of(module, {}).has_value());
-  EXPECT_THAT(source.notice(), testing::HasSubstr("1 of 1 experts saw fewer"));
+  EXPECT_THAT(source.findings().notices(),
+              testing::ElementsAre(testing::HasSubstr("1 of 1 experts saw fewer")));
 }
 
 }  // namespace

@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
+#include "calibrate/idle_columns.h"
 #include "core/check.h"
 #include "core/cpu.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "quantize/gguf_plan.h"
+#include "quantize/lane_needs.h"
 #include "quantlane/version.h"
 
 namespace quantlane {
@@ -205,6 +208,16 @@ void finish_journal(MatrixJournal& journal, const Result<QuantizeSummary>& writt
   if (code != ErrorCode::kCancelled && code != ErrorCode::kIo) journal.remove();
 }
 
+void note_feedback(const QuantizeJob& job, QuantizeSummary& summary) {
+  const FeedbackFindings& findings = job.feedback->findings();
+  std::ranges::copy(findings.notices(), std::back_inserter(summary.notices));
+  if (wants_statistics(job.lane)) return;  // whoever collected them has told
+  summary.idle_columns = findings.idle_columns();
+  if (summary.idle_columns.any()) {
+    summary.notices.push_back(idle_columns_notice(summary.idle_columns));
+  }
+}
+
 }  // namespace
 
 Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
@@ -234,9 +247,7 @@ Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, P
   if (summary.files.empty()) summary.files = {job.out};
   for (const auto& file : summary.files) summary.size_bytes += weight_bytes(file);
   summary.format = main_formats(summary.tensor_types);
-  if (job.feedback != nullptr && !job.feedback->notice().empty()) {
-    summary.notices.push_back(job.feedback->notice());
-  }
+  if (job.feedback != nullptr) note_feedback(job, summary);
   for (const std::string& notice : summary.notices) progress.notice(job.lane.name + ": " + notice);
   return summary;
 }

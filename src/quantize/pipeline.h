@@ -15,6 +15,7 @@
 #include "quantize/lane.h"
 #include "quantize/matrix_journal.h"
 #include "quantize/transfer.h"
+#include "quantlane/coverage.h"
 #include "quantlane/progress.h"
 #include "quantlane/result.h"
 
@@ -68,6 +69,8 @@ struct QuantizeSummary {
   std::string format;                                // "fp8_e4m3_channel", "q4_k + q6_k"
   std::map<std::string, std::int64_t> tensor_types;  // encoding -> number of tensors
   std::vector<std::string> notices;                  // fallbacks taken
+  DeadChannels idle_columns;  // that error feedback saw; not where wants_statistics(lane)
+  DeadChannels zero_rows;     // of Linears that got new codes or types in this run
   // How the parameters that the source holds quantized got into the artefact.
   std::map<std::string, Transfer> transfers;
 };

@@ -217,16 +217,21 @@ Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& poo
 SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
                             const DialectWriter& writer, const LinearScheme& scheme,
                             const Algorithm& algorithm, InputModel inputs,
-                            std::shared_ptr<QuantTensor> whole) {
+                            std::shared_ptr<QuantTensor> whole, ZeroRows* zero_rows) {
   const FastEncoder fast = fast_encoder(weight, scheme.weight, algorithm);
   return [&weight, name, &writer, scheme, &algorithm, inputs = std::move(inputs), fast,
-          whole = std::move(whole)](std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
+          whole = std::move(whole),
+          zero_rows](std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
     QuantTensor slice;
     if (fast != nullptr) {
+      if (zero_rows != nullptr) {
+        zero_rows->see(weight.bf16_rows() + begin * weight.cols(), count, weight.cols());
+      }
       QUANTLANE_TRY(slice, encode_fast(fast, weight, name, scheme.weight, begin, count));
     } else {
       std::vector<float> values(static_cast<std::size_t>(count * weight.cols()));
       weight.decode_rows(begin, count, values.data());
+      if (zero_rows != nullptr) zero_rows->see(values.data(), count, weight.cols());
       QUANTLANE_TRY_VOID(check_finite(values.data(), count, weight.cols(), begin, name));
       QUANTLANE_TRY(slice, algorithm.quantize(scheme.weight, values.data(), count, weight.cols(),
                                               inputs.view(begin)));
@@ -252,9 +257,10 @@ SliceEncoder kept_encoder(std::span<const std::byte> bytes, std::uint64_t row_by
 }
 
 SliceEncoder typed_encoder(const Weight& weight, const std::string& name, ElementType type,
-                           const Algorithm* algorithm, InputModel inputs, RowMap map) {
-  return [&weight, name, type, algorithm, inputs = std::move(inputs), map = std::move(map)](
-             std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
+                           const Algorithm* algorithm, InputModel inputs, RowMap map,
+                           ZeroRows* zero_rows) {
+  return [&weight, name, type, algorithm, inputs = std::move(inputs), map = std::move(map),
+          zero_rows](std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
     const std::int64_t cols = weight.cols();
     std::vector<float> values(static_cast<std::size_t>(count * cols));
     if (!map.source_row) {
@@ -264,6 +270,7 @@ SliceEncoder typed_encoder(const Weight& weight, const std::string& name, Elemen
         weight.decode_rows(map.source_row(begin + r), 1, values.data() + r * cols);
       }
     }
+    if (zero_rows != nullptr) zero_rows->see(values.data(), count, cols);
     QUANTLANE_TRY_VOID(check_finite(values.data(), count, cols, begin, name));
     if (!map.source_column.empty()) {
       const std::vector<float> logical = values;

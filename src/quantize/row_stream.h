@@ -15,6 +15,7 @@
 #include "model/weight.h"
 #include "quantize/algorithms/algorithm.h"
 #include "quantize/lane.h"
+#include "quantize/zero_rows.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -39,11 +40,12 @@ std::shared_ptr<QuantTensor> whole_tensor(const Scheme& scheme, const Weight& we
 
 // Encodes rows of `weight` under a group scheme and packs them as `writer` lays them out; one part
 // per planned tensor. NaN and infinities are refused with the tensor's name and row. `whole`, if
-// given, takes the codes of all rows as well.
+// given, takes the codes of all rows as well; `zero_rows` is shown them before.
 SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
                             const DialectWriter& writer, const LinearScheme& scheme,
                             const Algorithm& algorithm, InputModel inputs,
-                            std::shared_ptr<QuantTensor> whole = nullptr);
+                            std::shared_ptr<QuantTensor> whole = nullptr,
+                            ZeroRows* zero_rows = nullptr);
 
 // Packs the rows of codes that are there already; `whole` must outlive it.
 SliceEncoder kept_encoder(const QuantTensor& whole, const DialectWriter& writer,
@@ -62,6 +64,7 @@ struct RowMap {
 };
 // Encodes rows of `weight` as `type` (f32, f16, bf16 or blocks), one part.
 SliceEncoder typed_encoder(const Weight& weight, const std::string& name, ElementType type,
-                           const Algorithm* algorithm, InputModel inputs, RowMap map);
+                           const Algorithm* algorithm, InputModel inputs, RowMap map,
+                           ZeroRows* zero_rows = nullptr);
 
 }  // namespace quantlane

@@ -58,6 +58,8 @@ class FolderWriter {
     QUANTLANE_TRY_VOID(directory.commit());
     progress_.end();
     summary_.bits_per_weight = 8.0 * static_cast<double>(written_) / static_cast<double>(values_);
+    summary_.zero_rows = zero_rows_.found();
+    if (summary_.zero_rows.any()) summary_.notices.push_back(zero_rows_.notice());
     return std::move(summary_);
   }
 
@@ -175,7 +177,7 @@ class FolderWriter {
       inputs.tensor_scale = weight_scales_.of(module);
       if (inputs.feedback == nullptr) whole = nullptr;
       encoder = linear_encoder(item.weight, module, dialect_writer(), scheme, *algorithm,
-                               std::move(inputs), whole);
+                               std::move(inputs), whole, &zero_rows_);
     }
     const std::int64_t most_rows = whole != nullptr ? kFeedbackRows : item.weight.rows();
     const std::vector<PlannedPart> plan = planned_parts(job_, scheme_, item);
@@ -200,6 +202,7 @@ class FolderWriter {
     };
     QUANTLANE_TRY_VOID(stream_slices(item.weight.rows(), item.weight.cols(), pool_, encoder, sink,
                                      dialect_writer().row_multiple(scheme_), most_rows));
+    zero_rows_.end_matrix(item.name);
     if (whole != nullptr && !earlier) {
       QUANTLANE_TRY_VOID(job_.journal->put(entry, *whole));
       job_.feedback->settle(module, Weight(whole, scheme.input));
@@ -284,6 +287,7 @@ class FolderWriter {
   ThreadPool& pool_;
   Progress& progress_;
   QuantizeSummary summary_;
+  ZeroRows zero_rows_;
   Json weight_map_;
   std::size_t shards_ = 1;
   std::uint64_t written_ = 0;
@@ -297,7 +301,7 @@ Result<QuantizeSummary> write_folder(const QuantizeJob& job, ThreadPool& pool, P
   QUANTLANE_TRY(FolderPlan plan, plan_folder_items(job));
   FolderWriter writer(job, std::move(plan.items), plan.scheme, pool, progress);
   QUANTLANE_TRY(QuantizeSummary summary, writer.run());
-  summary.notices = std::move(plan.notices);
+  summary.notices.insert(summary.notices.begin(), plan.notices.begin(), plan.notices.end());
   return summary;
 }
 

@@ -96,7 +96,7 @@ Error mixed_groups(const Checkpoint& source, const Parameter& p, const BlockForm
 // requantizing where that is allowed.
 Result<SliceEncoder> encoder_for(const QuantizeJob& job, const GgufPlan::Item& item,
                                  const Parameter& p, const Weight& weight, float factor,
-                                 Transfer& transfer) {
+                                 Transfer& transfer, ZeroRows& zero_rows) {
   const ElementType type = item.tensor.type;
   if (transfer == Transfer::kCopy) {
     const auto [tensor, first_row] = job.source.stored(p);
@@ -122,7 +122,8 @@ Result<SliceEncoder> encoder_for(const QuantizeJob& job, const GgufPlan::Item& i
   }
   RowMap map = row_map(job.source, p);
   map.factor = 1 / factor;
-  return typed_encoder(weight, p.name, type, algorithm, std::move(inputs), std::move(map));
+  return typed_encoder(weight, p.name, type, algorithm, std::move(inputs), std::move(map),
+                       is_linear(p.role) ? &zero_rows : nullptr);
 }
 
 class GgufWriter {
@@ -143,6 +144,8 @@ class GgufWriter {
     progress_.end();
     summary_.bits_per_weight =
         8.0 * static_cast<double>(total_bytes) / static_cast<double>(values_);
+    summary_.zero_rows = zero_rows_.found();
+    if (summary_.zero_rows.any()) summary_.notices.push_back(zero_rows_.notice());
     return std::move(summary_);
   }
 
@@ -182,7 +185,8 @@ class GgufWriter {
     const std::string entry = keeps ? p.name + " " + std::string(block->name) : "";
     const auto earlier = keeps ? job_.journal->find(entry) : std::nullopt;
     if (earlier) return write_earlier(index, *block, p, *earlier, transfer);
-    QUANTLANE_TRY(const SliceEncoder encoder, encoder_for(job_, item, p, weight, factor, transfer));
+    QUANTLANE_TRY(const SliceEncoder encoder,
+                  encoder_for(job_, item, p, weight, factor, transfer, zero_rows_));
     std::vector<std::byte> whole;
     bool vanished = block != nullptr;
     QUANTLANE_TRY_VOID(
@@ -193,6 +197,7 @@ class GgufWriter {
           vanished = vanished && all_zero(*block, parts[0]);
           return writer_->write(index, parts[0]);
         }));
+    zero_rows_.end_matrix(p.name);
     if (keeps) QUANTLANE_TRY_VOID(job_.journal->put(entry, whole));
     if (settles) job_.feedback->settle(p.module(), decoded(p, *block, whole));
     if (vanished) note_vanished(weight, item.tensor, p.name);
@@ -250,6 +255,7 @@ class GgufWriter {
   Progress& progress_;
   std::unique_ptr<ContainerWriter> writer_;
   QuantizeSummary summary_;
+  ZeroRows zero_rows_;
   std::map<const Parameter*, float> factors_;  // kept_factor() of what has been written
   std::uint64_t done_ = 0;
   std::uint64_t values_ = 0;
