@@ -100,7 +100,7 @@ struct QuantizeResult {
   std::uint64_t source_bytes = 0;
   std::uint64_t peak_rss_bytes = 0;
   std::map<std::string, std::int64_t> tensor_types;
-  std::optional<ExpertCoverage> experts;  // by the text of the importances
+  std::optional<ExpertCoverage> experts;  // by the calibration text
   DeadChannels idle_columns;              // of Linears whose inputs the calibration never moved
   DeadChannels zero_rows;                 // of Linears as they were
   std::vector<std::string> notices;

@@ -259,6 +259,7 @@ Result<QuantizeSummary> Comparison::write_artefact(const LaneWork& work,
     feedback.emplace(model.checkpoint, std::move(chunks), pool_, beside_feedback(work.lane),
                      work.memory.walk);
     job.feedback = &*feedback;
+    job.coverage_told = wants_statistics(work.lane);
   }
   QUANTLANE_TRY(QuantizeSummary summary, run_quantize(job, pool_, progress_));
   for (std::string& notice : model.notices) {

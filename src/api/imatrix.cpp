@@ -29,7 +29,7 @@ ImatrixResult describe(const Imatrix& imatrix, const fs::path& path, std::string
   result.chunk_size = imatrix.chunk_size;
   result.tokens = imatrix.tokens();
   result.datasets = imatrix.datasets;
-  result.experts = expert_coverage(imatrix);
+  result.experts = expert_coverage(expert_tokens(imatrix));
   result.notices = coverage_notices(imatrix);
   return result;
 }

@@ -76,7 +76,7 @@ Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
   Importances importances;
   importances.statistics = std::move(match.statistics);
   importances.notices = std::move(match.notices);
-  importances.experts = expert_coverage(read);
+  importances.experts = expert_coverage(expert_tokens(read));
   importances.idle_columns = idle_columns(importances.statistics, *checkpoint.graph());
   complete(importances, checkpoint, read.chunk_size > 0);
   importances.origin.file = imatrix.string();
@@ -97,8 +97,8 @@ Importances importances_from_pass(Statistics statistics, const Checkpoint& check
                         .entries = static_cast<std::int64_t>(imatrix.entries.size()),
                         .chunks = chunks};
   importances.statistics = std::move(statistics);
-  importances.notices = expert_notices(imatrix);
-  importances.experts = expert_coverage(imatrix);
+  importances.notices = expert_notices(expert_tokens(imatrix));
+  importances.experts = expert_coverage(expert_tokens(imatrix));
   importances.idle_columns = idle_columns(importances.statistics, *checkpoint.graph());
   if (importances.idle_columns.any()) {
     importances.notices.push_back(idle_columns_notice(importances.idle_columns));

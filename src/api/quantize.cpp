@@ -121,6 +121,7 @@ Result<QuantizeResult> run_job(const QuantizeJob& job, ThreadPool& pool, Progres
   result.peak_rss_bytes = peak_rss_bytes();
   result.tensor_types = summary.tensor_types;
   result.notices = summary.notices;
+  result.experts = summary.experts;
   result.idle_columns = summary.idle_columns;
   result.zero_rows = summary.zero_rows;
   if (!summary.transfers.empty()) {
@@ -396,10 +397,11 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
     feedback.emplace(prepared.checkpoint, std::move(calibration.chunks), pool,
                      beside_feedback(prepared.lane), memory.walk);
     job.feedback = &*feedback;
+    job.coverage_told = !importances.statistics.modules().empty();
   }
   QUANTLANE_TRY(QuantizeResult result, run_job(job, pool, progress));
   kept.remove();
-  result.experts = importances.experts;
+  if (importances.experts) result.experts = importances.experts;
   if (importances.idle_columns.any()) result.idle_columns = importances.idle_columns;
   const bool calibrated = prepared.calibrates || wants_pass(prepared.lane);
   result.calibration_seconds = calibrated ? calibration_seconds : 0;

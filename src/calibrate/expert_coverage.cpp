@@ -13,11 +13,6 @@ namespace {
 
 constexpr std::size_t kShown = 4;  // layers, and experts of each
 
-struct LayerCounts {
-  std::int64_t layer;
-  const std::vector<std::int64_t>* tokens;  // of each expert
-};
-
 // "blk.3.ffn_down_exps.weight" -> 3.
 std::optional<std::int64_t> layer_of(std::string_view name) {
   constexpr std::string_view kPrefix = "blk.";
@@ -28,29 +23,17 @@ std::optional<std::int64_t> layer_of(std::string_view name) {
   return read.ec == std::errc() ? std::optional(layer) : std::nullopt;
 }
 
-// Gate, up and down of a layer have the same counts: one of them stands for all.
-std::vector<LayerCounts> layers_with_experts(const Imatrix& imatrix) {
-  std::map<std::int64_t, const std::vector<std::int64_t>*> layers;
-  for (const auto& [name, entry] : imatrix.entries) {
-    const auto layer = layer_of(name);
-    if (layer && entry.counts.size() > 1) layers.try_emplace(*layer, &entry.counts);
-  }
-  std::vector<LayerCounts> counts;
-  for (const auto& [layer, tokens] : layers) counts.push_back({layer, tokens});
-  return counts;
-}
-
 // "layer 3: 5, 17, …; layer 9: 2; …" of the experts whose tokens `wanted` takes, and how many.
 template <class Wanted>
-std::pair<std::int64_t, std::string> name_experts(const std::vector<LayerCounts>& layers,
+std::pair<std::int64_t, std::string> name_experts(const ExpertTokens& layers,
                                                   const Wanted& wanted) {
   std::int64_t found = 0;
   std::size_t named = 0;
   std::string text;
-  for (const LayerCounts& layer : layers) {
+  for (const auto& [layer, tokens] : layers) {
     std::vector<std::size_t> experts;
-    for (std::size_t e = 0; e < layer.tokens->size(); ++e) {
-      if (wanted((*layer.tokens)[e])) experts.push_back(e);
+    for (std::size_t e = 0; e < tokens.size(); ++e) {
+      if (wanted(tokens[e])) experts.push_back(e);
     }
     found += static_cast<std::int64_t>(experts.size());
     if (experts.empty() || ++named > kShown + 1) continue;
@@ -59,7 +42,7 @@ std::pair<std::int64_t, std::string> name_experts(const std::vector<LayerCounts>
       text += "…";
       continue;
     }
-    text += fmt::format("layer {}: ", layer.layer);
+    text += fmt::format("layer {}: ", layer);
     for (std::size_t i = 0; i < std::min(kShown, experts.size()); ++i) {
       text += (i == 0 ? "" : ", ") + std::to_string(experts[i]);
     }
@@ -70,11 +53,20 @@ std::pair<std::int64_t, std::string> name_experts(const std::vector<LayerCounts>
 
 }  // namespace
 
-std::optional<ExpertCoverage> expert_coverage(const Imatrix& imatrix) {
-  std::vector<std::int64_t> tokens;
-  for (const LayerCounts& layer : layers_with_experts(imatrix)) {
-    tokens.insert(tokens.end(), layer.tokens->begin(), layer.tokens->end());
+// Gate, up and down of a layer have the same counts: one of them stands for all.
+ExpertTokens expert_tokens(const Imatrix& imatrix) {
+  ExpertTokens layers;
+  for (const auto& [name, entry] : imatrix.entries) {
+    const auto layer = layer_of(name);
+    if (layer && entry.counts.size() > 1) layers.try_emplace(*layer, entry.counts);
   }
+  return layers;
+}
+
+std::optional<ExpertCoverage> expert_coverage(const ExpertTokens& layers) {
+  std::vector<std::int64_t> tokens;
+  for (const auto& [layer, counts] : layers)
+    tokens.insert(tokens.end(), counts.begin(), counts.end());
   if (tokens.empty()) return std::nullopt;
   std::ranges::sort(tokens);
   const auto unseen = std::ranges::count(tokens, 0);
@@ -89,10 +81,9 @@ std::optional<ExpertCoverage> expert_coverage(const Imatrix& imatrix) {
                         .most_tokens = tokens.back()};
 }
 
-std::vector<std::string> expert_notices(const Imatrix& imatrix) {
-  const std::vector<LayerCounts> layers = layers_with_experts(imatrix);
+std::vector<std::string> expert_notices(const ExpertTokens& layers) {
   std::size_t experts = 0;
-  for (const LayerCounts& layer : layers) experts += layer.tokens->size();
+  for (const auto& [layer, tokens] : layers) experts += tokens.size();
   std::vector<std::string> notices;
   const auto [unseen, where] = name_experts(layers, [](std::int64_t n) { return n == 0; });
   if (unseen > 0) {

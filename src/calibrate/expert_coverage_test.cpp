@@ -29,7 +29,7 @@ Imatrix matrix_of(const std::vector<std::vector<std::int64_t>>& layers) {
 
 TEST(ExpertCoverage, CountsEachExpertOnce) {
   const Imatrix imatrix = matrix_of({{100, 0, 63}, {64, 200, 0}});
-  const auto coverage = expert_coverage(imatrix);
+  const auto coverage = expert_coverage(expert_tokens(imatrix));
   ASSERT_TRUE(coverage.has_value());
   EXPECT_EQ(coverage->experts, 6);
   EXPECT_EQ(coverage->unseen, 2);
@@ -37,14 +37,15 @@ TEST(ExpertCoverage, CountsEachExpertOnce) {
   EXPECT_EQ(coverage->fewest_tokens, 0);
   EXPECT_EQ(coverage->median_tokens, 64);
   EXPECT_EQ(coverage->most_tokens, 200);
-  EXPECT_THAT(expert_notices(imatrix),
+  EXPECT_THAT(expert_notices(expert_tokens(imatrix)),
               ElementsAre("2 of 6 experts saw no token (layer 0: 1; layer 1: 2)",
                           "1 of 6 experts saw fewer than 64 tokens (layer 0: 2)"));
 }
 
 TEST(ExpertCoverage, NamesTheFirstOfMany) {
   const std::vector<std::int64_t> none(9, 0);
-  const auto notices = expert_notices(matrix_of({none, none, none, none, none, none}));
+  const auto notices =
+      expert_notices(expert_tokens(matrix_of({none, none, none, none, none, none})));
   EXPECT_THAT(notices,
               ElementsAre("54 of 54 experts saw no token (layer 0: 0, 1, 2, 3, …; layer 1: "
                           "0, 1, 2, 3, …; layer 2: 0, 1, 2, 3, …; layer 3: 0, 1, 2, 3, "
@@ -54,8 +55,8 @@ TEST(ExpertCoverage, NamesTheFirstOfMany) {
 TEST(ExpertCoverage, IsSilentAboutDenseModels) {
   Imatrix imatrix;
   imatrix.entries["blk.0.ffn_up.weight"] = {.sums = {1, 2}, .counts = {3}};
-  EXPECT_FALSE(expert_coverage(imatrix).has_value());
-  EXPECT_THAT(expert_notices(imatrix), IsEmpty());
+  EXPECT_FALSE(expert_coverage(expert_tokens(imatrix)).has_value());
+  EXPECT_THAT(expert_notices(expert_tokens(imatrix)), IsEmpty());
 }
 
 class CompleteExperts : public testing::Test {

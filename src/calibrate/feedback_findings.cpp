@@ -1,6 +1,7 @@
 #include "calibrate/feedback_findings.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -19,6 +20,10 @@ void FeedbackFindings::note_expert(std::int64_t own, std::int64_t columns) {
   if (own >= columns) return;
   fewest_ = scarce_ == 0 ? own : std::min(fewest_, own);
   ++scarce_;
+}
+
+void FeedbackFindings::note_layer(std::int64_t layer, std::vector<std::int64_t> tokens) {
+  tokens_[layer] = std::move(tokens);
 }
 
 std::vector<std::string> FeedbackFindings::notices() const {

@@ -12,7 +12,8 @@ using testing::IsEmpty;
 
 ErrorFeedback made_of(std::vector<float> sums) {
   ThreadPool pool(1);
-  const auto feedback = make_error_feedback({.cols = 2, .tokens = 1, .sums = std::move(sums)}, 0, pool);
+  const auto feedback =
+      make_error_feedback({.cols = 2, .tokens = 1, .sums = std::move(sums)}, 0, pool);
   EXPECT_TRUE(feedback.has_value());
   return feedback.value_or(ErrorFeedback());
 }
@@ -24,9 +25,9 @@ TEST(FeedbackFindings, MomentsThatNeedMoreDampingAreNamedWithIt) {
   // Eigenvalues 1 - 1.05 and 1 - 3: 0.1 and 10 times the mean of the diagonal make them positive.
   findings.note("b.weight", made_of({1, 1.05F, 1.05F, 1}));
   findings.note("c.weight", made_of({1, 3, 3, 1}));
-  EXPECT_THAT(findings.notices(), ElementsAre(AllOf(HasSubstr("2 matrices"), HasSubstr("b.weight"),
-                                                    HasSubstr("with 0.01 times"),
-                                                    HasSubstr("up to 10 times"))));
+  EXPECT_THAT(findings.notices(),
+              ElementsAre(AllOf(HasSubstr("2 matrices"), HasSubstr("b.weight"),
+                                HasSubstr("with 0.01 times"), HasSubstr("up to 10 times"))));
 }
 
 TEST(FeedbackFindings, SilentInputsAreCounted) {
@@ -46,8 +47,8 @@ TEST(FeedbackFindings, ExpertsWithFewTokensAreCounted) {
   EXPECT_THAT(findings.notices(), IsEmpty());
   findings.note_expert(63, 64);
   findings.note_expert(5, 64);
-  EXPECT_THAT(findings.notices(), ElementsAre(AllOf(HasSubstr("2 of 3 experts saw fewer"),
-                                                    HasSubstr("the least: 5"))));
+  EXPECT_THAT(findings.notices(),
+              ElementsAre(AllOf(HasSubstr("2 of 3 experts saw fewer"), HasSubstr("the least: 5"))));
 }
 
 }  // namespace

@@ -96,6 +96,10 @@ Result<void> FeedbackSource::walk_to(const Parameter& linear, const FeedbackRequ
     }
     QUANTLANE_TRY_VOID(walk_->advance());
   }
+  if (expert != nullptr && !findings_.knows_layer(linear.layer)) {
+    QUANTLANE_TRY(auto tokens, walk_->expert_tokens());
+    findings_.note_layer(linear.layer, std::move(tokens));
+  }
   return request == nullptr ? Result<void>() : collect(*request, expert);
 }
 

@@ -19,11 +19,12 @@ DeadChannels idle_columns(const Statistics& statistics, const Graph& graph) {
 
 std::string idle_columns_notice(const DeadChannels& columns) {
   if (!columns.any()) return {};
-  return fmt::format("{} of {} zero for every token (the first: {}); their weights count next to "
-                     "nothing",
-                     columns.count == 1 ? "1 input column" : fmt::format("{} input columns", columns.count),
-                     columns.matrices == 1 ? "1 matrix was" : fmt::format("{} matrices were", columns.matrices),
-                     columns.first);
+  return fmt::format(
+      "{} of {} zero for every token (the first: {}); their weights count next to "
+      "nothing",
+      columns.count == 1 ? "1 input column" : fmt::format("{} input columns", columns.count),
+      columns.matrices == 1 ? "1 matrix was" : fmt::format("{} matrices were", columns.matrices),
+      columns.first);
 }
 
 }  // namespace quantlane

@@ -195,7 +195,8 @@ std::vector<std::string> coverage_notices(const Imatrix& imatrix) {
     notices.push_back(fmt::format("{} saw no token ({})",
                                   counted(unseen.size(), "entry", "entries"), first_names(unseen)));
   }
-  for (std::string& notice : expert_notices(imatrix)) notices.push_back(std::move(notice));
+  for (std::string& notice : expert_notices(expert_tokens(imatrix)))
+    notices.push_back(std::move(notice));
   if (columns > 0) {
     notices.push_back(fmt::format("{} zero for every token ({})",
                                   counted(columns, "input column was", "input columns were"),

@@ -5,13 +5,13 @@
 #include <iterator>
 #include <utility>
 
+#include "calibrate/expert_coverage.h"
 #include "calibrate/idle_columns.h"
 #include "core/check.h"
 #include "core/cpu.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "quantize/gguf_plan.h"
-#include "quantize/lane_needs.h"
 #include "quantlane/version.h"
 
 namespace quantlane {
@@ -211,7 +211,9 @@ void finish_journal(MatrixJournal& journal, const Result<QuantizeSummary>& writt
 void note_feedback(const QuantizeJob& job, QuantizeSummary& summary) {
   const FeedbackFindings& findings = job.feedback->findings();
   std::ranges::copy(findings.notices(), std::back_inserter(summary.notices));
-  if (wants_statistics(job.lane)) return;  // whoever collected them has told
+  if (job.coverage_told) return;
+  summary.experts = expert_coverage(findings.expert_tokens());
+  std::ranges::copy(expert_notices(findings.expert_tokens()), std::back_inserter(summary.notices));
   summary.idle_columns = findings.idle_columns();
   if (summary.idle_columns.any()) {
     summary.notices.push_back(idle_columns_notice(summary.idle_columns));

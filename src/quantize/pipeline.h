@@ -50,7 +50,9 @@ struct QuantizeJob {
   SplitRequest split = {};             // GGUF lanes only
   ImportanceOrigin origin = {};        // of `statistics`
   FeedbackSource* feedback = nullptr;  // for algorithms that want it; nullptr = none
-  MatrixJournal* journal = nullptr;    // run_quantize() opens it where there is feedback
+  // Experts and columns that the calibration text did not reach have been reported already.
+  bool coverage_told = false;
+  MatrixJournal* journal = nullptr;  // run_quantize() opens it where there is feedback
   // Scheme and scales of the key-value cache to write; nullptr = none. A plan needs the scheme
   // only.
   const KvRounding* kv = nullptr;
@@ -69,8 +71,10 @@ struct QuantizeSummary {
   std::string format;                                // "fp8_e4m3_channel", "q4_k + q6_k"
   std::map<std::string, std::int64_t> tensor_types;  // encoding -> number of tensors
   std::vector<std::string> notices;                  // fallbacks taken
-  DeadChannels idle_columns;  // that error feedback saw; not where wants_statistics(lane)
-  DeadChannels zero_rows;     // of Linears that got new codes or types in this run
+  // What error feedback saw; not where coverage_told.
+  std::optional<ExpertCoverage> experts;
+  DeadChannels idle_columns;
+  DeadChannels zero_rows;  // of Linears that got new codes or types in this run
   // How the parameters that the source holds quantized got into the artefact.
   std::map<std::string, Transfer> transfers;
 };

@@ -31,10 +31,11 @@ void ZeroRows::end_matrix(const std::string& name) { found_.add(current_.exchang
 
 std::string ZeroRows::notice() const {
   if (!found_.any()) return {};
-  return fmt::format("{} of {} all zero (the first: {}): what they give is always zero, or the bias",
-                     found_.count == 1 ? "1 row" : fmt::format("{} rows", found_.count),
-                     found_.matrices == 1 ? "1 matrix is" : fmt::format("{} matrices are", found_.matrices),
-                     found_.first);
+  return fmt::format(
+      "{} of {} all zero (the first: {}): what they give is always zero, or the bias",
+      found_.count == 1 ? "1 row" : fmt::format("{} rows", found_.count),
+      found_.matrices == 1 ? "1 matrix is" : fmt::format("{} matrices are", found_.matrices),
+      found_.first);
 }
 
 }  // namespace quantlane

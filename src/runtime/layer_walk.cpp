@@ -212,6 +212,14 @@ Result<void> LayerWalk::route_tokens() {
   return {};
 }
 
+Result<std::vector<std::int64_t>> LayerWalk::expert_tokens() {
+  QUANTLANE_CHECK(stage_ == LayerStage::kDown && !own_.experts.empty());
+  if (routed_.empty()) QUANTLANE_TRY_VOID(route_tokens());
+  std::vector<std::int64_t> counts;
+  for (const auto& tokens : routed_) counts.push_back(static_cast<std::int64_t>(tokens.size()));
+  return counts;
+}
+
 Result<std::int64_t> LayerWalk::expert_inputs(std::int64_t expert, std::int64_t least,
                                               const See& see) {
   QUANTLANE_CHECK(stage_ == LayerStage::kDown && !own_.experts.empty());

@@ -50,6 +50,8 @@ class LayerWalk {
   // router of the settled model gives it and, where these are fewer than `least`, up to that number
   // for others, evenly spread. How many tokens were its own.
   Result<std::int64_t> expert_inputs(std::int64_t expert, std::int64_t least, const See& see);
+  // At kDown of a layer of experts: how many tokens the router of the settled model gives each.
+  Result<std::vector<std::int64_t>> expert_tokens();
   // The matrix of this layer has become `weight`; it is read when its stage is left.
   void settle(const Parameter& parameter, Weight weight);
   // To the next stage, or the first one of the next layer.
