@@ -1,5 +1,6 @@
 // Importance matrices: collected from a model, merged, converted, described. Files are llama.cpp's
-// (.gguf, .dat), read and written.
+// (.gguf, .dat), read and written, or our own (.safetensors) with all that a pass learns: second
+// moments, largest magnitudes, how often magnitudes occur, tokens of every Linear and expert.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -16,7 +17,7 @@ namespace quantlane {
 struct ImatrixOptions {
   std::filesystem::path checkpoint;
   std::optional<std::filesystem::path> text;  // UTF-8; default: the embedded prose
-  std::filesystem::path out;                  // .gguf or .dat
+  std::filesystem::path out;                  // .gguf, .dat or .safetensors
   std::int64_t chunk = 512;                   // tokens per chunk
   std::int64_t chunks = 0;                    // 0 = as many as the text has
   bool process_output = false;  // an entry for the head too (of tied models: for the embedding)
@@ -29,7 +30,7 @@ struct ImatrixOptions {
 
 struct ImatrixMergeOptions {
   std::vector<std::filesystem::path> inputs;  // one: convert it
-  std::filesystem::path out;                  // .gguf or .dat
+  std::filesystem::path out;                  // .gguf, .dat or .safetensors
   std::int64_t chunk = 0;  // tokens per chunk that the output counts in; 0 = as the inputs
   bool force = false;
 };
@@ -37,7 +38,7 @@ struct ImatrixMergeOptions {
 // What a written matrix is.
 struct ImatrixResult {
   std::filesystem::path path;
-  std::string format;  // "gguf", "dat"
+  std::string format;  // "gguf", "dat", "safetensors"
   std::int64_t entries = 0;
   std::int64_t chunk_count = 0;
   std::int64_t chunk_size = 0;  // tokens; 0 = not known
@@ -76,7 +77,8 @@ struct ImatrixReport {
 // Runs the text through the model in chunks as llama-imatrix cuts them (a BOS first in each, for
 // models that want one). Two passes over the same text give the same bytes.
 Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& progress);
-// Adds the matrices of several texts of one model, or converts between the formats.
+// Adds the matrices of several texts of one model, or converts between .gguf and .dat. Statistics
+// (.safetensors) merge with statistics of the same content only.
 Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& options);
 Result<ImatrixReport> show_imatrix(const std::filesystem::path& path);
 

@@ -41,9 +41,11 @@ struct QuantizeOptions {
   std::filesystem::path out;  // folder, or a file ending in .gguf for GGUF lanes
   // Text for lanes that weigh errors by activation statistics; default: the embedded prose.
   std::optional<std::filesystem::path> calibration_text;
-  // Statistics of an earlier run (work/calibration.safetensors of compare) instead of a new pass.
+  // Statistics of an earlier run (quantlane imatrix -o FILE.safetensors, or
+  // work/calibration.safetensors of compare) instead of a new pass.
   std::optional<std::filesystem::path> statistics;
-  // Importance matrix (.gguf or .dat) of llama-imatrix or quantlane imatrix; GGUF lanes only.
+  // Importance matrix (.gguf or .dat) of llama-imatrix or quantlane imatrix, or statistics; GGUF
+  // lanes only.
   std::optional<std::filesystem::path> imatrix;
   // Merged in float32 before anything else: the merged model is calibrated and quantized. PEFT or
   // MLX folder, or GGUF file. Not with `statistics` or `imatrix`.

@@ -217,7 +217,10 @@ Result<void> Comparison::calibrate() {
   }
   QUANTLANE_TRY(const auto runtime, load(reference_));
   QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, chunks, pool_, progress_));
-  statistics.of_model(reference_hash_);
+  statistics.come_from({.model = reference_hash_,
+                        .texts = {calibration_.name},
+                        .chunk_size = kCalibrationChunk,
+                        .experts = reference_->graph()->config.experts.count});
   QUANTLANE_TRY_VOID(statistics.save(file));
   importances_ =
       importances_from_pass(std::move(statistics), *reference_, calibration_.name, chunks.count());

@@ -11,6 +11,7 @@
 #include "calibrate/imatrix_figures.h"
 #include "calibrate/imatrix_model.h"
 #include "calibrate/kept_statistics.h"
+#include "calibrate/statistics_view.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -47,7 +48,18 @@ Result<ImatrixResult> write(Imatrix imatrix, const fs::path& path) {
   return result;
 }
 
-// With `force` an importance matrix is replaced, and no other file.
+ImatrixResult describe_statistics(const Statistics& statistics, const fs::path& path) {
+  return describe(view_as_imatrix(statistics), path, "safetensors");
+}
+
+// Asked before long work.
+Result<void> check_kind(const fs::path& out) {
+  if (out.extension() == kStatisticsExtension) return {};
+  QUANTLANE_TRY_VOID(imatrix_format_for(out));
+  return {};
+}
+
+// With `force` a file of the same kinds is replaced, and no other.
 Result<void> check_output_file(const fs::path& out, bool force) {
   std::error_code code;
   if (fs::exists(fs::symlink_status(out, code))) {
@@ -57,7 +69,7 @@ Result<void> check_output_file(const fs::path& out, bool force) {
                       .expects("a path that does not exist yet")
                       .advise("choose another -o, or add --force to replace it"));
     }
-    if (!read_imatrix(out)) {
+    if (!read_imatrix(out) && !Statistics::load(out)) {
       return fail(invalid("choosing an output")
                       .in(out.string())
                       .expects("an importance matrix to replace")
@@ -113,7 +125,7 @@ Json to_value(const ImatrixTensor& row) {
 }  // namespace
 
 Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& progress) {
-  QUANTLANE_TRY_VOID(imatrix_format_for(options.out));
+  QUANTLANE_TRY_VOID(check_kind(options.out));
   QUANTLANE_TRY_VOID(check_chunk(options.chunk));
   QUANTLANE_TRY_VOID(check_output_file(options.out, options.force));
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
@@ -122,7 +134,10 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& p
   QUANTLANE_TRY(const TokenChunks chunks,
                 make_chunks(*checkpoint, text.text, text.name, options.chunk, options.chunks));
   ThreadPool pool(options.threads);
-  const HeadRows head_rows = options.process_output ? HeadRows::kAll : HeadRows::kNone;
+  const bool all_statistics = options.out.extension() == kStatisticsExtension;
+  const HeadRows head_rows = options.process_output ? HeadRows::kAll
+                             : all_statistics       ? HeadRows::kLastQuarter  // as quantize does
+                                                    : HeadRows::kNone;
   QUANTLANE_TRY(const MemoryPlan memory, plan_memory({.job = "collecting an importance matrix",
                                                       .limit = options.memory_limit,
                                                       .folder = {},
@@ -134,25 +149,84 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& p
   QUANTLANE_TRY(const auto runtime, Runtime::load_by_layers(checkpoint));
   const auto start = std::chrono::steady_clock::now();
   KeptStatistics kept(options.out, checkpoint, chunks, head_rows, progress);
-  QUANTLANE_TRY(const Statistics statistics,
+  QUANTLANE_TRY(Statistics statistics,
                 collect_statistics(*runtime, chunks, pool, progress, head_rows, &kept));
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  Imatrix imatrix = imatrix_of(statistics, *checkpoint->graph());
-  imatrix.chunk_size = options.chunk;
-  imatrix.chunk_count = chunks.count();
-  imatrix.datasets = {text.name};
-  QUANTLANE_TRY(ImatrixResult result, write(std::move(imatrix), options.out));
+  ImatrixResult result;
+  if (all_statistics) {
+    QUANTLANE_TRY(std::string model, checkpoint->content_hash());
+    statistics.come_from({.model = std::move(model),
+                          .texts = {text.name},
+                          .chunk_size = options.chunk,
+                          .experts = checkpoint->graph()->config.experts.count});
+    QUANTLANE_TRY_VOID(statistics.save(options.out));
+    result = describe_statistics(statistics, options.out);
+  } else {
+    Imatrix imatrix = imatrix_of(statistics, *checkpoint->graph());
+    imatrix.chunk_size = options.chunk;
+    imatrix.chunk_count = chunks.count();
+    imatrix.datasets = {text.name};
+    QUANTLANE_TRY(result, write(std::move(imatrix), options.out));
+  }
   kept.remove();
   result.seconds = seconds;
   return result;
 }
 
+namespace {
+
+// Whole statistics have more than importance matrices, which name matrices otherwise.
+Result<bool> merges_statistics(const ImatrixMergeOptions& options) {
+  const bool out = options.out.extension() == kStatisticsExtension;
+  for (const fs::path& input : options.inputs) {
+    if (holds_statistics(input) == out) continue;
+    return fail(invalid("merging importance matrices")
+                    .in(input.string())
+                    .expects(out ? "statistics (.safetensors), as the output is to hold"
+                                 : "an importance matrix (.gguf or .dat), as the output is to hold")
+                    .got(out ? "an importance matrix, which has second moments alone"
+                             : "statistics under the names of the model's own files")
+                    .advise("merge each kind with its own; quantlane imatrix CKPT writes either"));
+  }
+  return out;
+}
+
+Result<ImatrixResult> merge_statistics(const ImatrixMergeOptions& options) {
+  QUANTLANE_TRY(Statistics merged, Statistics::load(options.inputs.front()));
+  const std::string model = merged.origin().model;
+  for (std::size_t i = 1; i < options.inputs.size(); ++i) {
+    const fs::path& input = options.inputs[i];
+    QUANTLANE_TRY(const Statistics next, Statistics::load(input));
+    if (model.empty() || next.origin().model != model) {
+      return fail(invalid("merging calibration statistics")
+                      .in(input.string())
+                      .expects("statistics of one model: content " +
+                               (model.empty() ? "that the first file does not say" : model))
+                      .got(next.origin().model.empty() ? "content that the file does not say"
+                                                       : "content " + next.origin().model)
+                      .advise("collect them of one model with quantlane imatrix"));
+    }
+    if (auto added = merged.merge(next); !added) {
+      return fail(std::move(added).error().in(input.string()));
+    }
+  }
+  if (options.chunk > 0) {
+    StatisticsOrigin origin = merged.origin();
+    origin.chunk_size = options.chunk;
+    merged.come_from(std::move(origin));
+  }
+  QUANTLANE_TRY_VOID(merged.save(options.out));
+  return describe_statistics(merged, options.out);
+}
+
+}  // namespace
+
 Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& options) {
   if (options.inputs.empty()) {
     return fail(invalid("merging importance matrices").expects("at least one file"));
   }
-  QUANTLANE_TRY_VOID(imatrix_format_for(options.out));
+  QUANTLANE_TRY_VOID(check_kind(options.out));
   QUANTLANE_TRY_VOID(check_chunk(options.chunk));
   for (const fs::path& input : options.inputs) {
     std::error_code code;
@@ -163,6 +237,8 @@ Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& options) {
     }
   }
   QUANTLANE_TRY_VOID(check_output_file(options.out, options.force));
+  QUANTLANE_TRY(const bool statistics, merges_statistics(options));
+  if (statistics) return merge_statistics(options);
   QUANTLANE_TRY(Imatrix merged, read_imatrix(options.inputs.front()));
   for (std::size_t i = 1; i < options.inputs.size(); ++i) {
     QUANTLANE_TRY(Imatrix next, read_imatrix(options.inputs[i]));
@@ -173,6 +249,11 @@ Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& options) {
 }
 
 Result<ImatrixReport> show_imatrix(const fs::path& path) {
+  if (holds_statistics(path)) {
+    QUANTLANE_TRY(const Statistics statistics, Statistics::load(path));
+    return ImatrixReport{.file = describe_statistics(statistics, path),
+                         .tensors = imatrix_figures(view_as_imatrix(statistics))};
+  }
   QUANTLANE_TRY(const MappedFile file, MappedFile::open(path));
   const ImatrixFormat& format = imatrix_format_of(file.bytes());
   QUANTLANE_TRY(const Imatrix imatrix, format.parse(file.bytes(), file.path()));

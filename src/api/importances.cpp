@@ -1,5 +1,6 @@
 #include "api/importances.h"
 
+#include <algorithm>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -7,11 +8,25 @@
 #include "calibrate/expert_coverage.h"
 #include "calibrate/idle_columns.h"
 #include "calibrate/imatrix_model.h"
+#include "calibrate/statistics_view.h"
 #include "core/check.h"
 #include "core/cpu.h"
 
 namespace quantlane {
 namespace {
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+// The most that a Linear saw.
+std::int64_t max_tokens(const Statistics& statistics) {
+  std::int64_t most = 0;
+  for (const auto& [module, inputs] : statistics.modules()) most = std::max(most, inputs.tokens);
+  return most;
+}
 
 // Experts that the text hardly reached get what their siblings saw.
 void complete(Importances& importances, const Checkpoint& checkpoint, bool tokens_known) {
@@ -52,11 +67,11 @@ Result<void> check_same_model(const Statistics& statistics, const std::filesyste
       continue;
     return differs(p.module(), "statistics of every Linear", "none of this one");
   }
-  if (statistics.model().empty()) return {};
+  if (statistics.origin().model.empty()) return {};
   QUANTLANE_TRY(const std::string own, checkpoint.content_hash());
-  if (own == statistics.model()) return {};
+  if (own == statistics.origin().model) return {};
   return differs("", "statistics of the model that is quantized, content " + own,
-                 "those of content " + statistics.model() +
+                 "those of content " + statistics.origin().model +
                      ": other weights move activations, and scales of the old ones would not fit");
 }
 
@@ -66,11 +81,18 @@ Result<Importances> importances_from_statistics(const std::filesystem::path& pat
                                                 const Checkpoint& checkpoint) {
   QUANTLANE_TRY(Statistics statistics, Statistics::load(path));
   QUANTLANE_TRY_VOID(check_same_model(statistics, path, checkpoint));
-  return importances_from_pass(std::move(statistics), checkpoint, {}, 0);
+  const Imatrix view = view_as_imatrix(statistics);
+  return importances_from_pass(std::move(statistics), checkpoint, joined(view.datasets),
+                               view.chunk_count);
 }
 
 Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
                                           const Checkpoint& checkpoint) {
+  if (holds_statistics(imatrix)) {
+    QUANTLANE_TRY(Importances whole, importances_from_statistics(imatrix, checkpoint));
+    whole.origin.file = imatrix.string();
+    return whole;
+  }
   QUANTLANE_TRY(const Imatrix read, read_imatrix(imatrix));
   QUANTLANE_TRY(ImatrixMatch match, match_imatrix(read, *checkpoint.graph(), imatrix.string()));
   Importances importances;
@@ -80,8 +102,7 @@ Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
   importances.idle_columns = idle_columns(importances.statistics, *checkpoint.graph());
   complete(importances, checkpoint, read.chunk_size > 0);
   importances.origin.file = imatrix.string();
-  for (const std::string& dataset : read.datasets)
-    importances.origin.dataset += (importances.origin.dataset.empty() ? "" : ", ") + dataset;
+  importances.origin.dataset = joined(read.datasets);
   importances.origin.entries = static_cast<std::int64_t>(read.entries.size());
   importances.origin.chunks = read.chunk_count;
   importances.tokens = read.tokens();
@@ -96,6 +117,7 @@ Importances importances_from_pass(Statistics statistics, const Checkpoint& check
                         .dataset = std::move(dataset),
                         .entries = static_cast<std::int64_t>(imatrix.entries.size()),
                         .chunks = chunks};
+  importances.tokens = max_tokens(statistics);
   importances.statistics = std::move(statistics);
   importances.notices = expert_notices(expert_tokens(imatrix));
   importances.experts = expert_coverage(expert_tokens(imatrix));

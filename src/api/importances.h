@@ -25,8 +25,8 @@ struct Importances {
   DeadChannels idle_columns;  // before experts were filled up
 };
 
-// A file of llama-imatrix or of quantlane imatrix, matched with the model; kInvalidArgument where
-// it belongs to another one.
+// A file of llama-imatrix or of quantlane imatrix, also one of statistics, matched with the model;
+// kInvalidArgument where it belongs to another one.
 Result<Importances> importances_from_file(const std::filesystem::path& imatrix,
                                           const Checkpoint& checkpoint);
 // A file of Statistics::save(); kInvalidArgument where it is of another model: another content, or

@@ -1,27 +1,18 @@
 #include "calibrate/expert_coverage.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "calibrate/layer_name.h"
+
 namespace quantlane {
 namespace {
 
 constexpr std::size_t kShown = 4;  // layers, and experts of each
-
-// "blk.3.ffn_down_exps.weight" -> 3.
-std::optional<std::int64_t> layer_of(std::string_view name) {
-  constexpr std::string_view kPrefix = "blk.";
-  std::int64_t layer = 0;
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  const char* end = name.data() + name.size();
-  const auto read = std::from_chars(name.data() + kPrefix.size(), end, layer);
-  return read.ec == std::errc() ? std::optional(layer) : std::nullopt;
-}
 
 // "layer 3: 5, 17, …; layer 9: 2; …" of the experts whose tokens `wanted` takes, and how many.
 template <class Wanted>
@@ -57,8 +48,8 @@ std::pair<std::int64_t, std::string> name_experts(const ExpertTokens& layers,
 ExpertTokens expert_tokens(const Imatrix& imatrix) {
   ExpertTokens layers;
   for (const auto& [name, entry] : imatrix.entries) {
-    const auto layer = layer_of(name);
-    if (layer && entry.counts.size() > 1) layers.try_emplace(*layer, entry.counts);
+    const auto place = layer_in(name);
+    if (place && entry.counts.size() > 1) layers.try_emplace(place->layer, entry.counts);
   }
   return layers;
 }

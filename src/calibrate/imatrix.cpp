@@ -132,7 +132,8 @@ Result<const ImatrixFormat*> imatrix_format_for(const std::filesystem::path& pat
   }
   return fail(invalid("choosing the format of an importance matrix")
                   .in(path.string())
-                  .expects("a name that ends in " + known));
+                  .expects("a name that ends in " + known +
+                           ", or in .safetensors for all statistics of a pass"));
 }
 
 Result<void> write_imatrix(const Imatrix& imatrix, const std::filesystem::path& path) {

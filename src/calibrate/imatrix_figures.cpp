@@ -1,34 +1,35 @@
 #include "calibrate/imatrix_figures.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <tuple>
+
+#include "calibrate/layer_name.h"
 
 namespace quantlane {
 namespace {
 
 constexpr double kActive = 1e-5;  // llama.cpp's threshold
-constexpr std::string_view kLayerPrefix = "blk.";
 constexpr std::string_view kWeight = ".weight";
 
 // "blk.3.attn_q.weight" -> layer 3, "attn_q".
 void read_name(const std::string& name, ImatrixTensor& row) {
   row.name = name;
   std::string_view rest = name;
-  if (rest.starts_with(kLayerPrefix)) {
-    const std::string_view number =
-        rest.substr(kLayerPrefix.size(), rest.find('.', kLayerPrefix.size()));
-    std::int64_t layer = 0;
-    const auto read = std::from_chars(number.data(), number.data() + number.size(), layer);
-    const auto used = kLayerPrefix.size() + static_cast<std::size_t>(read.ptr - number.data());
-    if (read.ec == std::errc() && layer >= 0 && used < rest.size() && rest[used] == '.') {
-      row.layer = layer;
-      rest.remove_prefix(used + 1);
-    }
+  if (const auto found = layer_in(name)) {
+    row.layer = found->layer;
+    rest = found->rest;
   }
   if (rest.ends_with(kWeight)) rest.remove_suffix(kWeight.size());
   row.tensor = rest;
+}
+
+// "blk.3.attn_q.weight" -> "blk.2.attn_q.weight"; the name has a layer, not the first.
+std::string in_previous_layer(const std::string& name) {
+  const LayerName place = *layer_in(name);
+  const std::size_t behind = name.size() - place.rest.size() - 1;
+  const std::size_t before = behind - std::to_string(place.layer).size();
+  return name.substr(0, before) + std::to_string(place.layer - 1) + name.substr(behind);
 }
 
 // Mean squares of the columns of all matrices that saw a token.
@@ -88,10 +89,7 @@ std::vector<ImatrixTensor> imatrix_figures(const Imatrix& imatrix) {
     row.tokens = entry.max_count();
     fill(means_of(entry), row);
     if (row.layer > 0) {
-      const std::string_view rest =
-          std::string_view(name).substr(name.find('.', kLayerPrefix.size()));
-      const auto previous = imatrix.entries.find(std::string(kLayerPrefix) +
-                                                 std::to_string(row.layer - 1) + std::string(rest));
+      const auto previous = imatrix.entries.find(in_previous_layer(name));
       if (previous != imatrix.entries.end() && previous->second.sums.size() == entry.sums.size()) {
         row.cosine = cosine(entry.sums, previous->second.sums);
       }

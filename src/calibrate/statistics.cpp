@@ -2,19 +2,24 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <span>
 #include <utility>
 
 #include "containers/container.h"
 #include "core/check.h"
+#include "core/json.h"
 
 namespace quantlane {
 namespace {
 
 constexpr std::string_view kModel = "quantlane.model";
+constexpr std::string_view kTexts = "quantlane.texts";
+constexpr std::string_view kChunkSize = "quantlane.chunk_size";
+constexpr std::string_view kExperts = "quantlane.experts";
 constexpr std::string_view kSum = ".in_sum2";
-constexpr std::string_view kAbsmax = ".in_absmax";
+constexpr std::string_view kAbsmax = kStatisticsAbsmax;
 constexpr std::string_view kCount = ".count";
 constexpr std::string_view kMagnitudes = ".in_magnitudes";
 // Exponent and five bits of the mantissa of 2^-32, the lower edge of bin 0.
@@ -40,6 +45,42 @@ Result<std::vector<T>> read_vector(const Container& container, const std::string
   std::vector<T> values(static_cast<std::size_t>(tensor->element_count()));
   std::ranges::copy(container.bytes(*tensor), std::as_writable_bytes(std::span(values)).begin());
   return values;
+}
+
+void write_origin(const StatisticsOrigin& origin, Metadata& metadata) {
+  if (!origin.model.empty()) metadata.set(std::string(kModel), origin.model);
+  if (!origin.texts.empty()) {
+    Json texts = Json::array();
+    for (const std::string& text : origin.texts) texts.push(text);
+    metadata.set(std::string(kTexts), texts.dump());
+  }
+  if (origin.chunk_size > 0)
+    metadata.set(std::string(kChunkSize), std::to_string(origin.chunk_size));
+  if (origin.experts > 0) metadata.set(std::string(kExperts), std::to_string(origin.experts));
+}
+
+// 0 for what is no number up to 2^24.
+std::int64_t number_of(const Metadata& metadata, std::string_view key) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 24;
+  const std::string* text = metadata.string(key);
+  if (text == nullptr) return 0;
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+  const bool whole = error == std::errc() && end == text->data() + text->size();
+  return whole && value > 0 && value <= kMost ? value : 0;
+}
+
+StatisticsOrigin read_origin(const Metadata& metadata) {
+  StatisticsOrigin origin;
+  if (const std::string* model = metadata.string(kModel)) origin.model = *model;
+  if (const std::string* texts = metadata.string(kTexts)) {
+    if (const auto names = Json::parse(*texts, std::string(kTexts))) {
+      for (const Json& name : names->items()) origin.texts.emplace_back(name.string());
+    }
+  }
+  origin.chunk_size = number_of(metadata, kChunkSize);
+  origin.experts = number_of(metadata, kExperts);
+  return origin;
 }
 
 }  // namespace
@@ -87,16 +128,22 @@ void Statistics::set(std::string module, InputStatistics inputs) {
 
 Result<void> Statistics::merge(const Statistics& other) {
   for (const auto& [module, added] : other.modules_) {
+    const auto own = modules_.find(module);
+    if (own == modules_.end() || own->second.tokens == 0 ||
+        own->second.sum_squares.size() == added.sum_squares.size()) {
+      continue;
+    }
+    return fail(invalid("merging calibration statistics")
+                    .of(module)
+                    .expects(std::to_string(own->second.sum_squares.size()) + " columns")
+                    .got(std::to_string(added.sum_squares.size())));
+  }
+  origin_.texts.insert(origin_.texts.end(), other.origin_.texts.begin(), other.origin_.texts.end());
+  for (const auto& [module, added] : other.modules_) {
     InputStatistics& own = modules_[module];
     if (own.tokens == 0) {
       own = added;
       continue;
-    }
-    if (own.sum_squares.size() != added.sum_squares.size()) {
-      return fail(invalid("merging calibration statistics")
-                      .of(module)
-                      .expects(std::to_string(own.sum_squares.size()) + " columns")
-                      .got(std::to_string(added.sum_squares.size())));
     }
     for (std::size_t c = 0; c < own.sum_squares.size(); ++c)
       own.sum_squares[c] += added.sum_squares[c];
@@ -146,7 +193,7 @@ Result<void> Statistics::save(const std::filesystem::path& path, const Metadata&
     }
   }
   Metadata all = metadata;
-  if (!model_.empty()) all.set(std::string(kModel), model_);
+  write_origin(origin_, all);
   QUANTLANE_TRY(const auto writer, create_safetensors(path, plan, all));
   std::size_t index = 0;
   for (const auto& [module, statistics] : modules_) {
@@ -163,7 +210,7 @@ Result<void> Statistics::save(const std::filesystem::path& path, const Metadata&
 Result<Statistics> Statistics::load(const std::filesystem::path& path) {
   QUANTLANE_TRY(const auto container, open_container(path));
   Statistics statistics;
-  if (const std::string* model = container->metadata().string(kModel)) statistics.model_ = *model;
+  statistics.origin_ = read_origin(container->metadata());
   for (const TensorInfo& tensor : container->tensors()) {
     if (!tensor.name.ends_with(kCount)) continue;
     const std::string module = tensor.name.substr(0, tensor.name.size() - kCount.size());
@@ -195,6 +242,13 @@ Result<Statistics> Statistics::load(const std::filesystem::path& path) {
     }
     read.tokens = count[0];
     statistics.modules_.emplace(module, std::move(read));
+  }
+  if (statistics.modules_.empty()) {
+    return fail(corrupt("reading calibration statistics")
+                    .in(path.string())
+                    .expects("statistics of at least one Linear")
+                    .got("none")
+                    .advise("quantlane imatrix CKPT -o FILE.safetensors writes such a file"));
   }
   return statistics;
 }

@@ -40,13 +40,25 @@ struct InputStatistics {
   std::vector<std::int64_t> magnitudes = {};
 };
 
+// The end of the names of tensors that only files of statistics have.
+inline constexpr std::string_view kStatisticsAbsmax = ".in_absmax";
+
+// Where statistics come from; what a file does not say is empty or 0.
+struct StatisticsOrigin {
+  std::string model;               // content hash
+  std::vector<std::string> texts;  // names
+  std::int64_t chunk_size = 0;     // tokens
+  std::int64_t experts = 0;        // of each layer of the model
+};
+
 class Statistics {
  public:
   // Adds rows x [tokens, cols] that entered the Linear `module`.
   void add(std::string_view module, const float* x, std::int64_t tokens, std::int64_t cols);
   // Takes `inputs` as those of `module`, in place of what was there.
   void set(std::string module, InputStatistics inputs);
-  // Adds everything of `other`; kInvalidArgument when widths differ.
+  // Adds everything of `other`: sums, largest magnitudes, counts. kInvalidArgument when widths
+  // differ; *this is unchanged then.
   Result<void> merge(const Statistics& other);
   // Mean square of each input column ([cols]), columns near zero raised to kLeastImportance of the
   // mean; empty when the module was not seen or another width.
@@ -54,9 +66,8 @@ class Statistics {
   [[nodiscard]] const std::map<std::string, InputStatistics, std::less<>>& modules() const {
     return modules_;
   }
-  // The content hash of the model that they are of; empty where a file does not say.
-  void of_model(std::string hash) { model_ = std::move(hash); }
-  [[nodiscard]] const std::string& model() const { return model_; }
+  void come_from(StatisticsOrigin origin) { origin_ = std::move(origin); }
+  [[nodiscard]] const StatisticsOrigin& origin() const { return origin_; }
   // Tensors "<module>.in_sum2" F64 [cols], "<module>.in_absmax" F32 [cols], "<module>.count" I64
   // [1] and "<module>.in_magnitudes" I64 [kMagnitudeBins].
   Result<void> save(const std::filesystem::path& path, const Metadata& metadata = {}) const;
@@ -64,7 +75,7 @@ class Statistics {
 
  private:
   std::map<std::string, InputStatistics, std::less<>> modules_;
-  std::string model_;
+  StatisticsOrigin origin_;
 };
 
 }  // namespace quantlane

@@ -32,13 +32,15 @@ class CollectImatrix final : public Command {
     return "  quantlane imatrix ./model --text calibration.txt -o imatrix.gguf\n"
            "  quantlane imatrix merge chat.gguf code.dat -o both.gguf\n"
            "  quantlane imatrix show both.gguf\n"
+           "  quantlane imatrix ./model -o statistics.safetensors   # for lanes of any kind\n"
            "  quantlane quantize ./model gguf:q4_k_m -o model-q4_k_m.gguf --imatrix both.gguf\n";
   }
   void declare(Options& options) override {
     options.positional("checkpoint", options_.checkpoint, "Hugging Face folder or GGUF file",
                        false);
     options.option("--text", options_.text, "UTF-8 text to run (default: embedded prose)");
-    options.option("-o,--out", options_.out, "output file: .gguf, or .dat for older tools");
+    options.option("-o,--out", options_.out,
+                   "output file: .gguf, .dat for older tools, .safetensors for all statistics");
     options.option("--chunk", options_.chunk, "tokens per chunk");
     options.option("--chunks", options_.chunks, "number of chunks (0 = all)");
     options.flag("--process-output", options_.process_output,

@@ -15,8 +15,10 @@ class MergeImatrix final : public Command {
            "  quantlane imatrix merge imatrix.gguf -o imatrix.dat   # for older tools\n";
   }
   void declare(Options& options) override {
-    options.positional("files", options_.inputs, "matrices, .gguf or .dat", true);
-    options.option("-o,--out", options_.out, "output file: .gguf, or .dat for older tools");
+    options.positional("files", options_.inputs,
+                       "matrices, .gguf or .dat; or statistics, .safetensors", true);
+    options.option("-o,--out", options_.out,
+                   "output file: .gguf, .dat for older tools, .safetensors of statistics");
     options.option("--chunk", options_.chunk,
                    "tokens per chunk that the output counts in (0 = as the files)");
     options.flag("-f,--force", options_.force, "replace an existing output");

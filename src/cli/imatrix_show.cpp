@@ -17,7 +17,8 @@ class ShowImatrix final : public Command {
            "than one sigma above the mean; cosine: with the same weight one layer before.\n";
   }
   void declare(Options& options) override {
-    options.positional("file", file_, "importance matrix, .gguf or .dat", true);
+    options.positional("file", file_,
+                       "importance matrix (.gguf, .dat) or statistics (.safetensors)", true);
   }
   Result<ExitCode> run(const Io& io) override {
     const auto report = show_imatrix(file_);

@@ -61,9 +61,9 @@ class Quantize final : public Command {
     options.option("--calibration-chunks", options_.calibration_chunks,
                    "chunks of 512 tokens to calibrate on (0 = all)");
     options.option("--statistics", options_.statistics,
-                   "statistics of an earlier calibration instead");
+                   "statistics of an earlier calibration (imatrix -o FILE.safetensors) instead");
     options.option("--imatrix", options_.imatrix,
-                   "importance matrix (.gguf, .dat) instead; GGUF lanes");
+                   "importance matrix (.gguf, .dat, .safetensors) instead; GGUF lanes");
     options.option("--adapter", options_.adapter,
                    "LoRA to merge first (PEFT or MLX folder, GGUF file)");
     options.flag("--data-free", options_.data_free,
