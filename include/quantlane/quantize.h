@@ -97,8 +97,9 @@ struct QuantizeResult {
   std::string format;                        // encodings, most frequent first
   std::uint64_t size_bytes = 0;              // of the weight files
   double bits_per_weight = 0;
-  double seconds = 0;  // quantizing and writing
-  double calibration_seconds = 0;
+  double seconds = 0;              // quantizing and writing
+  double calibration_seconds = 0;  // with the choice of types for a size
+  double total_seconds = 0;        // of everything, also opening, planning and checking
   std::uint64_t source_bytes = 0;
   std::uint64_t peak_rss_bytes = 0;
   std::map<std::string, std::int64_t> tensor_types;

@@ -31,6 +31,10 @@
 namespace quantlane {
 namespace {
 
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 Result<void> check_sources(const QuantizeOptions& options, const Lane& lane) {
   const int given = static_cast<int>(options.statistics.has_value()) +
                     static_cast<int>(options.imatrix.has_value()) +
@@ -361,6 +365,7 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
 }  // namespace
 
 Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progress& progress) {
+  const auto begun = std::chrono::steady_clock::now();
   ThreadPool pool(options.threads);
   QUANTLANE_TRY(Prepared prepared, prepare(options, progress));
   QUANTLANE_TRY_VOID(check_files(options.out, prepared.split, *prepared.checkpoint, options.force));
@@ -383,8 +388,6 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
     QUANTLANE_TRY(prepared.kv,
                   calibrated_kv(*runtime, *prepared.kv.scheme, calibration.text, pool, progress));
   }
-  const double calibration_seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   QuantizeJob job = prepared.job(options, importances.origin,
                                  prepared.calibrates ? &importances.statistics : nullptr);
   const bool feeds_back = wants_feedback(prepared.lane) && prepared.checkpoint->graph() != nullptr;
@@ -392,6 +395,7 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
     QUANTLANE_TRY(job.request,
                   request_for_size(job, prepared.checkpoint, calibration.chunks, pool, progress));
   }
+  const double calibration_seconds = seconds_since(start);
   std::optional<FeedbackSource> feedback;
   if (feeds_back) {
     feedback.emplace(prepared.checkpoint, std::move(calibration.chunks), pool,
@@ -408,6 +412,7 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   result.notices.insert(result.notices.begin(), importances.notices.begin(),
                         importances.notices.end());
   result.notices.insert(result.notices.end(), warnings.begin(), warnings.end());
+  result.total_seconds = seconds_since(begun);
   return result;
 }
 
@@ -426,6 +431,7 @@ Result<void> check_codes(const Checkpoint& checkpoint, const Lane& lane) {
 }  // namespace
 
 Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progress& progress) {
+  const auto begun = std::chrono::steady_clock::now();
   ThreadPool pool(options.threads);
   const bool gguf = options.out.extension() == ".gguf";
   const bool same = options.type == "same";
@@ -453,14 +459,16 @@ Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progres
                                          : *dialect_lane);
   QUANTLANE_TRY(const SplitRequest split, split_request(options.split, lane));
   QUANTLANE_TRY_VOID(check_files(options.out, split, *checkpoint, options.force));
-  return run_job({.source = *checkpoint,
-                  .lane = lane,
-                  .statistics = nullptr,
-                  .out = options.out,
-                  .arch_agnostic = false,
-                  .split = split,
-                  .as_stored = same},
-                 pool, progress);
+  QUANTLANE_TRY(QuantizeResult result, run_job({.source = *checkpoint,
+                                                .lane = lane,
+                                                .statistics = nullptr,
+                                                .out = options.out,
+                                                .arch_agnostic = false,
+                                                .split = split,
+                                                .as_stored = same},
+                                               pool, progress));
+  result.total_seconds = seconds_since(begun);
+  return result;
 }
 
 namespace {
@@ -500,6 +508,7 @@ std::string to_json(const QuantizeResult& result) {
                        {"bits_per_weight", result.bits_per_weight},
                        {"seconds", result.seconds},
                        {"calibration_seconds", result.calibration_seconds},
+                       {"total_seconds", result.total_seconds},
                        {"peak_rss_bytes", result.peak_rss_bytes},
                        {"tensor_types", std::move(types)},
                        {"transfers", transfers_json(result.transfers)},

@@ -58,8 +58,14 @@ void print_quantized(const QuantizeResult& result, const Io& io) {
                          static_cast<double>(result.size_bytes) / 1e6, result.bits_per_weight));
   if (result.experts) print_line(fmt::format("{:<12} {}", "experts", to_text(*result.experts)));
   print_transfers(result.transfers);
-  print_line(
-      fmt::format("{:<12} {:.2f} s ({:.0f} MB/s of the source)", "time", result.seconds, rate));
+  const std::string calibration =
+      result.calibration_seconds > 0
+          ? fmt::format("{:.2f} s calibration, ", result.calibration_seconds)
+          : "";
+  print_line(fmt::format(
+      "{:<12} {:.2f} s: {}{:.2f} s quantizing ({:.0f} MB/s of the source), {:.2f} s else", "time",
+      result.total_seconds, calibration, result.seconds, rate,
+      std::max(0.0, result.total_seconds - result.calibration_seconds - result.seconds)));
 }
 
 void declare_split(Options& options, SplitOptions& split) {
