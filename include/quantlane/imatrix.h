@@ -18,8 +18,9 @@ struct ImatrixOptions {
   std::filesystem::path checkpoint;
   std::optional<std::filesystem::path> text;  // UTF-8; default: the embedded prose
   std::filesystem::path out;                  // .gguf, .dat or .safetensors
-  std::int64_t chunk = 512;                   // tokens per chunk
-  std::int64_t chunks = 0;                    // 0 = as many as the text has
+  // Tokens per chunk; 0: 512, or the context of the model where that is shorter.
+  std::int64_t chunk = 0;
+  std::int64_t chunks = 0;      // 0 = as many as the text has
   bool process_output = false;  // an entry for the head too (of tied models: for the embedding)
   bool force = false;           // replace an existing output
   int threads = 0;

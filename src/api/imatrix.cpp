@@ -87,6 +87,22 @@ Result<void> check_chunk(std::int64_t chunk) {
                   .got(std::to_string(chunk)));
 }
 
+// What is not asked for gives way to the model.
+Result<std::int64_t> chunk_of(const ImatrixOptions& options, const Checkpoint& checkpoint,
+                              Progress& progress) {
+  if (options.chunk > 0) {
+    QUANTLANE_TRY_VOID(check_context(checkpoint, options.chunk, "collecting an importance matrix"));
+    return options.chunk;
+  }
+  const std::int64_t chunk = chunk_within_context(checkpoint, kImatrixChunk);
+  if (chunk < kImatrixChunk) {
+    progress.notice("chunks of " + std::to_string(chunk) +
+                    " tokens, the context of the model, instead of " +
+                    std::to_string(kImatrixChunk));
+  }
+  return chunk;
+}
+
 Json to_value(const ImatrixResult& result) {
   Json datasets = Json::array();
   for (const std::string& dataset : result.datasets) datasets.push(dataset);
@@ -129,10 +145,10 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& p
   QUANTLANE_TRY_VOID(check_chunk(options.chunk));
   QUANTLANE_TRY_VOID(check_output_file(options.out, options.force));
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
-  QUANTLANE_TRY_VOID(check_context(*checkpoint, options.chunk, "collecting an importance matrix"));
+  QUANTLANE_TRY(const std::int64_t chunk, chunk_of(options, *checkpoint, progress));
   QUANTLANE_TRY(const NamedText text, calibration_text(options.text));
   QUANTLANE_TRY(const TokenChunks chunks,
-                make_chunks(*checkpoint, text.text, text.name, options.chunk, options.chunks));
+                make_chunks(*checkpoint, text.text, text.name, chunk, options.chunks));
   ThreadPool pool(options.threads);
   const bool all_statistics = options.out.extension() == kStatisticsExtension;
   const HeadRows head_rows = options.process_output ? HeadRows::kAll
@@ -158,13 +174,13 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& p
     QUANTLANE_TRY(std::string model, checkpoint->content_hash());
     statistics.come_from({.model = std::move(model),
                           .texts = {text.name},
-                          .chunk_size = options.chunk,
+                          .chunk_size = chunk,
                           .experts = checkpoint->graph()->config.experts.count});
     QUANTLANE_TRY_VOID(statistics.save(options.out));
     result = describe_statistics(statistics, options.out);
   } else {
     Imatrix imatrix = imatrix_of(statistics, *checkpoint->graph());
-    imatrix.chunk_size = options.chunk;
+    imatrix.chunk_size = chunk;
     imatrix.chunk_count = chunks.count();
     imatrix.datasets = {text.name};
     QUANTLANE_TRY(result, write(std::move(imatrix), options.out));

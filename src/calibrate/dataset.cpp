@@ -38,7 +38,13 @@ Result<void> check_context(const Checkpoint& checkpoint, std::int64_t chunk,
   return fail(usage_error(std::move(attempted))
                   .expects("--chunk within " + std::to_string(context) +
                            " tokens, the context of the model")
-                  .got(std::to_string(chunk)));
+                  .got(std::to_string(chunk))
+                  .advise("--chunk " + std::to_string(context)));
+}
+
+std::int64_t chunk_within_context(const Checkpoint& checkpoint, std::int64_t chunk) {
+  const std::int64_t context = checkpoint.graph()->config.context_length;
+  return context > 0 ? std::min(chunk, context) : chunk;
 }
 
 Result<TokenChunks> make_chunks(const Checkpoint& checkpoint, std::string_view text,

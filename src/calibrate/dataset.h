@@ -29,6 +29,9 @@ struct TokenChunks {
 // error.
 Result<void> check_context(const Checkpoint& checkpoint, std::int64_t chunk, std::string attempted);
 
+// `chunk`, or the model's context where that is shorter.
+std::int64_t chunk_within_context(const Checkpoint& checkpoint, std::int64_t chunk);
+
 // Tokenizes `text` (valid UTF-8; `origin` names it in errors) and cuts it into chunks of `chunk`
 // tokens; at most `limit` chunks (0 = all), a last partial chunk is left out. Models that want a
 // BOS get it before the text, and in place of the first token of each further chunk (the protocol

@@ -41,7 +41,7 @@ class CollectImatrix final : public Command {
     options.option("--text", options_.text, "UTF-8 text to run (default: embedded prose)");
     options.option("-o,--out", options_.out,
                    "output file: .gguf, .dat for older tools, .safetensors for all statistics");
-    options.option("--chunk", options_.chunk, "tokens per chunk");
+    options.option("--chunk", options_.chunk, "tokens per chunk (0 = 512, or the model's context)");
     options.option("--chunks", options_.chunks, "number of chunks (0 = all)");
     options.flag("--process-output", options_.process_output,
                  "an entry for the head too (in tied models: for the embedding)");
