@@ -33,14 +33,17 @@ std::int64_t head_row_count(HeadRows rows, std::int64_t tokens) {
 }
 
 Result<void> check_finite(const Statistics& statistics, const Checkpoint& checkpoint) {
-  for (const auto& [module, inputs] : statistics.modules()) {
-    if (std::ranges::all_of(inputs.sum_squares, [](double v) { return std::isfinite(v); }))
+  // In the order in which the model computes.
+  for (const Parameter& p : checkpoint.graph()->parameters) {
+    const auto found = statistics.modules().find(p.module());
+    if (!is_matrix(p.role) || found == statistics.modules().end() ||
+        std::ranges::all_of(found->second.sum_squares, [](double v) { return std::isfinite(v); }))
       continue;
-    return fail(blame_damaged_weight(
-        checkpoint,
+    return fail(blame_inputs_of(
+        checkpoint, p,
         corrupt("calibrating")
             .in(checkpoint.path().string())
-            .of(module)
+            .of(p.name)
             .expects("finite activations")
             .got("NaN or infinity")
             .advise("the checkpoint is broken before quantization: run quantlane inspect on it")));

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "kernels/activation.h"
+#include "model/damaged_weight.h"
 #include "runtime/over_tokens.h"
 
 namespace quantlane {
@@ -18,16 +19,18 @@ bool is_expert_down(const Parameter& linear) {
 
 std::size_t index_of(LayerStage stage) { return static_cast<std::size_t>(stage); }
 
+// `linear`: one of those whose inputs these moments are of.
 Result<void> check_finite(const Hessian& hessian, const Checkpoint& checkpoint,
-                          std::int64_t layer) {
+                          const Parameter& linear) {
   if (std::ranges::all_of(hessian.sums, [](float v) { return std::isfinite(v); })) return {};
-  return fail(
+  return fail(blame_inputs_of(
+      checkpoint, linear,
       corrupt("calibrating")
           .in(checkpoint.path().string())
-          .of("layer " + std::to_string(layer))
+          .of(linear.name)
           .expects("finite activations")
           .got("NaN or infinity")
-          .advise("the checkpoint is broken before quantization: run quantlane inspect on it"));
+          .advise("the checkpoint is broken before quantization: run quantlane inspect on it")));
 }
 
 }  // namespace
@@ -136,7 +139,12 @@ Result<void> FeedbackSource::collect(const FeedbackRequest& request, const Param
            .group = 0,
            .feedback = nullptr,
            .expert = expert != nullptr ? expert->expert : -1};
-  return check_finite(*found.hessian, *checkpoint_, walk_->layer());
+  const auto& parameters = checkpoint_->graph()->parameters;
+  const auto linear = std::ranges::find_if(parameters, [&](const Parameter& p) {
+    return is_block_linear(p.role) && p.layer == walk_->layer() &&
+           stage_of(p.role) == walk_->stage();
+  });
+  return check_finite(*found.hessian, *checkpoint_, expert != nullptr ? *expert : *linear);
 }
 
 std::vector<float> FeedbackSource::exact_down() const {

@@ -6,7 +6,7 @@
 #include "core/cancel.h"
 #include "core/check.h"
 #include "kernels/ops.h"
-#include "model/damaged_weight.h"
+#include "runtime/first_overflow.h"
 #include "runtime/walk_memory.h"
 
 namespace quantlane {
@@ -134,16 +134,18 @@ Result<void> check_vocabularies(const Runtime& reference, const Runtime& candida
           .got(std::to_string(candidate.config().vocab_size)));
 }
 
-Result<void> check_logits(const std::vector<Row>& rows, const Runtime& runtime) {
+// `tokens`: from which the rows come.
+Result<void> check_logits(const std::vector<Row>& rows, std::span<const std::int32_t> tokens,
+                          Runtime& runtime, ThreadPool& pool) {
   const auto bad =
       std::ranges::find_if(rows, [](const Row& row) { return !std::isfinite(row.nll); });
   if (bad == rows.end()) return {};
-  return fail(blame_damaged_weight(runtime.checkpoint(),
-                                   corrupt("scoring text")
-                                       .in(runtime.checkpoint().path().string())
-                                       .expects("finite logits")
-                                       .got("NaN or infinity")
-                                       .advise("quantlane inspect lists damaged tensors")));
+  return fail(blame_activations(runtime, tokens, pool,
+                                corrupt("scoring text")
+                                    .in(runtime.checkpoint().path().string())
+                                    .expects("finite logits")
+                                    .got("NaN or infinity")
+                                    .advise("quantlane inspect lists damaged tensors")));
 }
 
 }  // namespace
@@ -185,7 +187,7 @@ Result<void> score_text(Runtime* reference, std::span<ScoredRun> candidates,
       if (reference != nullptr) {
         QUANTLANE_TRY_VOID(half_logits(*reference, chunks, first, last, {}, pool, base.logits));
         base.rows = score_rows(base.logits, target, vocab, pool);
-        QUANTLANE_TRY_VOID(check_logits(base.rows, *reference));
+        QUANTLANE_TRY_VOID(check_logits(base.rows, chunks[first], *reference, pool));
       }
       for (ScoredRun& candidate : candidates) {
         QUANTLANE_TRY_VOID(check_cancel("evaluating"));
@@ -193,7 +195,7 @@ Result<void> score_text(Runtime* reference, std::span<ScoredRun> candidates,
         QUANTLANE_TRY_VOID(
             half_logits(*candidate.runtime, chunks, first, last, candidate.shape, pool, logits));
         const std::vector<Row> rows = score_rows(logits, target, vocab, pool);
-        QUANTLANE_TRY_VOID(check_logits(rows, *candidate.runtime));
+        QUANTLANE_TRY_VOID(check_logits(rows, chunks[first], *candidate.runtime, pool));
         TokenScores added = compare_rows(reference != nullptr ? &base : nullptr, logits, rows,
                                          vocab, first, per_chunk, pool);
         // An earlier run may have stopped inside this pass (it had fewer chunks).
@@ -233,7 +235,7 @@ Result<TokenScores> score_sliding(Runtime& runtime, std::span<const std::int32_t
     QUANTLANE_TRY_VOID(runtime.forward(std::span(&segment, 1), pool, logits));
     const std::vector<std::int32_t> target(tokens.begin() + scored, tokens.begin() + end);
     const std::vector<Row> rows = score_rows(logits, target, vocab, pool);
-    QUANTLANE_TRY_VOID(check_logits(rows, runtime));
+    QUANTLANE_TRY_VOID(check_logits(rows, segment.tokens, runtime, pool));
     scores.append(compare_rows(nullptr, logits, rows, vocab, cluster, end - scored, pool));
     scored = end;
     progress.update(static_cast<std::uint64_t>(end));

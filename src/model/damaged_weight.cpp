@@ -2,29 +2,81 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 namespace quantlane {
+namespace {
+
+// Where the tensor of `p` lies.
+void name_tensor(const Checkpoint& checkpoint, const Parameter& p, Error& error) {
+  error.tensor = p.name;
+  if (const TensorInfo* stored = checkpoint.stored(p).tensor; stored != nullptr) {
+    error.tensor = stored->name;
+    error.file = checkpoint.container().files()[stored->shard];
+    error.offset = stored->offset;
+  }
+}
+
+// "row 3, column 7"; of a vector "element 7".
+std::optional<std::string> first_not_finite(const Weight& weight) {
+  std::vector<float> row(static_cast<std::size_t>(weight.cols()));
+  for (std::int64_t r = 0; r < weight.rows(); ++r) {
+    weight.decode_rows(r, 1, row.data());
+    const auto bad = std::ranges::find_if(row, [](float value) { return !std::isfinite(value); });
+    if (bad == row.end()) continue;
+    const std::string column = std::to_string(bad - row.begin());
+    return weight.rows() == 1 ? "element " + column
+                              : "row " + std::to_string(r) + ", column " + column;
+  }
+  return std::nullopt;
+}
+
+// Whose results enter a Linear.
+Role source_of(Role linear) {
+  switch (linear) {
+    case Role::kAttentionOutput:
+      return Role::kValue;
+    case Role::kGate:
+    case Role::kUp:
+      return Role::kFeedForwardNorm;
+    case Role::kDown:
+      return Role::kUp;
+    case Role::kHead:
+    case Role::kEmbedding:
+      return Role::kFinalNorm;
+    default:
+      return Role::kAttentionNorm;
+  }
+}
+
+}  // namespace
 
 Error blame_damaged_weight(const Checkpoint& checkpoint, Error error) {
   for (const Parameter& p : checkpoint.graph()->parameters) {
     const auto weight = checkpoint.weight(p);
     if (!weight) continue;
-    std::vector<float> row(static_cast<std::size_t>(weight->cols()));
-    for (std::int64_t r = 0; r < weight->rows(); ++r) {
-      weight->decode_rows(r, 1, row.data());
-      if (std::ranges::all_of(row, [](float value) { return std::isfinite(value); })) continue;
-      error.tensor = p.name;
-      error.found = "NaN or infinity in row " + std::to_string(r) + " of this weight";
-      if (const TensorInfo* stored = checkpoint.stored(p).tensor; stored != nullptr) {
-        error.tensor = stored->name;
-        error.file = checkpoint.container().files()[stored->shard];
-        error.offset = stored->offset;
-      }
-      return error;
-    }
+    const auto place = first_not_finite(*weight);
+    if (!place) continue;
+    name_tensor(checkpoint, p, error);
+    error.found = "NaN or infinity in " + *place + " of this weight";
+    return error;
   }
   return error;
+}
+
+Error blame_inputs_of(const Checkpoint& checkpoint, const Parameter& linear, Error error) {
+  const auto& parameters = checkpoint.graph()->parameters;
+  const auto source = std::ranges::find_if(parameters, [&](const Parameter& p) {
+    return p.layer == linear.layer && p.role == source_of(linear.role) &&
+           (p.expert < 0 || p.expert == linear.expert);
+  });
+  if (source != parameters.end()) {
+    name_tensor(checkpoint, *source, error);
+    error.found = "finite values in this tensor that make the inputs of " + linear.name +
+                  " NaN or infinite, the first of the model";
+  }
+  return blame_damaged_weight(checkpoint, std::move(error));
 }
 
 }  // namespace quantlane

@@ -127,6 +127,25 @@ class Checkpoints(ProgramTest):
         self.refused("compare", model, *COMPARE[2:], "--out", "report")
         self.assertEqual(self.partials(), [])
 
+    def test_the_first_tensor_whose_results_are_not_finite_is_named(self):
+        norm = "model.layers.2.input_layernorm.weight"
+        everything = (["eval", "model", "--chunk", "64", "--chunks", "1"], ["quantize", "model", "w4a16", "-o", "out"],
+                      ["quantize", "model", "w4a16+gptq", "-o", "out"], ["imatrix", "model", "--chunks", "1", "-o", "out.gguf"],
+                      ["compare", "model", *COMPARE[2:], "--out", "report"])
+        model = self.copy_of_canary()
+        header, whole = read_safetensors(model / "model.safetensors")
+        begin, end = header[norm]["data_offsets"]
+        tensors = bytearray(whole)
+        tensors[begin + 14:begin + 16] = b"\x80\x7f"
+        write_safetensors(model / "model.safetensors", header, tensors)
+        for command in everything:
+            self.refused(*command, says=[f"name:     {norm}", "NaN or infinity in element 7"])
+        tensors[begin:end] = struct.pack("<f", 3e38)[2:] * ((end - begin) // 2)  # finite, but not what it gives
+        write_safetensors(model / "model.safetensors", header, tensors)
+        for command in everything:
+            self.refused(*command, says=[f"name:     {norm}", "model.layers.2.self_attn.q_proj"])
+        self.assertEqual(self.partials(), [])
+
     def test_configurations_that_contradict_the_tensors_of_codes(self):
         self.succeeds("quantize", CANARY, "w4a16-asym", "-o", "asym", "--data-free")
         config = self.folder / "asym/config.json"
