@@ -229,11 +229,11 @@ Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, P
   const auto start = std::chrono::steady_clock::now();
   QuantizeJob kept = job;
   QUANTLANE_TRY(std::optional<MatrixJournal> journal, open_journal(job));
+  std::vector<std::string> told;  // before the work
   if (journal) {
     if (job.feedback != nullptr) kept.journal = &*journal;
-    for (const std::string& line : journal->notices()) {
-      progress.notice(job.lane.name + ": " + line);
-    }
+    told = journal->notices();
+    for (const std::string& line : told) progress.notice(job.lane.name + ": " + line);
   }
   auto written =
       job.lane.is_gguf() ? write_gguf(kept, pool, progress) : write_folder(kept, pool, progress);
@@ -251,6 +251,7 @@ Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, P
   summary.format = main_formats(summary.tensor_types);
   if (job.feedback != nullptr) note_feedback(job, summary);
   for (const std::string& notice : summary.notices) progress.notice(job.lane.name + ": " + notice);
+  summary.notices.insert(summary.notices.begin(), told.begin(), told.end());
   return summary;
 }
 

@@ -14,8 +14,8 @@ class FirstOverflow final : public LinearObserver {
  public:
   void observe(const Parameter& linear, const float* x, std::int64_t tokens) override {
     if (linear_ != nullptr) return;
-    const bool finite = std::all_of(x, x + tokens * linear.cols,
-                                    [](float value) { return std::isfinite(value); });
+    const bool finite =
+        std::all_of(x, x + tokens * linear.cols, [](float value) { return std::isfinite(value); });
     if (!finite) linear_ = &linear;
   }
   [[nodiscard]] const Parameter* linear() const { return linear_; }

@@ -88,6 +88,20 @@ class Resume(ProgramTest):
         self.assertIn("interrupted", errors)
         self.assertEqual(list(self.folder.iterdir()), [])
 
+    def test_a_lane_without_feedback_names_what_it_removes_of_one_with(self):
+        process = self.start("quantize", CANARY, "w4a16+gptq", "-o", "made")
+        resume = self.folder / "made.resume"
+        while process.poll() is None and len(list(resume.glob("*.matrix"))) < 3:
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
+        self.assertTrue(resume.exists())
+        process = self.succeeds("quantize", CANARY, "fp8", "-o", "made", "--json")
+        line = next(line for line in json.loads(process.output)["notices"] if "made.resume" in line)
+        self.assertRegex(line, r"\d+ matrices in .*made.resume are of no use here.*\(lane: w4a16\+gptq\); they are removed")
+        self.assertIn(line, process.errors)
+        self.assertFalse(resume.exists())
+
     def test_other_inputs_and_damaged_artefacts_are_measured_again(self):
         out = self.copy_whole()
         more = self.compare("out", chunks="4")
