@@ -21,9 +21,9 @@ const dom = (() => {
   const svg = (tag, attributes, ...children) =>
       fill(document.createElementNS(SVG, tag), attributes, children);
 
-  // columns: {label, title?, left?, cell(row) -> node or text, sort?(row) -> number or text, foot?: text}.
+  // columns: {label, title?, left?, cell(row) -> node or text, sort?(row) -> number or text, foot?: [text]}.
   // Columns with `sort` get a button in their header. `rowClass(row)` names a class or null.
-  // `foot`: a last row of the columns' `foot` that sorting leaves where it is.
+  // `foot`: last rows that sorting leaves where they are: the columns' `foot`, one text for each.
   function table(columns, rows, {caption, rowClass, foot} = {}) {
     const body = el('tbody');
     const cells = (text) => columns.map((column, i) => el(
@@ -45,12 +45,28 @@ const dom = (() => {
       });
     });
     draw(rows);
+    const lines = foot ? Math.max(...columns.map((column) => column.foot?.length || 0)) : 0;
+    const last = Array.from({length: lines}, (_, i) => el(
+        'tr', {}, cells((column) => column.foot?.[i] || '')));
+    const scroll = el('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption},
+                      el('table', {}, el('caption', {class: 'unseen'}, caption),
+                         el('thead', {}, el('tr', {}, heads)), body,
+                         foot ? el('tfoot', {}, last) : null));
     // The visible caption stays in place when a wide table is scrolled.
-    return el('div', {class: 'box'}, el('div', {class: 'title', 'aria-hidden': 'true'}, caption),
-              el('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption},
-                 el('table', {}, el('caption', {class: 'unseen'}, caption),
-                    el('thead', {}, el('tr', {}, heads)), body,
-                    foot ? el('tfoot', {}, el('tr', {}, cells((column) => column.foot || ''))) : null)));
+    return el('div', {class: 'box'},
+              el('div', {class: 'title', 'aria-hidden': 'true'}, caption, hintOf(scroll)), scroll);
+  }
+
+  // Says that columns are hidden to the right, as long as they are.
+  function hintOf(scroll) {
+    const hint = el('span', {class: 'hint'}, 'more columns →');
+    hint.hidden = true;
+    const update = () => {
+      hint.hidden = !(scroll.scrollWidth - scroll.clientWidth - (scroll.scrollLeft || 0) > 8);
+    };
+    scroll.addEventListener('scroll', update);
+    if (typeof ResizeObserver === 'function') new ResizeObserver(update).observe(scroll);
+    return hint;
   }
 
   // A sorted copy; what is not known comes last in either direction; equal rows keep their order.

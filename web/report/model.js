@@ -48,6 +48,18 @@ const model = (() => {
     }).map((lane) => lane.name);
   }
 
+  // The size in bytes where two or more lanes share it, to a hundredth; null where they differ.
+  function oneSize(lanes) {
+    const sizes = lanes.map((lane) => lane.size_bytes);
+    return sizes.length > 1 && Math.max(...sizes) <= 1.01 * Math.min(...sizes) ? sizes[0] : null;
+  }
+
+  // Does a task set say anything? Not where the gates leave it out, as the reference is at chance.
+  function counts(report, name) {
+    const axes = report.lanes.flatMap((lane) => lane.axes.filter((a) => a.axis === `task:${name}`));
+    return report.reference.tasks[name].reference > 0 && (axes.length === 0 || axes.some((a) => a.gates));
+  }
+
   function totals(tasks) {
     const sum = {n: 0, reference: 0, lane: 0, lost: 0, gained: 0};
     for (const task of Object.values(tasks)) {
@@ -132,6 +144,6 @@ const model = (() => {
     };
   }
 
-  return {FAMILIES, VERDICTS, family, axisName, asRun, frontier, totals, picked, runnerUp, headline,
+  return {FAMILIES, VERDICTS, family, axisName, asRun, frontier, oneSize, counts, totals, picked, runnerUp, headline,
           sentence, capital, ofMargin, layerMap};
 })();

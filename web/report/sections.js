@@ -99,27 +99,31 @@ const sections = (() => {
     const q = model.asRun;
     const loss = (lane) => model.totals(lane.quality.tasks);
     const reference = report.reference;
+    const floor = report.noise_floor;
     const columns = [
-      {label: 'lane', foot: 'reference', sort: (l) => l.name,
+      {label: 'lane', foot: ['reference', 'noise floor'], sort: (l) => l.name,
        cell: (l) => marks.named(model.family(l), l.name)},
       {label: 'verdict', left: true, sort: (l) => l.verdict, cell: (l) => verdictBadge(l.verdict)},
-      {label: 'size', foot: format.size(reference.size_bytes), sort: (l) => l.size_bytes,
+      {label: 'size', foot: [format.size(reference.size_bytes)], sort: (l) => l.size_bytes,
        cell: (l) => format.size(l.size_bytes)},
       {label: 'bits/w', title: 'bits per weight, scales included',
-       foot: format.fixed(reference.bits_per_weight, 2), sort: (l) => l.bits_per_weight,
+       foot: [format.fixed(reference.bits_per_weight, 2)], sort: (l) => l.bits_per_weight,
        cell: (l) => format.fixed(l.bits_per_weight, 2)},
-      {label: 'ppl ratio', foot: '1', sort: (l) => q(l).ppl_ratio.value,
+      {label: 'ppl ratio', foot: ['1', format.fixed(floor.ppl_ratio.value, 4)],
+       sort: (l) => q(l).ppl_ratio.value,
        cell: (l) => withInterval(q(l).ppl_ratio, (v) => format.fixed(v, 4))},
-      {label: 'KLD mean', title: 'nats per token', sort: (l) => q(l).kld_mean.value,
+      {label: 'KLD mean', title: 'nats per token', foot: ['0', format.significant(floor.kld_mean.value)],
+       sort: (l) => q(l).kld_mean.value,
        cell: (l) => withInterval(q(l).kld_mean, format.significant)},
-      {label: 'top-1', title: 'same most likely token', sort: (l) => q(l).top1_agreement.value,
+      {label: 'top-1', title: 'same most likely token',
+       foot: [format.percent(1), format.percent(floor.top1_agreement.value)], sort: (l) => q(l).top1_agreement.value,
        cell: (l) => withInterval(q(l).top1_agreement, format.percent)},
       {label: 'tasks', title: 'answers lost / gained', sort: (l) => loss(l).lost - loss(l).gained,
        cell: (l) => (loss(l).n > 0 ? `−${loss(l).lost} / +${loss(l).gained}` : '')},
-      {label: 'prefill tok/s', foot: format.significant(reference.speed.prefill_tok_s),
+      {label: 'prefill tok/s', foot: [format.significant(reference.speed.prefill_tok_s)],
        sort: (l) => l.speed.prefill_tok_s,
        cell: (l) => format.significant(l.speed.prefill_tok_s)},
-      {label: 'decode tok/s', foot: format.significant(reference.speed.decode_tok_s),
+      {label: 'decode tok/s', foot: [format.significant(reference.speed.decode_tok_s)],
        sort: (l) => l.speed.decode_tok_s,
        cell: (l) => format.significant(l.speed.decode_tok_s)},
     ];
@@ -152,9 +156,12 @@ const sections = (() => {
     };
     const families = [...new Set(report.lanes.map(model.family))];
     const exact = report.lanes.filter((lane) => !(model.asRun(lane).kld_mean.value > 0));
+    const one = model.oneSize(report.lanes);
     const node = section(
         'error-size', 'Error against size', 'Lower left is better. Filled: on the frontier; ' +
             'hollow: another lane is both smaller and closer. Bars are 95 % intervals.',
+        one === null ? null : el('p', {class: 'note'}, `Every lane takes ${format.size(one)}: ` +
+            'only the divergence tells them apart, so the chart has one column.'),
         marks.legend(families), dom.withTable(host, errorSize.twin(report)),
         exact.length === 0 ? null : el('p', {class: 'note'}, 'Not drawn, because nothing diverges ' +
             `or nothing was measured: ${exact.map((lane) => lane.name).join(', ')}.`));

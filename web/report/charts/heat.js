@@ -8,10 +8,10 @@ const heat = (() => {
     if (names.length === 0) return null;
     const most = Math.max(1, ...report.lanes.flatMap(
         (lane) => Object.values(lane.quality.tasks).flatMap((t) => [t.lost, t.gained])));
-    const bars = (task) => {
+    const bars = (task, counted) => {
       if (!task) return format.NONE;
       const bar = (kind, count) => {
-        const node = el('span', {class: `bar ${kind}`});
+        const node = el('span', {class: `bar ${counted ? kind : 'chance'}`});
         node.style.width = `${(100 * count) / most}%`;
         return el('span', {class: `half ${kind}`}, node);
       };
@@ -27,10 +27,11 @@ const heat = (() => {
     }];
     for (const name of names) {
       const set = report.reference.tasks[name];
+      const counted = model.counts(report, name);
       columns.push({
-        label: `${name} (${set.reference}/${set.n})`,
+        label: `${name} (${set.reference}/${set.n}${counted ? '' : ', at chance: not counted'})`,
         title: 'sorted by the net loss',
-        cell: (lane) => bars(lane.quality.tasks[name]),
+        cell: (lane) => bars(lane.quality.tasks[name], counted),
         sort: (lane) => {
           const task = lane.quality.tasks[name];
           return task ? task.lost - task.gained : null;

@@ -17,7 +17,7 @@ const MODULES = [
 const NAMES = 'format, dom, model, scale, labels, heat, errorSize, gauge, sections';
 
 // Runs the page on `report`; gives its document and its modules.
-function open(report) {
+function open(report, globals = {}) {
   const document = new FakeDocument(report);
   const storage = {};
   const window = {
@@ -25,7 +25,7 @@ function open(report) {
     localStorage: {getItem: (k) => storage[k] ?? null, setItem: (k, v) => { storage[k] = v; }},
   };
   const context = vm.createContext({
-    document, window, getComputedStyle: () => ({fontFamily: 'sans-serif'}),
+    document, window, getComputedStyle: () => ({fontFamily: 'sans-serif'}), ...globals,
   });
   const source = MODULES.map(read).join('\n');
   const modules = vm.runInContext(`${source}\n({${NAMES}})`, context);
@@ -236,6 +236,53 @@ const tests = {
     size.firstChild.fire('click');
     assert.equal(size.attributes['aria-sort'], 'descending');
     assert.notEqual(first(), 'gguf:q4_k_m');
+  },
+
+  'the noise floor is a row of the lanes below the reference'() {
+    const {page} = open(sample);
+    const lanes = page.all((n) => n.attributes.id === 'lanes')[0];
+    const rows = lanes.withTag('tfoot')[0].withTag('tr').map((row) => row.textContent);
+    assert.equal(rows.length, 2);
+    assert.ok(rows[1].startsWith('noise floor') &&
+                  rows[1].includes(format.significant(sample.noise_floor.kld_mean.value)), rows[1]);
+  },
+
+  'a table says that it goes on to the right until it is scrolled there'() {
+    class ResizeObserver {
+      constructor(callback) { this.callback = callback; }
+      observe(node) {
+        if (node.attributes.class !== 'scroll') return;
+        Object.assign(node, {scrollWidth: 900, clientWidth: 380, scrollLeft: 0});
+        this.callback();
+      }
+    }
+    const box = open(sample, {ResizeObserver}).page.withClass('box')[0];
+    const [hint, scroll] = [box.withClass('hint')[0], box.withClass('scroll')[0]];
+    assert.equal(hint.hidden, false);
+    scroll.scrollLeft = 520;
+    scroll.fire('scroll');
+    assert.equal(hint.hidden, true);
+    assert.equal(open(sample).page.withClass('hint')[0].hidden, true);
+  },
+
+  'lanes of one size are said to be'() {
+    assert.equal(model.oneSize(sample.lanes), null);
+    const even = structuredClone(sample);
+    even.lanes.forEach((lane) => { lane.size_bytes = 5e6; });
+    const text = open(even).page.all((n) => n.attributes.id === 'error-size')[0].textContent;
+    assert.ok(text.includes(`Every lane takes ${format.size(5e6)}`), text);
+    assert.ok(!open(sample).page.textContent.includes('Every lane takes'));
+  },
+
+  'answers gained where the reference is at chance are no gain'() {
+    const chance = structuredClone(sample);
+    const [name] = Object.keys(chance.reference.tasks);
+    chance.reference.tasks[name].reference = 0;
+    const section = (report) => open(report).page.all((n) => n.attributes.id === 'tasks')[0];
+    const grey = section(chance).withClass('chance').length;
+    assert.equal(grey, 2 * chance.lanes.length);
+    assert.ok(section(chance).textContent.includes('at chance: not counted'));
+    assert.equal(section(sample).withClass('chance').length, 0);
   },
 
   'projected figures stand apart from measured ones'() {
