@@ -4,7 +4,7 @@ and fails on relative links and `paths` of the project that do not exist.
 
 A line `$ command` is run with bash; the lines up to the next one are its output. There `...` alone on a
 line stands for any lines, within a line for any characters; a command without output lines may print
-anything. It must exit with 0, or with N where the command ends in `# exit N`. The lines show stdout,
+anything. What the commands write must be ignored by git, as readers run them in the project. It must exit with 0, or with N where the command ends in `# exit N`. The lines show stdout,
 stderr, or both, one after the other. The blocks of one document share a scratch folder with links to
 the folders of the project, and `quantlane` is on PATH. Paths with a placeholder (<name>, {a,b}, *) and
 the imaginary format of the how-tos are not looked up, nor are paths in the dated docs/measurements/.
@@ -81,6 +81,16 @@ def missing_paths(document, text):
             for m, folder in links + paths if not (folder / m[1]).exists()]
 
 
+def tracked_outputs(document, folder):
+    """What the commands left that git would show as new in the project."""
+    left = sorted(entry.name + ("/" if entry.is_dir() else "")
+                  for entry in pathlib.Path(folder).iterdir() if not entry.is_symlink())
+    ignored = subprocess.run(["git", "check-ignore", "--no-index", "--stdin"], cwd=ROOT, input="\n".join(left),
+                             capture_output=True, text=True, check=False).stdout.splitlines()
+    return [f"{document.relative_to(ROOT)}: its commands write {name}, which .gitignore does not name"
+            for name in left if name not in ignored]
+
+
 def check(document, programs):
     text, count = document.read_text(encoding="utf-8"), 0
     failures = missing_paths(document, text)
@@ -108,6 +118,8 @@ def check(document, programs):
                                            "--- printed", errors + out]))
             elif seconds > 10:
                 print(f"slow: {where}: {seconds:.0f} s: {command}")
+        if (ROOT / ".git").exists():
+            failures += tracked_outputs(document, folder)
     return count, failures
 
 
