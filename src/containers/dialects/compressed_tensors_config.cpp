@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "containers/dialects/compressed_tensors_formats.h"
 #include "containers/dialects/compressed_tensors_parts.h"
 #include "containers/dialects/module_patterns.h"
 #include "core/check.h"
@@ -237,42 +238,6 @@ Result<void> read_kv(const JsonMembers& config, QuantizationMap& map) {
   return {};
 }
 
-// The names of layouts that are read, and what they hold; 0 bits: any.
-struct Format {
-  std::string_view name;
-  std::optional<ValueType> type;
-  int bits;
-};
-constexpr std::array kFormats = {Format{"float-quantized", ValueType::kFloat, 8},
-                                 Format{"int-quantized", ValueType::kInt, 0},
-                                 Format{"naive-quantized", std::nullopt, 0},
-                                 Format{"pack-quantized", ValueType::kInt, 0},
-                                 Format{"nvfp4-pack-quantized", ValueType::kFloat, 4},
-                                 Format{"mxfp4-pack-quantized", ValueType::kFloat, 4},
-                                 Format{"mxfp8-quantized", ValueType::kFloat, 8}};
-constexpr std::string_view kMixed = "mixed-precision";  // each group says its own
-
-// The format of `json`, `fallback` when it says none; "" when nothing is known.
-Result<std::string_view> read_format(const JsonMembers& json, std::string_view fallback,
-                                     bool may_be_mixed) {
-  std::vector<std::string_view> names;
-  for (const Format& format : kFormats) names.push_back(format.name);
-  if (may_be_mixed) names.push_back(kMixed);
-  QUANTLANE_TRY(const auto name, json.word("format", fallback, names));
-  return name == kMixed ? std::string_view() : name;
-}
-
-Result<void> check_format(const JsonMembers& config, const JsonMembers& group,
-                          std::string_view name, const Scheme& weight) {
-  const auto row = std::ranges::find(kFormats, name, &Format::name);
-  if (row == kFormats.end() || !row->type) return {};
-  if (*row->type == weight.type && (row->bits == 0 || row->bits == weight.bits)) return {};
-  const JsonMembers& owner = group.has("format") ? group : config;
-  return fail(owner.wrong("format")
-                  .expects("the layout of " + weight.spelling() + ", which \"weights\" says")
-                  .advise("correct \"format\", or \"type\" and \"num_bits\" of the weights"));
-}
-
 // Rotations of inputs as the model runs would be left out; those of weights are in them already.
 Result<void> check_transforms(const JsonMembers& config) {
   QUANTLANE_TRY(const JsonMembers transforms, config.object("transform_config"));
@@ -294,12 +259,19 @@ class Map final : public QuantizationMap {
   struct Group {
     ModulePatterns targets;
     LinearScheme scheme;
+    std::string format;  // "" when the configuration does not say
   };
   std::vector<Group> groups;
   ModulePatterns ignore;
 
   [[nodiscard]] std::optional<LinearScheme> scheme_of(std::string_view module) const override {
-    if (ignore.matches(module)) return std::nullopt;
+    const Group* group = group_of(module);
+    return group == nullptr ? std::nullopt : std::optional(group->scheme);
+  }
+
+  // nullptr: kept plain.
+  [[nodiscard]] const Group* group_of(std::string_view module) const {
+    if (ignore.matches(module)) return nullptr;
     const Group* best = nullptr;
     PatternMatch closest = PatternMatch::kNone;
     for (const Group& group : groups) {
@@ -309,9 +281,28 @@ class Map final : public QuantizationMap {
         best = &group;
       }
     }
-    return best == nullptr ? std::nullopt : std::optional(best->scheme);
+    return best;
   }
 };
+
+// The words of each format have tensors of their own, which engines look for by its name.
+Result<void> check_tensors(const QuantizationSource& source, const JsonMembers& config,
+                           const Map& map) {
+  for (const TensorInfo& tensor : source.container.tensors()) {
+    const std::string_view module = module_with_codes(tensor);
+    if (module.empty()) continue;
+    const Map::Group* group = map.group_of(module);
+    if (group == nullptr || format_holds(group->format, tensor)) continue;
+    return fail(config.wrong("format")
+                    .expects("the layout of the tensor " + tensor.name + ", " +
+                             std::string(tensor.type.name()))
+                    .got("\"" + group->format + "\"")
+                    .advise("set \"format\" to \"" +
+                            std::string(format_named_for(tensor, group->scheme.weight)) +
+                            "\" (of the group too), if that is how the weights were written"));
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -341,14 +332,14 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
   QUANTLANE_TRY_VOID(check_transforms(config));
   QUANTLANE_TRY_VOID(read_word(config, "quantization_status", "compressed",
                                {"initialized", "calibration", "frozen", "compressed"}));
-  QUANTLANE_TRY(const auto common, read_format(config, "", true));
+  QUANTLANE_TRY(const auto common, read_format(config));
   QUANTLANE_TRY(const JsonMembers groups, config.object("config_groups"));
   if (groups.json().members().empty()) {
     return fail(config.wrong("config_groups").expects("at least one group"));
   }
   for (const auto& [name, value] : groups.json().members()) {
     QUANTLANE_TRY(const JsonMembers group, groups.object(name));
-    QUANTLANE_TRY(const auto format, read_format(group, common, false));
+    QUANTLANE_TRY(const auto format, read_group_format(group, common));
     if (group.has("output_activations")) {
       return fail(group.refused("output_activations").expects("outputs that are not rounded"));
     }
@@ -359,10 +350,12 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
     }
     QUANTLANE_TRY(read.scheme.weight, read_weight_scheme(group, format));
     QUANTLANE_TRY_VOID(check_format(config, group, format, read.scheme.weight));
+    read.format = format;
     QUANTLANE_TRY(read.scheme.input, read_input_scheme(group, format));
     QUANTLANE_TRY_VOID(check_pair(group, read.scheme));
     map->groups.push_back(std::move(read));
   }
+  QUANTLANE_TRY_VOID(check_tensors(source, config, *map));
   return map;
 }
 
