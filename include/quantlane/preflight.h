@@ -14,12 +14,14 @@ namespace quantlane {
 
 // Worst last.
 enum class PreflightEffect : std::uint8_t {
-  kNote,    // loads; something to know
-  kSlow,    // loads with a slower kernel than this format has elsewhere
-  kWrong,   // loads, and computes something else than was measured
-  kRefuse,  // does not load
+  kNote,     // loads; something to know
+  kSlow,     // loads with a slower kernel than this format has elsewhere
+  kUnknown,  // this program cannot read what it would have to judge
+  kWrong,    // loads, and computes something else than was measured
+  kRefuse,   // does not load
 };
-// "loads", "loads with a slower kernel", "loads but computes something else", "will not load".
+// "loads", "loads with a slower kernel", "cannot be judged", "loads but computes something else",
+// "will not load".
 std::string_view preflight_answer_name(PreflightEffect worst);
 
 struct PreflightFinding {
@@ -39,8 +41,8 @@ struct PreflightAnswer {
   PreflightEffect worst = PreflightEffect::kNote;
   std::vector<PreflightFinding> findings;
   std::int64_t rules_checked = 0;
-  // May it be shipped: does it load, and compute what was measured?
-  [[nodiscard]] bool usable() const { return worst < PreflightEffect::kWrong; }
+  // May it be shipped: is it known to load, and to compute what was measured?
+  [[nodiscard]] bool usable() const { return worst < PreflightEffect::kUnknown; }
 };
 
 struct PreflightOptions {

@@ -14,6 +14,7 @@
 #include "model/checkpoint.h"
 #include "model/tokenizer/tokenizer.h"
 #include "quantize/pipeline.h"
+#include "recommend/preflight.h"
 
 namespace quantlane {
 namespace {
@@ -138,6 +139,12 @@ Result<InspectResult> inspect_checkpoint(const InspectOptions& options, Progress
                               .size_bytes = tensor.size_bytes});
   }
   result.tokenizer = lone ? "none" : describe_tokenizer(*checkpoint, result.problems);
+  if (!lone && container.kind() != "gguf") {
+    QUANTLANE_TRY(const ArtefactFacts facts,
+                  read_artefact_facts(options.checkpoint, options.verify));
+    for (const PreflightFinding& finding : find_contradictions(facts))
+      result.problems.push_back(finding.text + ": " + finding.detail);
+  }
   if (options.verify) {
     ThreadPool pool(options.threads);
     QUANTLANE_TRY(const auto damage, verify_tensors(container, pool, progress));

@@ -31,15 +31,6 @@ Error unknown_architecture(std::string name, const std::string& origin) {
           "model");
 }
 
-// Where transformers 4 and 5 put the decoder of a multimodal class.
-void find_tensor_prefix(const Container& container, ModelConfig& config) {
-  for (const char* prefix : {"model.", "language_model.model.", "model.language_model."}) {
-    if (container.find(std::string(prefix) + "embed_tokens.weight") == nullptr) continue;
-    config.tensor_prefix = prefix;
-    return;
-  }
-}
-
 // A head is stored although the configuration says that the embedding serves: transformers unties
 // the two, other engines drop the head. Evenly spaced rows tell whether they differ.
 Result<void> check_tied_head(const Container& container, const ModelConfig& config) {
@@ -139,9 +130,7 @@ Result<void> Checkpoint::read_hugging_face() {
   if (classes.items().empty()) return {};
   architecture_ = architecture_by_class(classes.items()[0].string());
   if (architecture_ == nullptr) return {};
-  QUANTLANE_TRY(ModelConfig config, architecture_->from_hugging_face(config_json_, origin));
-  find_tensor_prefix(*container_, config);
-  graph_ = build_graph(config);
+  QUANTLANE_TRY(graph_, folder_graph(config_json_, origin, *container_));
   QUANTLANE_TRY_VOID(verify_parameters(*container_, *graph_, false, dialect_, quantization_.get()));
   return check_tied_head(*container_, graph_->config);
 }

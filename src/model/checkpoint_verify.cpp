@@ -103,7 +103,27 @@ bool is_foreign(const std::string& name, const std::unordered_set<std::string>& 
   return !name.ends_with(".scale");  // verify_factors() judges those
 }
 
+// Where transformers 4 and 5 put the decoder of a multimodal class.
+void find_tensor_prefix(const Container& container, ModelConfig& config) {
+  for (const char* prefix : {"model.", "language_model.model.", "model.language_model."}) {
+    if (container.find(std::string(prefix) + "embed_tokens.weight") == nullptr) continue;
+    config.tensor_prefix = prefix;
+    return;
+  }
+}
+
 }  // namespace
+
+Result<std::optional<Graph>> folder_graph(const Json& config, const std::string& origin,
+                                          const Container& container) {
+  const Json& classes = config["architectures"];
+  const Architecture* row =
+      classes.items().empty() ? nullptr : architecture_by_class(classes.items()[0].string());
+  if (row == nullptr) return std::nullopt;
+  QUANTLANE_TRY(ModelConfig model, row->from_hugging_face(config, origin));
+  find_tensor_prefix(container, model);
+  return build_graph(model);
+}
 
 Result<void> verify_parameters(const Container& container, const Graph& graph, bool gguf,
                                const Dialect* dialect, const QuantizationMap* quantization) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <utility>
 
 #include "core/check.h"
 #include "recommend/preflight_rules.h"
@@ -82,8 +83,8 @@ bool EngineTarget::older_than(std::string_view wanted) const {
 std::vector<const PreflightRule*> preflight_rules() {
   std::vector<const PreflightRule*> all;
   for (const auto part :
-       {preflight_config_rules(), preflight_shape_rules(), preflight_value_rules(),
-        preflight_kernel_rules(), preflight_engine_rules()}) {
+       {preflight_agreement_rules(), preflight_config_rules(), preflight_shape_rules(),
+        preflight_value_rules(), preflight_kernel_rules(), preflight_engine_rules()}) {
     for (const PreflightRule& rule : part) all.push_back(&rule);
   }
   return all;
@@ -100,6 +101,30 @@ bool concerns(const PreflightRule& rule, const EngineTarget& target) {
   return false;
 }
 
+namespace {
+
+PreflightFinding finding_of(const PreflightRule& rule, std::string detail) {
+  return {.rule = std::string(rule.id),
+          .effect = rule.effect,
+          .text = std::string(rule.text),
+          .detail = std::move(detail),
+          .advice = std::string(rule.advice),
+          .source = std::string(rule.source)};
+}
+
+}  // namespace
+
+std::vector<PreflightFinding> find_contradictions(const ArtefactFacts& facts) {
+  std::vector<PreflightFinding> findings;
+  for (const PreflightRule& rule : preflight_agreement_rules()) {
+    const auto detail = rule.finds(facts, EngineTarget{});
+    const auto same = [&](const PreflightFinding& finding) { return finding.detail == *detail; };
+    if (!detail || std::ranges::any_of(findings, same)) continue;
+    findings.push_back(finding_of(rule, *detail));
+  }
+  return findings;
+}
+
 PreflightAnswer preflight(const ArtefactFacts& facts, const EngineTarget& target) {
   PreflightAnswer answer;
   answer.engine = target.engine->name;
@@ -112,19 +137,15 @@ PreflightAnswer preflight(const ArtefactFacts& facts, const EngineTarget& target
     const auto detail = rule->finds(facts, target);
     if (!detail) continue;
     answer.worst = std::max(answer.worst, rule->effect);
-    answer.findings.push_back({.rule = std::string(rule->id),
-                               .effect = rule->effect,
-                               .text = std::string(rule->text),
-                               .detail = *detail,
-                               .advice = std::string(rule->advice),
-                               .source = std::string(rule->source)});
+    answer.findings.push_back(finding_of(*rule, *detail));
   }
   return answer;
 }
 
 std::string_view preflight_answer_name(PreflightEffect worst) {
-  constexpr std::array<std::string_view, 4> kNames = {
-      "loads", "loads with a slower kernel", "loads but computes something else", "will not load"};
+  constexpr std::array<std::string_view, 5> kNames = {
+      "loads", "loads with a slower kernel", "cannot be judged",
+      "loads but computes something else", "will not load"};
   return kNames[static_cast<std::size_t>(worst)];
 }
 

@@ -66,4 +66,7 @@ bool concerns(const PreflightRule& rule, const EngineTarget& target);
 // Every rule of the engine against the artefact; findings in table order, answer = the worst.
 PreflightAnswer preflight(const ArtefactFacts& facts, const EngineTarget& target);
 
+// What of the artefact contradicts its own configuration, whatever the engine.
+std::vector<PreflightFinding> find_contradictions(const ArtefactFacts& facts);
+
 }  // namespace quantlane

@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <cstring>
 #include <map>
 #include <memory>
-#include <set>
 #include <utility>
 
 #include "core/check.h"
 #include "core/file.h"
+#include "model/checkpoint_parts.h"
+#include "recommend/module_facts.h"
 
 namespace quantlane {
 namespace {
@@ -59,166 +58,78 @@ DType dtype_of(const Json& config) {
   return name == "float32" ? DType::kF32 : DType::kBF16;
 }
 
-// The modules that have a matrix, in file order.
-std::vector<std::string> modules_of(const Container& container) {
-  constexpr std::array<std::string_view, 3> kCodes = {".weight", ".weight_packed", ".qweight"};
-  std::vector<std::string> modules;
-  std::set<std::string, std::less<>> seen;
-  for (const TensorInfo& tensor : container.tensors()) {
-    for (const std::string_view suffix : kCodes) {
-      if (!tensor.name.ends_with(suffix) || tensor.shape.size() != 2) continue;
-      std::string module = tensor.name.substr(0, tensor.name.size() - suffix.size());
-      if (seen.insert(module).second) modules.push_back(std::move(module));
-    }
-  }
-  return modules;
+bool bits_differ(const LinearFacts& linear) {
+  return linear.stored_bits != 0 && linear.stored_bits != linear.scheme->weight.bits;
 }
 
-// Reads one module, with whatever tensors it has.
-class ModuleReader {
- public:
-  ModuleReader(const Container& container, const ArtefactFacts& facts, std::string module)
-      : container_(container), facts_(facts), module_(std::move(module)) {}
-
-  LinearFacts read(const QuantizationMap* map) const {
-    LinearFacts linear;
-    linear.module = module_;
-    const bool stored_plain = is_plain();
-    const bool kept_by_class = module_.ends_with("lm_head") || module_.ends_with("embed_tokens");
-    if (map != nullptr && !(kept_by_class && stored_plain)) linear.scheme = map->scheme_of(module_);
-    set_shape(linear);
-    linear.stored_zeros = find("weight_zero_point") != nullptr;
-    linear.stored_order = find("weight_g_idx") != nullptr;
-    if (!facts_.has_values) return linear;
-    read_scales(linear);
-    if (const TensorInfo* zeros = find("qzeros")) linear.zero_word = only_word(*zeros);
-    return linear;
+// Empty where the tensors are what the configuration announces, as far as it can be read here.
+std::string mismatch_of(const Container& container, const ArtefactFacts& facts,
+                        const Dialect* dialect, const QuantizationMap* map) {
+  const auto text_of = [](const Error& error) {
+    return error.code == ErrorCode::kUnsupported ? "" : one_line(error);
+  };
+  const auto graph = folder_graph(facts.config, "config.json", container);
+  if (!graph) return text_of(graph.error());
+  if (*graph) {
+    const auto verified = verify_parameters(container, **graph, false, dialect, map);
+    return verified ? "" : text_of(verified.error());
   }
-
- private:
-  [[nodiscard]] const TensorInfo* find(std::string_view suffix) const {
-    return container_.find(module_ + "." + std::string(suffix));
+  // What the model is made of is not known: each quantized Linear by itself.
+  for (const LinearFacts& linear : facts.linears) {
+    if (!linear.scheme || linear.stored_plain || bits_differ(linear)) continue;
+    const auto verified =
+        dialect->verify(container, linear.module, *linear.scheme, linear.rows, linear.cols);
+    if (!verified && !text_of(verified.error()).empty()) return text_of(verified.error());
   }
+  return "";
+}
 
-  [[nodiscard]] bool is_plain() const {
-    const TensorInfo* weight = find("weight");
-    return weight != nullptr && weight->type.block == nullptr && is_float(weight->type.plain) &&
-           dtype_row(weight->type.plain).size_bytes > 1;
+// Zero points and orders of groups; where tensors are missing there is nothing to read.
+void read_values(const Container& container, const Dialect* dialect, ArtefactFacts& facts) {
+  if (dialect == nullptr || dialect->verify_values == nullptr) return;
+  for (LinearFacts& linear : facts.linears) {
+    if (!linear.scheme) continue;
+    const auto verified =
+        dialect->verify_values(container, linear.module, *linear.scheme, linear.rows, linear.cols);
+    if (verified || verified.error().code == ErrorCode::kUnsupported) continue;
+    const Error& error = verified.error();
+    linear.values = {.tensor = error.tensor, .text = one_line(error)};
   }
+}
 
-  void set_shape(LinearFacts& linear) const {
-    const int bits = linear.scheme ? linear.scheme->weight.bits : 4;
-    if (const TensorInfo* words = find("qweight")) {
-      const bool awq = facts_.dialect == "awq";
-      linear.rows = awq ? words->shape[1] * 8 : words->shape[1];
-      linear.cols = awq ? words->shape[0] : words->shape[0] * 32 / bits;
-      return;
-    }
-    const TensorInfo* packed = find("weight_packed");
-    const TensorInfo* codes = packed != nullptr ? packed : find("weight");
-    linear.rows = codes->shape[0];
-    linear.cols = codes->shape[1];
-    const bool bytes = codes->type.plain == DType::kU8 && codes->type.block == nullptr;
-    if (bytes) linear.cols *= 2;
-    if (packed != nullptr && !bytes) linear.cols = linear.cols * 32 / bits;
-    if (const TensorInfo* shape = find("weight_shape"); shape != nullptr && facts_.has_values) {
-      const auto values = container_.bytes(*shape);
-      if (shape->type.plain == DType::kI64 && values.size() == 16) {
-        std::memcpy(&linear.rows, values.data(), 8);
-        std::memcpy(&linear.cols, values.data() + 8, 8);
-      }
-    }
-    read_state_shape(linear);
-  }
-
-  // bitsandbytes flattens the matrix and keeps its shape in JSON.
-  void read_state_shape(LinearFacts& linear) const {
-    const TensorInfo* state = find("weight.quant_state.bitsandbytes__nf4");
-    if (state == nullptr) state = find("weight.quant_state.bitsandbytes__fp4");
-    if (state == nullptr || !facts_.has_values) return;
-    const auto bytes = container_.bytes(*state);
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    const auto json = Json::parse(text, state->name);
-    if (!json || (*json)["shape"].items().size() != 2) return;
-    linear.rows = (*json)["shape"].items()[0].integer();
-    linear.cols = (*json)["shape"].items()[1].integer();
-  }
-
-  void read_scales(LinearFacts& linear) const {
-    constexpr std::array<std::string_view, 7> kScales = {
-        "weight_scale", "weight_scale_inv",  "scales", "weight_scale_2", "weight_global_scale",
-        "input_scale",  "input_global_scale"};
-    for (const std::string_view suffix : kScales) {
-      const TensorInfo* tensor = find(suffix);
-      if (tensor == nullptr || tensor->type.block != nullptr || !is_float(tensor->type.plain)) {
-        continue;
-      }
-      std::vector<float> values(static_cast<std::size_t>(tensor->element_count()));
-      decode_plain(tensor->type.plain, container_.bytes(*tensor).data(), tensor->element_count(),
-                   values.data());
-      if (linear.bad_scale.empty()) linear.bad_scale = damage(suffix, *tensor, values);
-      if (values.size() != 1) continue;
-      if (suffix == "weight_global_scale" || suffix == "weight_scale_2") {
-        linear.tensor_scale = values[0];
-      } else if (suffix.starts_with("input_")) {
-        linear.input_scale = values[0];
-      }
-    }
-  }
-
-  // A scale of FP8 under one of the tensor may be too small for its type, and then is zero.
-  static std::string damage(std::string_view suffix, const TensorInfo& tensor,
-                            std::span<const float> values) {
-    const bool may_vanish = tensor.type.plain == DType::kF8E4M3;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const bool finite = std::isfinite(values[i]);
-      if (finite && (values[i] > 0 || (may_vanish && values[i] == 0))) continue;
-      const std::string what = !finite         ? "is not finite"
-                               : values[i] < 0 ? "is negative"
-                                               : "is zero";
-      return std::string(suffix) + "[" + std::to_string(i) + "] " + what;
-    }
-    return "";
-  }
-
-  [[nodiscard]] std::optional<std::uint32_t> only_word(const TensorInfo& tensor) const {
-    const auto bytes = container_.bytes(tensor);
-    if (tensor.type.plain != DType::kI32 || bytes.size() < 4) return std::nullopt;
-    std::uint32_t first = 0;
-    std::memcpy(&first, bytes.data(), 4);
-    for (std::size_t at = 0; at + 4 <= bytes.size(); at += 4) {
-      if (std::memcmp(bytes.data() + at, &first, 4) != 0) return std::nullopt;
-    }
-    return first;
-  }
-
-  const Container& container_;
-  const ArtefactFacts& facts_;
-  std::string module_;
-};
-
-// Whose configuration this is, and what it says of each module.
-void read_modules(const Container& container, ArtefactFacts& facts) {
+// Whose configuration this is, and what it says of each module. `planned`: there are no bytes yet.
+void read_modules(const Container& container, bool planned, ArtefactFacts& facts) {
   std::unique_ptr<QuantizationMap> map;
-  if (facts.quantized()) {
-    for (const Dialect* dialect : dialects()) {
-      if (!facts.dialect.empty() || !dialect->recognises(facts.quantization)) continue;
-      facts.dialect = dialect->name;
-      auto read = dialect->read_map({.config = facts.quantization,
-                                     .container = container,
-                                     .origin = "config.json",
-                                     .model_dtype = facts.dtype});
-      if (read) {
-        map = std::move(*read);
-      } else {
-        facts.unreadable = one_line(read.error());
-      }
+  const Dialect* dialect = nullptr;
+  for (const Dialect* row : dialects()) {
+    const bool first = dialect == nullptr && facts.quantized();
+    if (first && row->recognises(facts.quantization)) dialect = row;
+  }
+  if (dialect != nullptr) {
+    facts.dialect = dialect->name;
+    auto read = dialect->read_map({.config = facts.quantization,
+                                   .container = container,
+                                   .origin = "config.json",
+                                   .model_dtype = facts.dtype});
+    if (read) {
+      map = std::move(*read);
+    } else {
+      facts.unreadable = one_line(read.error());
+      facts.contradictory = read.error().code == ErrorCode::kCorrupt;
     }
   }
   for (const TensorInfo& tensor : container.tensors()) facts.tensors.push_back(tensor.name);
   for (std::string& module : modules_of(container)) {
-    facts.linears.push_back(ModuleReader(container, facts, std::move(module)).read(map.get()));
+    facts.linears.push_back(read_module({.container = container,
+                                         .dialect = facts.dialect,
+                                         .map = map.get(),
+                                         .read_values = facts.has_values},
+                                        std::move(module)));
   }
+  const bool readable = map != nullptr || !facts.quantized();
+  if (planned || !readable) return;
+  facts.mismatch = mismatch_of(container, facts, dialect, map.get());
+  if (facts.mismatch.empty() && facts.has_values) read_values(container, dialect, facts);
 }
 
 void set_config(Json config, ArtefactFacts& facts) {
@@ -330,7 +241,7 @@ Result<ArtefactFacts> read_artefact_facts(const std::filesystem::path& path, boo
   set_config(std::move(config), facts);
   QUANTLANE_TRY_VOID(read_side_files(folder, facts));
   facts.method = facts.quantization["quant_method"].string();
-  read_modules(*container, facts);
+  read_modules(*container, false, facts);
   return facts;
 }
 
@@ -341,7 +252,7 @@ Result<ArtefactFacts> planned_artefact_facts(const Json& config,
   set_config(config, facts);
   facts.method = facts.quantization["quant_method"].string();
   const PlannedContainer container(tensors);
-  read_modules(container, facts);
+  read_modules(container, true, facts);
   return facts;
 }
 

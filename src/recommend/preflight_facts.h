@@ -21,18 +21,28 @@ namespace quantlane {
 // down), or not at all.
 enum class Split : std::uint8_t { kRows, kColumns, kNone };
 
+// What a tensor holds against the configuration.
+struct Contradiction {
+  std::string tensor;
+  std::string text;
+};
+
 // One Linear [rows, cols], by the name that Hugging Face gives it.
 struct LinearFacts {
   std::string module;
   std::int64_t rows = 0;
   std::int64_t cols = 0;
-  std::optional<LinearScheme> scheme;           // nullopt = kept plain
-  bool stored_zeros = false;                    // a tensor of zero points is there
-  bool stored_order = false;                    // a tensor of group indices is there
-  std::string bad_scale = {};                   // "weight_scale holds NaN"; empty = none found
-  std::optional<float> tensor_scale = {};       // NVFP4: of the weight
-  std::optional<float> input_scale = {};        // NVFP4: of the inputs
-  std::optional<std::uint32_t> zero_word = {};  // the one word that all of GPTQ's qzeros have
+  std::optional<LinearScheme> scheme;      // nullopt = kept plain
+  bool stored_zeros = false;               // a tensor of zero points is there
+  bool stored_order = false;               // a tensor of group indices is there
+  std::string bad_scale = {};              // "weight_scale holds NaN"; empty = none found
+  std::optional<float> tensor_scale = {};  // NVFP4: of the weight
+  std::optional<float> input_scale = {};   // NVFP4: of the inputs
+  std::int64_t stored_bits = 0;   // of GPTQ's and AWQ's words by their shapes; 0 = no words
+  bool stored_plain = false;      // floats of 16 bits or more
+  bool stored_quantized = false;  // codes or scales are there
+  bool kept_plain = false;        // the configuration says that it is not quantized
+  std::optional<Contradiction> values = {};  // values against the scheme
 };
 
 // Linears that engines load as one: q, k and v; gate and up; all experts of a layer. Others alone.
@@ -44,13 +54,15 @@ struct FusedLinears {
 };
 
 struct ArtefactFacts {
-  std::string container;   // "safetensors", "gguf"
-  std::string method;      // quantization_config.quant_method; empty = not quantized
-  std::string dialect;     // name of the Dialect, empty when none claims the configuration
-  std::string unreadable;  // why the configuration cannot be read, in one line
-  Json config;             // config.json
-  Json quantization;       // quantization_config, of config.json or of the side file
-  Json side_file;          // the dialect's own file beside config.json; null = absent
+  std::string container;       // "safetensors", "gguf"
+  std::string method;          // quantization_config.quant_method; empty = not quantized
+  std::string dialect;         // name of the Dialect, empty when none claims the configuration
+  std::string unreadable;      // why the configuration cannot be read, in one line
+  bool contradictory = false;  // … because it contradicts itself, the format or the tensors
+  std::string mismatch;        // which tensor is not what config.json announces; empty = none
+  Json config;                 // config.json
+  Json quantization;           // quantization_config, of config.json or of the side file
+  Json side_file;              // the dialect's own file beside config.json; null = absent
   DType dtype = DType::kBF16;
   bool has_values = false;  // tensors were read, not only their headers
   std::vector<LinearFacts> linears;

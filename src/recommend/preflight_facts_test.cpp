@@ -160,6 +160,23 @@ class PreflightFolder : public test::FolderTest {
     }
     ASSERT_TRUE((*writer)->commit().has_value());
   }
+  // Every word of integers is `word`, every float 1; group indices are 0.
+  void put_words(const std::vector<PlannedTensor>& plan, std::uint32_t word) const {
+    const auto writer = create_safetensors(folder_ / "model.safetensors", plan, {});
+    ASSERT_TRUE(writer.has_value()) << writer.error().message();
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+      std::vector<std::byte> bytes(plan[i].size_bytes());
+      if (plan[i].type.plain == DType::kI32 && !plan[i].name.ends_with("g_idx")) {
+        for (std::size_t at = 0; at < bytes.size(); at += 4) std::memcpy(&bytes[at], &word, 4);
+      } else if (is_float(plan[i].type.plain)) {
+        const std::vector<float> ones(bytes.size() / 2, 1.0F);
+        encode_plain(plan[i].type.plain, ones.data(), static_cast<std::int64_t>(ones.size()),
+                     bytes.data());
+      }
+      ASSERT_TRUE((*writer)->write(i, bytes).has_value());
+    }
+    ASSERT_TRUE((*writer)->commit().has_value());
+  }
   void put_config(std::string_view quantization) const {
     (void)put("config.json", R"({"num_attention_heads": 2, "dtype": "float16",
                             "quantization_config": )" +
@@ -224,6 +241,70 @@ TEST_F(PreflightFolder, AConfigurationThatCannotBeReadIsExplainedAndNoError) {
   const PreflightAnswer answer = preflight(facts, target("vllm"));
   EXPECT_THAT(rules_of(answer, PreflightEffect::kRefuse),
               testing::IsSupersetOf({"ct-arguments", "missing-keys"}));
+  EXPECT_FALSE(facts.contradictory);
+}
+
+// Version 1 stores 7 where version 2 stores 8; both mean the middle of four bits.
+TEST_F(PreflightFolder, ZeroPointsOfTheOtherLabelAreFound) {
+  const auto tensor = [](std::string name, DType type, std::vector<std::int64_t> shape) {
+    return PlannedTensor{
+        .name = "m.o_proj." + std::move(name), .type = {.plain = type}, .shape = std::move(shape)};
+  };
+  const std::vector<PlannedTensor> plan = {
+      tensor("qweight", DType::kI32, {4, 8}), tensor("qzeros", DType::kI32, {1, 1}),
+      tensor("scales", DType::kF16, {1, 8}), tensor("g_idx", DType::kI32, {32})};
+  for (const auto& [word, label] : {std::pair{0x77777777U, "gptq"}, {0x88888888U, "gptq_v2"}}) {
+    for (const char* said : {"gptq", "gptq_v2"}) {
+      put_config(R"({"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": false,
+          "sym": true, "checkpoint_format": ")" +
+                 std::string(said) + "\"}");
+      put_words(plan, word);
+      const ArtefactFacts facts = read();
+      ASSERT_EQ(facts.linears.size(), 1U);
+      EXPECT_EQ(facts.mismatch, "");
+      EXPECT_EQ(facts.linears[0].stored_bits, 4);
+      EXPECT_EQ(facts.linears[0].values.has_value(), said != std::string(label)) << said;
+      EXPECT_EQ(rules_of(preflight(facts, target("vllm")), PreflightEffect::kWrong),
+                said == std::string(label) ? std::vector<std::string>()
+                                           : std::vector<std::string>{"zeros-differ"});
+    }
+  }
+}
+
+TEST_F(PreflightFolder, TensorsThatTheConfigurationDoesNotAnnounceAreFound) {
+  put_config(kFp8);
+  std::vector<PlannedTensor> plan = fp8_tensors();
+  plan[1].shape = {1, 1};  // of the tensor, where the configuration says channels
+  put_tensors(plan, {std::vector<float>(8, 1.0F), {1.0F}});
+  const ArtefactFacts facts = read();
+  EXPECT_THAT(facts.mismatch, testing::HasSubstr("up_proj.weight_scale"));
+  EXPECT_EQ(rules_of(preflight(facts, target("sglang")), PreflightEffect::kRefuse),
+            std::vector<std::string>{"tensors-differ"});
+}
+
+// modules_to_not_convert against the types of the tensors, both ways.
+TEST_F(PreflightFolder, ListsOfPlainModulesAreComparedWithTheTensors) {
+  const auto tensor = [](std::string name, DType type, std::vector<std::int64_t> shape) {
+    return PlannedTensor{
+        .name = std::move(name), .type = {.plain = type}, .shape = std::move(shape)};
+  };
+  put_tensors({tensor("m.up_proj.weight", DType::kF8E4M3, {2, 2}),
+               tensor("m.up_proj.weight_scale", DType::kF32, {1}),
+               tensor("m.down_proj.weight", DType::kBF16, {2, 2}),
+               tensor("m.gate.weight", DType::kBF16, {2, 2})},
+              {{1, 1, 1, 1}, {1}, {1, 1, 1, 1}, {1, 1, 1, 1}});
+  const auto rules = [&](std::string_view list) {
+    put_config(R"({"quant_method": "fp8", "activation_scheme": "dynamic",
+        "modules_to_not_convert": [)" +
+               std::string(list) + "]}");
+    return rules_of(preflight(read(), target("vllm")), PreflightEffect::kWrong);
+  };
+  using Rules = std::vector<std::string>;
+  EXPECT_EQ(rules(R"("m.down_proj")"), Rules{});
+  EXPECT_EQ(rules(R"("down_proj", "gate")"), Rules{});
+  EXPECT_EQ(rules(""), Rules{"fp8-unlisted"});
+  EXPECT_EQ(rules(R"("m.up_proj", "m.down_proj")"), Rules{"quantized-but-kept"});
+  EXPECT_EQ(rules(R"("down")"), Rules{"fp8-unlisted"});  // whole parts only
 }
 
 TEST_F(PreflightFolder, NothingToJudgeIsAnError) {

@@ -11,6 +11,9 @@
 
 namespace quantlane {
 
+// Does the configuration agree with the tensors? Asked of what is stored alone: without an engine
+// too (find_contradictions).
+std::span<const PreflightRule> preflight_agreement_rules();
 std::span<const PreflightRule> preflight_config_rules();  // is the configuration complete?
 std::span<const PreflightRule> preflight_shape_rules();   // divisibility, before and after TP
 std::span<const PreflightRule> preflight_value_rules();   // what the tensors hold

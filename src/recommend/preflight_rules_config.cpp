@@ -57,13 +57,13 @@ Found missing_keys(const Facts& f, const Target&) {
 bool is_compressed_tensors(const Facts& f) { return f.dialect == "compressed-tensors"; }
 
 Found arguments_outside_tables(const Facts& f, const Target&) {
-  return when(is_compressed_tensors(f) && !f.unreadable.empty(), f.unreadable);
+  return when(is_compressed_tensors(f) && !f.contradictory && !f.unreadable.empty(), f.unreadable);
 }
 
 Found not_judged(const Facts& f, const Target&) {
   if (!f.quantized() || is_compressed_tensors(f)) return std::nullopt;
   if (f.dialect.empty()) return "quant_method \"" + f.method + "\"";
-  return when(!f.unreadable.empty(), f.unreadable);
+  return when(!f.unreadable.empty() && !f.contradictory, f.unreadable);
 }
 
 bool is_router(std::string_view module) {
@@ -174,9 +174,9 @@ constexpr std::array kConfigRules = {
                   "no engine has a scheme for these quantization arguments", "",
                   "vLLM: \"No compressed-tensors compatible scheme was found\"",
                   arguments_outside_tables},
-    PreflightRule{"not-judged", "vllm sglang tgi tensorrt-llm", PreflightEffect::kNote,
+    PreflightRule{"not-judged", "vllm sglang tgi tensorrt-llm", PreflightEffect::kUnknown,
                   "this configuration cannot be read here: rules about its schemes were not asked",
-                  "", "this program", not_judged},
+                  "ask the engine itself", "this program", not_judged},
     PreflightRule{
         "fused-scheme", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
         "Linears that the engine loads as one must all be quantized, the same way, or none",

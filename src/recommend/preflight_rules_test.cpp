@@ -75,9 +75,31 @@ ArtefactFacts shared_scale(float k) {
   linear(facts, "k_proj").tensor_scale = k;
   return facts;
 }
-ArtefactFacts zero_words(std::uint32_t word) {
+ArtefactFacts with_values(std::string_view tensor) {
   ArtefactFacts facts = gptq("int4_g128_sym");
-  for (LinearFacts& l : facts.linears) l.zero_word = word;
+  linear(facts, "q_proj").values = {.tensor = "model." + std::string(tensor), .text = "others"};
+  return facts;
+}
+ArtefactFacts stored_bits(std::int64_t bits) {
+  ArtefactFacts facts = gptq("int4_g128_sym");
+  for (LinearFacts& l : facts.linears) {
+    if (l.scheme) l.stored_bits = bits;
+  }
+  return facts;
+}
+ArtefactFacts kept(std::string_view dialect, bool quantized) {
+  ArtefactFacts facts = block(dialect, scheme("fp8_e4m3_b128x128", "fp8_e4m3_g128"));
+  linear(facts, "o_proj").kept_plain = true;
+  linear(facts, "o_proj").stored_quantized = quantized;
+  linear(facts, "o_proj").stored_plain = !quantized;
+  return facts;
+}
+ArtefactFacts plain_down(bool listed) {
+  ArtefactFacts facts = block("fp8", scheme("fp8_e4m3_b128x128", "fp8_e4m3_g128"));
+  LinearFacts& down = linear(facts, "down_proj");
+  down.scheme.reset();
+  down.stored_plain = true;
+  down.kept_plain = listed;
   return facts;
 }
 ArtefactFacts act_order(bool ordered) {
@@ -117,6 +139,34 @@ const ArtefactFacts& int8() {
   return facts;
 }
 
+ArtefactFacts unreadable(ArtefactFacts facts, bool contradictory) {
+  facts.unreadable = "bits";
+  facts.contradictory = contradictory;
+  return facts;
+}
+
+std::vector<RuleTest> agreement_tests() {
+  const EngineTarget vllm = target("vllm");
+  const auto mismatch = [](std::string text) {
+    return with(w4(), [&](auto& f) { f.mismatch = std::move(text); });
+  };
+  return {
+      {"config-contradicts",
+       {unreadable(gptq("int4_g128_sym"), true), vllm},
+       {unreadable(gptq("int4_g128_sym"), false), vllm}},
+      {"tensors-differ", {mismatch("q_proj"), vllm}, {mismatch(""), vllm}},
+      {"bits-differ", {stored_bits(8), vllm}, {stored_bits(4), vllm}},
+      {"quantized-but-kept", {kept("fp8", true), vllm}, {kept("fp8", true), target("tgi")}},
+      {"sglang-quantized-but-kept",
+       {kept("fp8", true), target("sglang")},
+       {kept("fp8", false), target("sglang")}},
+      {"fp8-unlisted", {plain_down(false), vllm}, {plain_down(true), vllm}},
+      {"zeros-differ", {with_values("qzeros"), vllm}, {with_values("g_idx"), vllm}},
+      {"codes-differ", {with_values("weight"), vllm}, {with_values("qzeros"), vllm}},
+      {"order-differs", {with_values("g_idx"), vllm}, {with_values("qzeros"), vllm}},
+  };
+}
+
 std::vector<RuleTest> config_tests() {
   const EngineTarget vllm = target("vllm");
   const EngineTarget trt = target("tensorrt-llm");
@@ -125,12 +175,10 @@ std::vector<RuleTest> config_tests() {
       {"missing-keys",
        {with(gptq("int4_g128_sym"), [](auto& f) { f.quantization.erase("sym"); }), vllm},
        {gptq("int4_g128_sym"), vllm}},
-      {"ct-arguments",
-       {with(w4(), [](auto& f) { f.unreadable = "num_bits"; }), vllm},
-       {w4(), vllm}},
+      {"ct-arguments", {unreadable(w4(), false), vllm}, {unreadable(w4(), true), vllm}},
       {"not-judged",
-       {with(gptq("int4_g128_sym"), [](auto& f) { f.unreadable = "pack_dtype"; }), vllm},
-       {gptq("int4_g128_sym"), vllm}},
+       {unreadable(gptq("int4_g128_sym"), false), vllm},
+       {unreadable(gptq("int4_g128_sym"), true), vllm}},
       {"fused-scheme",
        {with(w4(), [](auto& f) { linear(f, "v_proj").scheme.reset(); }), vllm},
        {with(w4(), [](auto& f) { linear(f, "o_proj").scheme.reset(); }), vllm}},
@@ -216,7 +264,6 @@ std::vector<RuleTest> value_tests() {
         vllm},
        {w4(), vllm}},
       {"nvfp4-shared-scale", {shared_scale(3.0F), vllm}, {shared_scale(2.0F), vllm}},
-      {"gptq-zero-label", {zero_words(0x88888888U), vllm}, {zero_words(0x77777777U), vllm}},
       {"ct-group-order",
        {with(w4(), [](auto& f) { linear(f, "o_proj").stored_order = true; }), vllm},
        {with(w4(), [](auto& f) { linear(f, "o_proj").stored_order = true; }),
@@ -354,7 +401,8 @@ std::vector<RuleTest> engine_tests() {
 
 std::vector<RuleTest> all_tests() {
   std::vector<RuleTest> all;
-  for (auto part : {config_tests(), shape_tests(), value_tests(), kernel_tests(), engine_tests()}) {
+  for (auto part : {agreement_tests(), config_tests(), shape_tests(), value_tests(), kernel_tests(),
+                    engine_tests()}) {
     for (RuleTest& test : part) all.push_back(std::move(test));
   }
   return all;
@@ -382,13 +430,36 @@ TEST(PreflightRules, EachHasExactlyOneTestAndAnIdOfItsOwn) {
   for (const std::string& id : rows) EXPECT_EQ(rows.count(id), 1U) << id;
 }
 
-TEST(PreflightRules, EachIsInTheDocumentWithItsSource) {
+// The row of docs/preflight.md that a rule has to have.
+std::string row_of(const PreflightRule& rule) {
+  std::string engines = rule.engines == "*" ? "all" : std::string(rule.engines);
+  for (std::size_t at = engines.find(' '); at != std::string::npos; at = engines.find(' ', at + 2))
+    engines.replace(at, 1, ", ");
+  std::string_view answer = preflight_answer_name(rule.effect);
+  if (rule.effect == PreflightEffect::kNote) answer = "note";
+  if (rule.effect == PreflightEffect::kSlow) answer = "slower";
+  if (rule.effect == PreflightEffect::kWrong) answer = "computes something else";
+  std::string row = "| `" + std::string(rule.id) + "` | " + engines + " | ";
+  row += std::string(answer) + " | " + std::string(rule.text) + " | ";
+  return row + std::string(rule.source) + " |\n";
+}
+
+TEST(PreflightRules, TheDocumentHasExactlyTheirRows) {
   const auto text = read_text(fs::path(QUANTLANE_SOURCE_DIR) / "docs/preflight.md");
   ASSERT_TRUE(text.has_value());
-  for (const PreflightRule* rule : preflight_rules()) {
-    EXPECT_THAT(*text, testing::HasSubstr("| `" + std::string(rule->id) + "` |"));
-    EXPECT_THAT(*text, testing::HasSubstr(std::string(rule->source))) << rule->id;
+  std::set<std::string> written;
+  std::size_t at = text->find("## Rules");
+  while ((at = text->find("\n| `", at)) != std::string::npos) {
+    const std::size_t end = text->find('\n', ++at);
+    written.insert(text->substr(at, end + 1 - at));
   }
+  std::set<std::string> rows;
+  for (const PreflightRule* rule : preflight_rules()) {
+    rows.insert(row_of(*rule));
+    EXPECT_EQ(written.count(row_of(*rule)), 1U) << "write into docs/preflight.md:\n"
+                                                << row_of(*rule);
+  }
+  for (const std::string& row : written) EXPECT_EQ(rows.count(row), 1U) << "of no rule: " << row;
 }
 
 TEST(PreflightRules, EachNamesItsSourceAndEnginesThatExist) {
@@ -424,6 +495,21 @@ TEST(Preflight, TheAnswerIsTheWorstFinding) {
   EXPECT_EQ(preflight_answer_name(refused.worst), "will not load");
   EXPECT_FALSE(refused.usable());
   EXPECT_GE(refused.findings.size(), 2U);
+}
+
+// A configuration that this program cannot read is no reason to say "loads".
+TEST(Preflight, WhatCannotBeReadIsNotSaidToLoad) {
+  const PreflightAnswer answer =
+      preflight(unreadable(gptq("int4_g128_sym"), false), target("vllm"));
+  EXPECT_EQ(preflight_answer_name(answer.worst), "cannot be judged");
+  EXPECT_FALSE(answer.usable());
+}
+
+TEST(Preflight, ContradictionsAreFoundWithoutAnEngine) {
+  const auto found = find_contradictions(kept("fp8", true));
+  ASSERT_EQ(found.size(), 1U);  // not once more for each engine
+  EXPECT_EQ(found[0].rule, "quantized-but-kept");
+  EXPECT_TRUE(find_contradictions(w4()).empty());
 }
 
 TEST(Preflight, VersionsCompareNumberByNumber) {

@@ -1,8 +1,6 @@
 // Pre-flight: what scales, zero points and the key-value scheme hold.
 #include <array>
 
-#include <fmt/format.h>
-
 #include "recommend/preflight_rules.h"
 
 namespace quantlane {
@@ -26,33 +24,6 @@ Found unequal_globals(const Facts& f, const Target&) {
       if (shard->input_scale != first.input_scale) return "scales of the inputs differ";
     }
     return std::nullopt;
-  });
-}
-
-// The qzeros word of symmetric weights: version 1 stores one less than version 2.
-std::optional<std::uint32_t> symmetric_word(int bits, bool v2) {
-  switch (bits) {
-    case 2:
-      return v2 ? 0xAAAAAAAAU : 0x55555555U;
-    case 4:
-      return v2 ? 0x88888888U : 0x77777777U;
-    case 8:
-      return v2 ? 0x80808080U : 0x7F7F7F7FU;
-    default:
-      return std::nullopt;
-  }
-}
-
-Found zero_label(const Facts& f, const Target&) {
-  const bool v2 = f.dialect == "gptq_v2";
-  if (!v2 && f.dialect != "gptq") return std::nullopt;
-  return first_linear(f, [&](const LinearFacts& linear) -> Found {
-    if (!linear.scheme || !linear.scheme->weight.symmetric || !linear.zero_word)
-      return std::nullopt;
-    const auto other = symmetric_word(linear.scheme->weight.bits, !v2);
-    return when(other == linear.zero_word,
-                fmt::format("qzeros are {:#010x} under checkpoint_format \"{}\"", *linear.zero_word,
-                            f.dialect));
   });
 }
 
@@ -107,9 +78,6 @@ constexpr std::array kValueRules = {
                   "the largest scale of the joined Linears is used for all, without rescaling",
                   "give q, k and v (gate and up) one scale of the tensor",
                   "vLLM nvfp4 schemes: weight_global_scale.max(), with a warning", unequal_globals},
-    PreflightRule{"gptq-zero-label", "*", PreflightEffect::kWrong,
-                  "zero points of the other GPTQ version under this label shift every weight",
-                  "correct checkpoint_format", "vLLM #26343, #26092, #38966", zero_label},
     PreflightRule{
         "ct-group-order", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
         "loaders gave up groups in the order of activations",

@@ -43,6 +43,9 @@ class Map final : public QuantizationMap {
   ModulePatterns ignore;
   LinearScheme scheme;
 
+  [[nodiscard]] bool keeps_plain(std::string_view module) const override {
+    return ignore.matches(module);
+  }
   [[nodiscard]] std::optional<LinearScheme> scheme_of(std::string_view module) const override {
     if (ignore.matches(module)) return std::nullopt;
     if (container_.find(std::string(module) + ".qweight") == nullptr) return std::nullopt;
@@ -182,6 +185,17 @@ Result<void> verify(const Container& container, std::string_view module, const L
   return {};
 }
 
+Result<void> verify_values(const Container& container, std::string_view module,
+                           const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
+  const LinearTensors tensors(container, module, kName);
+  QUANTLANE_TRY(const Found found, find(tensors, scheme.weight, rows, cols));
+  if (!scheme.weight.symmetric) return {};
+  StoredLinear linear = empty_linear(scheme, rows, cols);
+  const std::int64_t groups = scheme.weight.groups_per_row(cols);
+  linear.weight.zeros = read_nibbles(tensors.bytes(*found.zeros), groups, rows);
+  return drop_middle(tensors, found, linear.weight);
+}
+
 }  // namespace
 
 constinit const Dialect kAwq = {.name = kName,
@@ -191,6 +205,7 @@ constinit const Dialect kAwq = {.name = kName,
                                 .unpack = unpack,
                                 .writer = &awq::kWriter,
                                 .side_file = "quant_config.json",
-                                .from_side_file = from_side_file};
+                                .from_side_file = from_side_file,
+                                .verify_values = verify_values};
 
 }  // namespace quantlane

@@ -6,6 +6,7 @@
 
 #include "containers/dialects/bitsandbytes_parts.h"
 #include "containers/dialects/linear_tensors.h"
+#include "containers/dialects/module_patterns.h"
 #include "containers/tensor_size.h"
 #include "core/check.h"
 #include "core/json_members.h"
@@ -25,7 +26,11 @@ class Map final : public QuantizationMap {
  public:
   explicit Map(const Container& container) : container_(container) {}
   LinearScheme scheme;
+  ModulePatterns kept;
 
+  [[nodiscard]] bool keeps_plain(std::string_view module) const override {
+    return kept.matches(module);
+  }
   [[nodiscard]] std::optional<LinearScheme> scheme_of(std::string_view module) const override {
     const std::string absmax = std::string(module) + ".weight.absmax";
     return container_.find(absmax) != nullptr ? std::optional(scheme) : std::nullopt;
@@ -60,9 +65,10 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
   QUANTLANE_TRY_VOID(config.word(
       "bnb_4bit_compute_dtype", "",
       {"float32", "bfloat16", "float16", "torch.float32", "torch.bfloat16", "torch.float16"}));
-  QUANTLANE_TRY_VOID(config.strings("llm_int8_skip_modules"));
   QUANTLANE_TRY(const bool nested, config.boolean("bnb_4bit_use_double_quant", false));
   auto map = std::make_unique<Map>(source.container);
+  QUANTLANE_TRY(map->kept,
+                ModulePatterns::read(config, "llm_int8_skip_modules", PatternStyle::kParts));
   map->scheme.weight = {.type = ValueType::kNormalFloat,
                         .group_size = 64,
                         .scale_dtype = DType::kF32,

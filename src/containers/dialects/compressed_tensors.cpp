@@ -195,6 +195,19 @@ Result<void> check_range(const LinearTensors& tensors, const Found& found,
                   .advise("correct \"num_bits\" in config.json"));
 }
 
+// Of codes that could hold more than the scheme says: bytes of fewer than 8 bits.
+Result<void> verify_values(const Container& container, std::string_view module,
+                           const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
+  const LinearTensors tensors(container, module, kName);
+  QUANTLANE_TRY(const Found found, find(tensors, scheme, rows, cols));
+  StoredLinear linear = empty_linear(scheme, rows, cols);
+  if (found.codes->type.plain == DType::kI8 && scheme.weight.bits < 8) {
+    linear.weight.codes = byte_codes(tensors.bytes(*found.codes));
+    QUANTLANE_TRY_VOID(check_range(tensors, found, linear.weight));
+  }
+  return {};
+}
+
 void read_codes(const LinearTensors& tensors, const Found& found, QuantTensor& tensor) {
   const auto bytes = tensors.bytes(*found.codes);
   if (found.codes->type.plain == DType::kI32) {
@@ -240,6 +253,7 @@ constinit const Dialect kCompressedTensors = {
     .verify = verify,
     .unpack = unpack,
     .writer = &compressed_tensors::kWriter,
+    .verify_values = verify_values,
 };
 
 }  // namespace quantlane

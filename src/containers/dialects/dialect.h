@@ -36,6 +36,11 @@ class QuantizationMap {
   virtual ~QuantizationMap() = default;
   // The scheme of the module ("model.layers.0.self_attn.q_proj"), nullopt when it is kept plain.
   [[nodiscard]] virtual std::optional<LinearScheme> scheme_of(std::string_view module) const = 0;
+  // Does the configuration say that this module is kept plain? Where the tensors decide what
+  // scheme_of() answers, this may contradict them.
+  [[nodiscard]] virtual bool keeps_plain(std::string_view module) const {
+    return !scheme_of(module).has_value();
+  }
   // How the key-value cache is to be rounded: a name of kv_schemes(), empty = not at all. What the
   // configuration says and no row is, is in kv_unknown.
   std::string kv_scheme;
@@ -110,6 +115,11 @@ struct Dialect {
   // what quantization_config would be with its contents.
   std::string_view side_file = {};
   Json (*from_side_file)(const Json& contents) = nullptr;
+  // After verify(): do the values agree with the scheme: zero points, the order of groups, codes
+  // that may be out of its range? Those checks of unpack() alone; nullptr: there are none.
+  Result<void> (*verify_values)(const Container& container, std::string_view module,
+                                const LinearScheme& scheme, std::int64_t rows,
+                                std::int64_t cols) = nullptr;
 };
 
 std::span<const Dialect* const> dialects();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "containers/dialects/linear_tensors.h"
+#include "containers/dialects/module_patterns.h"
 #include "containers/dialects/packed_parts.h"
 #include "core/check.h"
 #include "core/json_members.h"
@@ -21,7 +22,12 @@ class Map final : public QuantizationMap {
  public:
   explicit Map(const Container& container) : container_(container) {}
   LinearScheme scheme;
+  ModulePatterns kept;
+  ModulePatterns ignored;
 
+  [[nodiscard]] bool keeps_plain(std::string_view module) const override {
+    return kept.matches(module) || ignored.matches(module);
+  }
   [[nodiscard]] std::optional<LinearScheme> scheme_of(std::string_view module) const override {
     const TensorInfo* weight = container_.find(std::string(module) + ".weight");
     const bool quantized =
@@ -62,10 +68,10 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
   QUANTLANE_TRY(const std::string_view activations,
                 config.word("activation_scheme", "dynamic", {"dynamic", "static"}));
   QUANTLANE_TRY(const auto block, read_blocks(config));
-  for (const std::string_view list : {"modules_to_not_convert", "ignored_layers"}) {
-    QUANTLANE_TRY_VOID(config.strings(list));
-  }
   auto map = std::make_unique<Map>(source.container);
+  QUANTLANE_TRY(map->kept,
+                ModulePatterns::read(config, "modules_to_not_convert", PatternStyle::kParts));
+  QUANTLANE_TRY(map->ignored, ModulePatterns::read(config, "ignored_layers", PatternStyle::kParts));
   Scheme& weight = map->scheme.weight;
   weight = {.type = ValueType::kFloat,
             .bits = 8,

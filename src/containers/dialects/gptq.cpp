@@ -76,6 +76,13 @@ class Map final : public QuantizationMap {
   std::vector<Override> overrides;
   LinearScheme scheme;
 
+  [[nodiscard]] bool keeps_plain(std::string_view module) const override {
+    for (const Override& entry : overrides) {
+      if (entry.pattern.matches_start(module)) return !entry.scheme;
+    }
+    return false;
+  }
+
   [[nodiscard]] std::optional<LinearScheme> scheme_of(std::string_view module) const override {
     if (container_.find(std::string(module) + ".qweight") == nullptr) return std::nullopt;
     for (const Override& entry : overrides) {
@@ -225,6 +232,31 @@ Result<void> set_zeros(const LinearTensors& tensors, const Found& found, int off
   return {};
 }
 
+// What lies beside codes and scales: zero points as "sym" says, groups as "desc_act" does.
+Result<void> read_beside(const LinearTensors& tensors, const Found& found, int offset,
+                         QuantTensor& tensor) {
+  QUANTLANE_TRY_VOID(set_zeros(tensors, found, offset, tensor));
+  if (found.order == nullptr) return {};
+  const std::int64_t groups = tensor.scheme.groups_per_row(tensor.cols);
+  const std::int64_t length = groups == 1 ? tensor.cols : tensor.scheme.group_size;
+  QUANTLANE_TRY(tensor.group_of_column, tensors.group_order(*found.order, groups, length));
+  if (tensor.group_of_column.empty() || tensor.scheme.act_order) return {};
+  return fail(tensors.wrong(*found.order)
+                  .expects("groups of neighbouring columns, as \"desc_act\": false says")
+                  .got("groups in another order")
+                  .advise("set \"desc_act\" to true in config.json: engines ignore g_idx "
+                          "without it"));
+}
+
+template <int kOffset>
+Result<void> verify_values(const Container& container, std::string_view module,
+                           const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
+  const LinearTensors tensors(container, module, kName);
+  QUANTLANE_TRY(const Found found, find(tensors, scheme.weight, rows, cols));
+  StoredLinear linear = empty_linear(scheme, rows, cols);
+  return read_beside(tensors, found, kOffset, linear.weight);
+}
+
 template <int kOffset>
 Result<StoredLinear> unpack(const Container& container, std::string_view module,
                             const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
@@ -239,18 +271,7 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
   const std::int64_t groups = tensor.scheme.groups_per_row(cols);
   QUANTLANE_TRY(const std::vector<float> scales, tensors.finite_values(*found.scales));
   tensor.scales = transposed(scales, groups, rows);
-  QUANTLANE_TRY_VOID(set_zeros(tensors, found, kOffset, tensor));
-  if (found.order != nullptr) {
-    const std::int64_t length = groups == 1 ? cols : tensor.scheme.group_size;
-    QUANTLANE_TRY(tensor.group_of_column, tensors.group_order(*found.order, groups, length));
-    if (!tensor.group_of_column.empty() && !tensor.scheme.act_order) {
-      return fail(tensors.wrong(*found.order)
-                      .expects("groups of neighbouring columns, as \"desc_act\": false says")
-                      .got("groups in another order")
-                      .advise("set \"desc_act\" to true in config.json: engines ignore g_idx "
-                              "without it"));
-    }
-  }
+  QUANTLANE_TRY_VOID(read_beside(tensors, found, kOffset, tensor));
   const BitRuns runs = BitRuns::dense(tensor.scheme.bits);
   const std::byte* words = tensors.bytes(*found.codes).data();
   const int middle = tensor.scheme.symmetric ? 1 << (tensor.scheme.bits - 1) : 0;
@@ -279,7 +300,8 @@ constinit const Dialect kGptq = {.name = kName,
                                  .unpack = unpack<gptq::kZeroOffsetV1>,
                                  .writer = &gptq::kWriterV1,
                                  .side_file = kSideFile,
-                                 .from_side_file = from_side_file};
+                                 .from_side_file = from_side_file,
+                                 .verify_values = verify_values<gptq::kZeroOffsetV1>};
 
 constinit const Dialect kGptqV2 = {.name = "gptq_v2",
                                    .recognises = recognises_v2,
@@ -288,6 +310,7 @@ constinit const Dialect kGptqV2 = {.name = "gptq_v2",
                                    .unpack = unpack<gptq::kZeroOffsetV2>,
                                    .writer = &gptq::kWriterV2,
                                    .side_file = kSideFile,
-                                   .from_side_file = from_side_file};
+                                   .from_side_file = from_side_file,
+                                   .verify_values = verify_values<gptq::kZeroOffsetV2>};
 
 }  // namespace quantlane

@@ -64,6 +64,22 @@ Result<ModulePatterns> ModulePatterns::of(std::span<const std::string_view> list
   return patterns;
 }
 
+namespace {
+
+// Is `text` one part of a dotted path, or several that follow each other?
+bool is_part_of(std::string_view text, std::string_view path) {
+  if (text.empty()) return false;
+  for (std::size_t at = path.find(text); at != std::string_view::npos;
+       at = path.find(text, at + 1)) {
+    const std::size_t end = at + text.size();
+    const bool begins = at == 0 || path[at - 1] == '.';
+    if (begins && (end == path.size() || path[end] == '.')) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 PatternMatch ModulePatterns::match(std::string_view module) const {
   PatternMatch closest = PatternMatch::kNone;
   for (const Entry& entry : entries_) {
@@ -73,6 +89,8 @@ PatternMatch ModulePatterns::match(std::string_view module) const {
     } else if (style_ == PatternStyle::kSubstrings) {
       if (!entry.text.empty() && module.find(entry.text) != std::string_view::npos)
         match = PatternMatch::kPath;
+    } else if (style_ == PatternStyle::kParts) {
+      if (is_part_of(entry.text, module)) match = PatternMatch::kPath;
     } else if (entry.text == module) {
       match = PatternMatch::kPath;
     } else if (entry.text == "Linear") {

@@ -15,8 +15,9 @@ namespace quantlane {
 // How the entries of a list are meant. kTargets: an exact module path, a class name ("Linear"), or
 // "re:" and a regular expression anchored at the start (compressed-tensors, Quark). kSubstrings:
 // any part of the path (AutoAWQ as vLLM reads it). kGlobs: shell patterns of the whole path
-// (ModelOpt).
-enum class PatternStyle : std::uint8_t { kTargets, kSubstrings, kGlobs };
+// (ModelOpt). kParts: whole parts of the path, "gate" of "model.layers.0.mlp.gate" and not of
+// "….gate_proj" (transformers; SGLang's FP8).
+enum class PatternStyle : std::uint8_t { kTargets, kSubstrings, kGlobs, kParts };
 
 // What of a list matches a module, the closest first.
 enum class PatternMatch : std::uint8_t { kPath, kExpression, kClass, kNone };

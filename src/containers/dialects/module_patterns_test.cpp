@@ -63,5 +63,20 @@ TEST(ModulePatterns, WhatIsNoListOfPatternsIsNamed) {
   }
 }
 
+// "gate" keeps routers and not gate_proj.
+TEST(ModulePatterns, PartsAreWholePartsOfThePath) {
+  const std::vector<std::string_view> list = {"gate", "layers.3", "lm_head", ""};
+  const auto patterns = ModulePatterns::of(list, PatternStyle::kParts);
+  ASSERT_TRUE(patterns.has_value());
+  for (const char* module : {"model.layers.0.mlp.gate", "gate", "model.layers.3.mlp.up_proj",
+                             "lm_head", "model.layers.3"}) {
+    EXPECT_TRUE(patterns->matches(module)) << module;
+  }
+  for (const char* module : {"model.layers.0.mlp.gate_proj", "model.layers.30.mlp.up_proj",
+                             "model.layers.0.mlp.up_gate", "model.lm_head2"}) {
+    EXPECT_FALSE(patterns->matches(module)) << module;
+  }
+}
+
 }  // namespace
 }  // namespace quantlane
