@@ -36,6 +36,12 @@ Result<EngineTarget> engine_target(const std::string& engine, const std::string&
                     .expects("at least 1")
                     .got(std::to_string(tensor_parallel)));
   }
+  if (!version.empty() && !is_engine_version(version)) {
+    return fail(usage_error("choosing the version of " + std::string(target.engine->display))
+                    .expects("numbers joined by dots, as in 0.9.1, v0.11.0rc2 or " +
+                             std::string(target.engine->version))
+                    .got("\"" + version + "\""));
+  }
   target.tensor_parallel = tensor_parallel;
   target.version = version;
   return target;

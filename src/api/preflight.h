@@ -9,7 +9,8 @@
 
 namespace quantlane {
 
-// kUsage for an unknown engine or device, or a rank count below 1. `gpu` empty: no device.
+// kUsage for an unknown engine or device, a rank count below 1, or a version that is none. `gpu`
+// empty: no device.
 Result<EngineTarget> engine_target(const std::string& engine, const std::string& gpu,
                                    std::int64_t tensor_parallel, const std::string& version);
 

@@ -48,10 +48,10 @@ class ModuleReader {
   }
 
   [[nodiscard]] bool is_quantized() const {
-    constexpr std::array<std::string_view, 5> kParts = {"weight_scale", "weight_scale_inv",
-                                                        "weight_packed", "qweight",
-                                                        "weight.absmax"};
-    return std::ranges::any_of(kParts, [&](std::string_view part) { return find(part) != nullptr; });
+    constexpr std::array<std::string_view, 5> kParts = {
+        "weight_scale", "weight_scale_inv", "weight_packed", "qweight", "weight.absmax"};
+    return std::ranges::any_of(kParts,
+                               [&](std::string_view part) { return find(part) != nullptr; });
   }
 
   // Zero points [groups, rows * bits / 32] beside scales [groups, rows].

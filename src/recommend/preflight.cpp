@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/regex.h"
 #include "recommend/preflight_rules.h"
 
 namespace quantlane {
@@ -68,6 +69,13 @@ Result<const EngineRow*> find_engine(std::string_view name) {
   return fail(usage_error("looking for a serving engine")
                   .got("\"" + std::string(name) + "\"")
                   .expects("one of " + known));
+}
+
+bool is_engine_version(std::string_view text) {
+  const auto pattern = Regex::compile(
+      R"(v?\d+([.-]\d+)*([.-]?(a|b|rc|alpha|beta|post|dev)\.?\d*)*(\+[a-z0-9.]+)?\z)");
+  QUANTLANE_CHECK(pattern.has_value());
+  return pattern->matches_start(text);
 }
 
 bool EngineTarget::is_cpu() const { return device && device->kind == DeviceKind::kCpu; }

@@ -47,6 +47,9 @@ struct EngineTarget {
   [[nodiscard]] bool older_than(std::string_view wanted) const;
 };
 
+// "0.9.1", "v0.11.0rc2", "1.3.0.post1", "2026-08": numbers first, then what releases are called.
+bool is_engine_version(std::string_view text);
+
 struct PreflightRule {
   std::string_view id;       // "marlin-shape"
   std::string_view engines;  // names joined by blanks, or "*"

@@ -1,5 +1,5 @@
-// Pre-flight: does the configuration agree with the tensors? Engines build their parameters from the
-// one and fill them from the other.
+// Pre-flight: does the configuration agree with the tensors? Engines build their parameters from
+// the one and fill them from the other.
 #include <array>
 
 #include "recommend/preflight_rules.h"
@@ -87,7 +87,8 @@ constexpr std::array kAgreementRules = {
         "quantized-but-kept", "vllm tgi tensorrt-llm", PreflightEffect::kRefuse,
         "modules that the configuration keeps plain have no parameters for codes and scales",
         "take them out of \"ignore\" (\"modules_to_not_convert\", \"-:\" of \"dynamic\")",
-        "vLLM model_executor/models/utils.py: AutoWeightsLoader (\"no module or parameter named\"); "
+        "vLLM model_executor/models/utils.py: AutoWeightsLoader (\"no module or parameter "
+        "named\"); "
         "TGI 3.3.7 layers/compressed_tensors/loader.py: ignored modules load \"weight\"; "
         "TensorRT-LLM _torch/model_config.py: exclude_modules are built as bf16",
         kept},
@@ -107,7 +108,8 @@ constexpr std::array kAgreementRules = {
         "zeros-differ", "*", PreflightEffect::kWrong,
         "zero points that the configuration does not announce shift every weight, except in "
         "kernels that ignore them (Marlin)",
-        "correct checkpoint_format (\"sym\", \"zero_point\")", "vLLM #26343, #26092, #38966", zeros},
+        "correct checkpoint_format (\"sym\", \"zero_point\")", "vLLM #26343, #26092, #38966",
+        zeros},
     PreflightRule{"order-differs", "*", PreflightEffect::kWrong,
                   "without desc_act engines ignore g_idx, and give columns the scales of others",
                   "set \"desc_act\" to true",

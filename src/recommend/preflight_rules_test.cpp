@@ -524,6 +524,17 @@ TEST(Preflight, VersionsCompareNumberByNumber) {
   EXPECT_FALSE(older("", "0.9.1"));  // the newest
 }
 
+TEST(Preflight, VersionsBeginWithNumbers) {
+  for (const char* version : {"0.9.1", "v0.32.0", "0.11.0rc2", "1.3.0rc27", "0.9.1.post1", "3.3.7",
+                              "0.5.6.post2", "0.12.0.dev3+g1a2b3c", "2026-08", "1"}) {
+    EXPECT_TRUE(is_engine_version(version)) << version;
+  }
+  for (const char* version :
+       {"abc", "", "v", "1.x", "latest", "0.9.", ".9", "0..9", "-1", "0.9 1", "0.9.1\n", "9abc"}) {
+    EXPECT_FALSE(is_engine_version(version)) << version;
+  }
+}
+
 TEST(Preflight, EnginesAreFoundByTheNamesOfLanesToo) {
   EXPECT_EQ((*find_engine("TensorRT-LLM"))->name, "tensorrt-llm");
   EXPECT_EQ((*find_engine("vLLM"))->engine, Engine::kVllm);
