@@ -81,6 +81,32 @@ std::vector<std::string> preflight_notices(const PreflightAnswer& answer, Prefli
   return notices;
 }
 
+std::optional<Error> refusal_of_lane(const Checkpoint& checkpoint, const Lane& lane,
+                                     const EngineTarget& target) {
+  if (lane.dialect == nullptr || lane.dialect->writer == nullptr || checkpoint.graph() == nullptr) {
+    return std::nullopt;
+  }
+  LinearScheme scheme = lane.scheme;
+  lane.dialect->writer->complete(scheme, checkpoint.model_dtype());
+  ArtefactFacts facts;
+  facts.container = "safetensors";
+  facts.dialect = lane.dialect->name;
+  facts.config = checkpoint.config_json();
+  facts.dtype = checkpoint.model_dtype();
+  facts.quantization = lane.dialect->writer->write_config(scheme, {});
+  facts.method = facts.quantization["quant_method"].string();
+  for (const Parameter& parameter : checkpoint.graph()->parameters) {
+    if (!is_block_linear(parameter.role)) continue;
+    facts.linears.push_back({.module = std::string(parameter.module()),
+                             .rows = parameter.rows,
+                             .cols = parameter.cols,
+                             .scheme = scheme});
+  }
+  const PreflightAnswer answer = preflight(facts, target);
+  if (answer.usable()) return std::nullopt;
+  return preflight_error("quantizing to " + lane.name, answer);
+}
+
 Error preflight_error(const std::string& attempted, const PreflightAnswer& answer) {
   const auto worst = std::ranges::max_element(answer.findings, {}, &PreflightFinding::effect);
   QUANTLANE_CHECK(worst != answer.findings.end());
@@ -89,7 +115,8 @@ Error preflight_error(const std::string& attempted, const PreflightAnswer& answe
       .expects("an artefact that " + place_of(answer) + " loads")
       .got(std::string(preflight_answer_name(worst->effect)) + ": " + worst->text + "; " +
            worst->detail)
-      .advise(worst->advice.empty() ? "source: " + worst->source : worst->advice);
+      .advise((worst->advice.empty() ? "take another lane or engine" : worst->advice) +
+              " (source: " + worst->source + ")");
 }
 
 Result<PreflightAnswer> check_engine(const PreflightOptions& options) {

@@ -1,5 +1,6 @@
 // Pre-flight of what is about to be written: the same rules as for files, before any byte.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,12 @@ Result<PreflightAnswer> preflight_plan(const ArtefactPlan& plan, const EngineTar
 // "vllm (4 ranks, h100-sxm): will not load: …", one line for each finding of at least `least`.
 std::vector<std::string> preflight_notices(const PreflightAnswer& answer, PreflightEffect least);
 
-// kInfeasible that names rule, cause and advice of the worst finding.
+// Of a lane that cannot be planned, since its dialect does not hold the shapes of the checkpoint:
+// what the engine would say of such Linears; nullopt when no rule objects, or nothing can be asked.
+std::optional<Error> refusal_of_lane(const Checkpoint& checkpoint, const Lane& lane,
+                                     const EngineTarget& target);
+
+// kInfeasible that names rule, cause, advice and source of the worst finding.
 Error preflight_error(const std::string& attempted, const PreflightAnswer& answer);
 
 }  // namespace quantlane

@@ -245,6 +245,19 @@ Result<std::vector<std::string>> ask_engines(const QuantizeOptions& options, con
   return notices;
 }
 
+// The plan; where the lane does not fit the shapes and an engine is named, the rule that it breaks.
+Result<ArtefactPlan> plan_for_engine(const QuantizeOptions& options, const Prepared& prepared,
+                                     const QuantizeJob& job) {
+  auto plan = plan_quantize(job);
+  if (plan || plan.error().code != ErrorCode::kUnsupported || options.engine.empty()) return plan;
+  QUANTLANE_TRY(
+      const EngineTarget target,
+      engine_target(options.engine, options.gpu, options.tensor_parallel, options.engine_version));
+  auto refusal = refusal_of_lane(*prepared.checkpoint, prepared.lane, target);
+  if (refusal) return fail(std::move(*refusal));
+  return plan;
+}
+
 // The types that a size needs, for a plan: what quantizing would find.
 Result<RecipeRequest> measured_request(const QuantizeOptions& options, const Prepared& prepared,
                                        const Calibration& calibration, ThreadPool& pool,
@@ -298,7 +311,8 @@ Result<QuantizePlan> plan_quantization(const QuantizeOptions& options, Progress&
     QUANTLANE_TRY(prepared.request,
                   measured_request(options, prepared, calibration, pool, progress));
   }
-  QUANTLANE_TRY(ArtefactPlan artefact, plan_quantize(prepared.job(options, {}, nullptr)));
+  QUANTLANE_TRY(ArtefactPlan artefact,
+                plan_for_engine(options, prepared, prepared.job(options, {}, nullptr)));
   QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, artefact));
   if (!prepared.lane.size.any()) {
     QUANTLANE_TRY(calibration, read_calibration(options, prepared));
@@ -370,7 +384,8 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   QUANTLANE_TRY(Prepared prepared, prepare(options, progress));
   QUANTLANE_TRY_VOID(check_files(options.out, prepared.split, *prepared.checkpoint, options.force));
   // Requests that do not fit the model fail before the calibration pass.
-  QUANTLANE_TRY(const ArtefactPlan plan, plan_quantize(prepared.job(options, {}, nullptr)));
+  QUANTLANE_TRY(const ArtefactPlan plan,
+                plan_for_engine(options, prepared, prepared.job(options, {}, nullptr)));
   QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, plan));
   for (const std::string& warning : warnings) progress.notice(prepared.lane.name + ": " + warning);
   QUANTLANE_TRY(Calibration calibration, read_calibration(options, prepared));

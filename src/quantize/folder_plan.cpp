@@ -176,7 +176,9 @@ Result<void> check_dialect(const QuantizeJob& job, const std::vector<FolderItem>
       return fail(unsupported("quantizing to " + job.lane.name)
                       .in(job.source.path().string())
                       .of(item.name)
-                      .got(*reason));
+                      .expects("matrices that " + std::string(job.lane.dialect->name) + " holds")
+                      .got(*reason)
+                      .advise("take a lane with a scale per channel (fp8, w8a8), or a GGUF lane"));
     }
   }
   if (!any) {

@@ -1,10 +1,11 @@
 """Artefacts whose configuration contradicts their tensors, key by key: none of them "loads"."""
 
 import json
+import math
 import shutil
 import unittest
 
-from program import CANARY, ProgramTest
+from program import CANARY, ProgramTest, edit_json, write_safetensors
 
 O_PROJ = "model.layers.0.self_attn.o_proj"
 GROUP = ("config_groups", "group_0")
@@ -102,6 +103,35 @@ class ContradictionsTest(ProgramTest):
         # Not ambiguous for a reader, only refused by engines.
         self.assertEqual(accepted, [("w4a16", "format", None), ("gptq", "sym", False),
                                     ("gptq", "bits", None)])
+
+    def test_a_lane_that_does_not_fit_is_refused_with_the_rule_before_a_byte(self):
+        """Hidden size 192: 128 divides no width of it."""
+        folder = self.copy_of_canary()
+        edit_json(folder / "config.json", hidden_size=192, intermediate_size=192, head_dim=64,
+                  num_attention_heads=3, num_key_value_heads=3, num_hidden_layers=1,
+                  tie_word_embeddings=True)
+        vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+        shapes = {"model.embed_tokens": [vocabulary, 192], "model.norm": [192]}
+        layer = "model.layers.0."
+        for part in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            shapes[layer + "self_attn." + part] = [192, 192]
+        for part in ("gate_proj", "up_proj", "down_proj"):
+            shapes[layer + "mlp." + part] = [192, 192]
+        for part in ("input_layernorm", "post_attention_layernorm"):
+            shapes[layer + part] = [192]
+        header, data = {}, bytearray()
+        for name, shape in shapes.items():
+            size = 2 * math.prod(shape)
+            header[name + ".weight"] = {"dtype": "BF16", "shape": shape,
+                                        "data_offsets": [len(data), len(data) + size]}
+            data += b"\x80\x3c" * (size // 2)
+        write_safetensors(folder / "model.safetensors", header, data)
+        lane = ["quantize", folder, "fp8-block", "-o", "out", "--data-free"]
+        for command in (lane, [*lane, "--dry-run"]):
+            self.refused(*command, "--engine", "vllm", code=4,
+                         says=["rule fp8-block-rows", "192", "will not load", "(source: measured"])
+            self.refused(*command, says=["fp8 holds", "192 x 192", "per channel"])
+        self.assertFalse((self.folder / "out").exists())
 
     def test_every_wrong_key_of_the_model_is_refused_or_judged(self):
         folder = self.make("w4a16")
