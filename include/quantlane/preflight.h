@@ -47,7 +47,7 @@ struct PreflightAnswer {
 
 struct PreflightOptions {
   std::filesystem::path checkpoint;
-  std::string engine;  // vllm, sglang, tgi, tensorrt-llm, llama.cpp
+  std::string engine;  // vllm, sglang, tgi, tensorrt-llm, llama.cpp, ollama, lmstudio, localai
   std::string gpu;     // a name of data/hardware; empty = rules about devices are left out
   std::int64_t tensor_parallel = 1;
   std::string engine_version;  // empty = the version that the rules were read from

@@ -3,6 +3,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "recommend/preflight.h"
 #include "report/deploy/deploy.h"
 
 namespace quantlane {
@@ -10,8 +11,12 @@ namespace {
 
 Result<const DeployTarget*> find_target(const std::string& name) {
   if (const DeployTarget* target = deploy_target_by_name(name)) return target;
+  // The names of inspect --engine: "llama.cpp", "LM Studio".
+  const auto engine = find_engine(name);
   std::string names;
   for (const DeployTarget* target : deploy_targets()) {
+    const auto own = find_engine(target->name);
+    if (engine && own && *engine == *own) return target;
     names += (names.empty() ? "" : ", ") + std::string(target->name);
   }
   return fail(usage_error("choosing a product")

@@ -63,6 +63,7 @@ Result<ArtefactFacts> planned_facts(const ArtefactPlan& plan) {
   if (!plan.config.is_null()) return planned_artefact_facts(plan.config, plan.tensors);
   ArtefactFacts facts;
   facts.container = "gguf";
+  facts.files = plan.files;
   return facts;
 }
 

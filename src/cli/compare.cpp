@@ -48,7 +48,8 @@ class Compare final : public Command {
     options.option("--hw", options_.target,
                    "hardware to pick for: this-machine, h100-sxm, rtx-4090, m3-max, …");
     options.option("--engine", options_.engine,
-                   "pick only what this engine loads: vllm, sglang, tgi, tensorrt-llm, llama.cpp");
+                   "pick only what this engine loads: vllm, sglang, tgi, tensorrt-llm, llama.cpp, "
+                   "ollama, lmstudio, localai");
     options.option("--engine-version", options_.engine_version, "version of the engine");
     options.option("--tp", options_.tensor_parallel, "ranks of tensor parallelism");
     options.option("-o,--out", options_.out, "folder for report and artefacts");

@@ -41,7 +41,8 @@ class Inspect final : public Command {
     options.flag("--all", all_, "list every tensor");
     options.flag("--no-verify", no_verify_, "headers only: do not read the tensors");
     options.option("--engine", preflight_.engine,
-                   "will it load? vllm, sglang, tgi, tensorrt-llm or llama.cpp");
+                   "will it load? vllm, sglang, tgi, tensorrt-llm, llama.cpp, ollama, lmstudio, "
+                   "localai");
     options.option(
         "--gpu", preflight_.gpu,
         "device of the engine: h100-sxm, rtx-4090, … (default: none, rules about devices "

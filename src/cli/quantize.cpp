@@ -77,7 +77,7 @@ class Quantize final : public Command {
                    "calibrate the key-value cache and write its scheme and scales: fp8, fp8_head");
     options.option("--engine", options_.engine,
                    "refuse what this engine will not load: vllm, sglang, tgi, tensorrt-llm, "
-                   "llama.cpp");
+                   "llama.cpp, ollama, lmstudio, localai");
     options.option("--gpu", options_.gpu, "the device that the engine runs on (data/hardware)");
     options.option("--tp", options_.tensor_parallel, "ranks of tensor parallelism");
     options.option("--engine-version", options_.engine_version, "version of the engine");

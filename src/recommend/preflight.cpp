@@ -30,12 +30,18 @@ constexpr std::array kEngines = {
     EngineRow{Engine::kSglang, "sglang", "SGLang", "2026-08", kSglangMethods, true},
     EngineRow{Engine::kTgi, "tgi", "TGI", "2026-01", kTgiMethods, false},
     EngineRow{Engine::kTensorRtLlm, "tensorrt-llm", "TensorRT-LLM", "1.x", kTensorRtMethods, false},
-    EngineRow{Engine::kLlamaCpp, "llama.cpp", "llama.cpp", "2026-10", {}, true}};
+    EngineRow{Engine::kLlamaCpp, "llama.cpp", "llama.cpp", "2026-10", {}, true, "llama-server"},
+    EngineRow{Engine::kOllama, "ollama", "Ollama", "2026-08", {}, true},
+    EngineRow{Engine::kLmStudio, "lmstudio", "LM Studio", "2026-08", {}, true},
+    EngineRow{Engine::kLocalAi, "localai", "LocalAI", "2026-08", {}, true}};
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+// Letters and digits, in lower case.
+std::string plain_name(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0) result += static_cast<char>(std::tolower(byte));
+  }
   return result;
 }
 
@@ -63,7 +69,9 @@ std::span<const EngineRow> engines() { return kEngines; }
 Result<const EngineRow*> find_engine(std::string_view name) {
   std::string known;
   for (const EngineRow& row : kEngines) {
-    if (lower(row.name) == lower(name) || lower(row.display) == lower(name)) return &row;
+    for (const std::string_view own : {row.name, row.display, row.alias}) {
+      if (!own.empty() && plain_name(own) == plain_name(name)) return &row;
+    }
     known += (known.empty() ? "" : ", ") + std::string(row.name);
   }
   return fail(usage_error("looking for a serving engine")

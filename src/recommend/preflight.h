@@ -14,7 +14,16 @@
 
 namespace quantlane {
 
-enum class Engine : std::uint8_t { kVllm, kSglang, kTgi, kTensorRtLlm, kLlamaCpp };
+enum class Engine : std::uint8_t {
+  kVllm,
+  kSglang,
+  kTgi,
+  kTensorRtLlm,
+  kLlamaCpp,
+  kOllama,
+  kLmStudio,
+  kLocalAi,
+};
 
 // What an engine is, besides the rules: one row each in engines().
 struct EngineRow {
@@ -22,12 +31,14 @@ struct EngineRow {
   std::string_view name;     // "vllm", as on the command line
   std::string_view display;  // "vLLM", as lanes name it
   std::string_view version;  // whose rules these are, when the caller names none
-  // quant_method of what it loads, on GPUs.
+  // quant_method of what it loads, on GPUs; empty: no quantized folders at all.
   std::span<const std::string_view> methods;
   bool gguf;
+  std::string_view alias = {};  // the name of the program that `quantlane deploy` writes for
 };
 std::span<const EngineRow> engines();
-// By name or display name, case aside; kUsage lists the names.
+// By name, display name or alias, case and punctuation aside ("LM Studio", "lm-studio"); kUsage
+// lists the names.
 Result<const EngineRow*> find_engine(std::string_view name);
 
 struct EngineTarget {

@@ -225,6 +225,7 @@ Result<ArtefactFacts> read_artefact_facts(const std::filesystem::path& path, boo
   QUANTLANE_TRY(const auto container, open_container(path));
   ArtefactFacts facts;
   facts.container = container->kind();
+  facts.files = container->files().size();
   facts.has_values = read_values;
   if (facts.container == "gguf") {
     for (const TensorInfo& tensor : container->tensors()) facts.tensors.push_back(tensor.name);

@@ -55,6 +55,7 @@ struct FusedLinears {
 
 struct ArtefactFacts {
   std::string container;       // "safetensors", "gguf"
+  std::size_t files = 1;       // that hold tensors
   std::string method;          // quantization_config.quant_method; empty = not quantized
   std::string dialect;         // name of the Dialect, empty when none claims the configuration
   std::string unreadable;      // why the configuration cannot be read, in one line

@@ -9,7 +9,7 @@ namespace {
 using namespace preflight_parts;  // NOLINT(google-build-using-namespace): the words of the rules
 
 Found unknown_method(const Facts& f, const Target& t) {
-  if (!f.quantized() || t.is(Engine::kLlamaCpp)) return std::nullopt;
+  if (!f.quantized() || t.engine->methods.empty()) return std::nullopt;
   const bool known = std::ranges::find(t.engine->methods, f.method) != t.engine->methods.end();
   return when(!known, "quant_method is \"" + f.method + "\"");
 }

@@ -66,6 +66,17 @@ Found gguf_refused(const Facts& f, const Target& t) {
 Found folder_refused(const Facts& f, const Target&) {
   return when(f.container != "gguf", "a folder of safetensors");
 }
+Found split_gguf(const Facts& f, const Target&) {
+  return when(f.container == "gguf" && f.files > 1, std::to_string(f.files) + " files");
+}
+Found ollama_folder(const Facts& f, const Target&) {
+  if (f.container == "gguf") return std::nullopt;
+  if (f.quantized()) return "quant_method " + f.method;
+  const auto& classes = f.config["architectures"].items();
+  const std::string name(classes.empty() ? "" : classes[0].string());
+  return when(name != "LlamaForCausalLM" && name != "MistralForCausalLM",
+              "architecture \"" + name + "\"");
+}
 
 // What engines make of a plain checkpoint while they load it.
 constexpr std::array<std::string_view, 6> kOnline = {
@@ -210,9 +221,26 @@ constexpr std::array kEngineRules = {
     PreflightRule{"gguf-elsewhere", "*", PreflightEffect::kRefuse, "the engine reads no GGUF files",
                   "serve it with llama.cpp, or make a folder lane",
                   "measured with vLLM 0.32.0: GGUF moved out to a plugin", gguf_refused},
-    PreflightRule{"folder-elsewhere", "llama.cpp", PreflightEffect::kRefuse,
-                  "llama.cpp reads GGUF files only",
-                  "quantlane quantize CKPT gguf:q4_k_m -o FILE.gguf", "llama.cpp", folder_refused},
+    PreflightRule{
+        "folder-elsewhere", "llama.cpp lmstudio", PreflightEffect::kRefuse,
+        "the product reads GGUF files only", "quantlane quantize CKPT gguf:q4_k_m -o FILE.gguf",
+        "llama.cpp README: models in other formats are converted to GGUF; LM Studio docs: "
+        "import models",
+        folder_refused},
+    PreflightRule{"ollama-folder", "ollama", PreflightEffect::kRefuse,
+                  "only unquantized folders of Llama and Mistral are imported",
+                  "quantlane quantize CKPT gguf:q4_k_m -o FILE.gguf",
+                  "Ollama docs/import.mdx: importing a model from Safetensors weights",
+                  ollama_folder},
+    PreflightRule{"gguf-in-one-piece", "ollama sglang", PreflightEffect::kRefuse,
+                  "a GGUF file that was split is not put together",
+                  "quantlane convert SPLIT.gguf ONE.gguf --to same",
+                  "Ollama docs/modelfile.mdx: FROM takes one GGUF file; SGLang "
+                  "srt/model_loader/loader.py: GGUFModelLoader reads one file",
+                  split_gguf},
+    PreflightRule{"localai-folder", "localai", PreflightEffect::kUnknown,
+                  "folders are served by vLLM behind it", "ask with --engine vllm",
+                  "LocalAI docs/content/features/text-generation.md: vLLM backend", folder_refused},
     PreflightRule{
         "online-nothing", "vllm", PreflightEffect::kWrong,
         "this online scheme quantizes experts only: dense Linears stay as they are, without a "

@@ -114,6 +114,10 @@ ArtefactFacts gguf_facts() {
   facts.container = "gguf";
   return facts;
 }
+ArtefactFacts with_class(ArtefactFacts facts, const std::string& name) {
+  facts.config.set("architectures", Json::array().push(name));
+  return facts;
+}
 ArtefactFacts kv(std::string_view json, bool scales = true) {
   ArtefactFacts facts =
       with_key(compressed("fp8_e4m3_channel", "fp8_e4m3_token"), "kv_cache_scheme", json);
@@ -353,6 +357,13 @@ std::vector<RuleTest> engine_tests() {
        {compressed("nvfp4"), version(vllm, "0.9.0")}},
       {"gguf-elsewhere", {gguf_facts(), vllm}, {gguf_facts(), target("llama.cpp")}},
       {"folder-elsewhere", {plain(), target("llama.cpp")}, {gguf_facts(), target("llama.cpp")}},
+      {"ollama-folder",
+       {with_class(plain(), "Qwen3ForCausalLM"), target("ollama")},
+       {with_class(plain(), "LlamaForCausalLM"), target("ollama")}},
+      {"gguf-in-one-piece",
+       {with(gguf_facts(), [](auto& f) { f.files = 2; }), target("sglang")},
+       {with(gguf_facts(), [](auto& f) { f.files = 2; }), target("llama.cpp")}},
+      {"localai-folder", {plain(), target("localai")}, {gguf_facts(), target("localai")}},
       {"online-nothing",
        {plain(), online(vllm, "int8_per_channel_weight_only")},
        {with(plain(), [](auto& f) { f.tensors.emplace_back("m.experts.0.w1.weight"); }),
@@ -538,6 +549,16 @@ TEST(Preflight, VersionsBeginWithNumbers) {
 TEST(Preflight, EnginesAreFoundByTheNamesOfLanesToo) {
   EXPECT_EQ((*find_engine("TensorRT-LLM"))->name, "tensorrt-llm");
   EXPECT_EQ((*find_engine("vLLM"))->engine, Engine::kVllm);
+  for (const char* name : {"lmstudio", "lm-studio", "LM Studio"}) {
+    EXPECT_EQ((*find_engine(name))->engine, Engine::kLmStudio) << name;
+  }
+  // What `quantlane deploy --for` is told: all of it, and no engine besides.
+  std::set<Engine> asked;
+  for (const char* name :
+       {"ollama", "lmstudio", "localai", "llama-server", "vllm", "sglang", "tgi", "tensorrt-llm"}) {
+    asked.insert((*find_engine(name))->engine);
+  }
+  EXPECT_EQ(asked.size(), engines().size());
   const auto unknown = find_engine("vlm");
   ASSERT_FALSE(unknown.has_value());
   EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
