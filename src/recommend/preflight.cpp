@@ -16,20 +16,21 @@ namespace {
 constexpr std::array<std::string_view, 10> kVllmMethods = {
     "compressed-tensors", "gptq",  "awq",   "fp8",        "modelopt",
     "bitsandbytes",       "mxfp4", "quark", "auto-round", "fbgemm_fp8"};
-constexpr std::array<std::string_view, 9> kSglangMethods = {
-    "compressed-tensors", "gptq",  "awq",   "fp8",       "modelopt",
-    "bitsandbytes",       "mxfp4", "quark", "auto-round"};
-constexpr std::array<std::string_view, 5> kTgiMethods = {"compressed-tensors", "gptq", "awq", "fp8",
-                                                         "bitsandbytes"};
-constexpr std::array<std::string_view, 4> kTensorRtMethods = {"compressed-tensors", "fp8",
-                                                              "modelopt", "mxfp4"};
+constexpr std::array<std::string_view, 10> kSglangMethods = {
+    "compressed-tensors", "gptq",  "awq",   "fp8",        "modelopt",
+    "bitsandbytes",       "mxfp4", "quark", "auto-round", "fbgemm_fp8"};
+// bitsandbytes quantizes plain weights while they are loaded, and reads none that are quantized.
+constexpr std::array<std::string_view, 6> kTgiMethods = {"compressed-tensors", "gptq", "awq", "fp8",
+                                                         "fbgemm_fp8",         "exl2"};
+constexpr std::array<std::string_view, 6> kTensorRtMethods = {
+    "compressed-tensors", "fp8", "modelopt", "mxfp4", "mxfp8", "nvfp4"};
 
 // The versions are those whose sources and documents were read, or that were run.
 constexpr std::array kEngines = {
     EngineRow{Engine::kVllm, "vllm", "vLLM", "0.32.0", kVllmMethods, false},
     EngineRow{Engine::kSglang, "sglang", "SGLang", "2026-08", kSglangMethods, true},
-    EngineRow{Engine::kTgi, "tgi", "TGI", "2026-01", kTgiMethods, false},
-    EngineRow{Engine::kTensorRtLlm, "tensorrt-llm", "TensorRT-LLM", "1.x", kTensorRtMethods, false},
+    EngineRow{Engine::kTgi, "tgi", "TGI", "3.3.7", kTgiMethods, false},
+    EngineRow{Engine::kTensorRtLlm, "tensorrt-llm", "TensorRT-LLM", "1.3", kTensorRtMethods, false},
     EngineRow{Engine::kLlamaCpp, "llama.cpp", "llama.cpp", "2026-10", {}, true, "llama-server"},
     EngineRow{Engine::kOllama, "ollama", "Ollama", "2026-08", {}, true},
     EngineRow{Engine::kLmStudio, "lmstudio", "LM Studio", "2026-08", {}, true},
@@ -100,7 +101,8 @@ std::vector<const PreflightRule*> preflight_rules() {
   std::vector<const PreflightRule*> all;
   for (const auto part :
        {preflight_agreement_rules(), preflight_config_rules(), preflight_shape_rules(),
-        preflight_value_rules(), preflight_kernel_rules(), preflight_engine_rules()}) {
+        preflight_value_rules(), preflight_kernel_rules(), preflight_engine_rules(),
+        preflight_tgi_rules(), preflight_tensorrt_llm_rules()}) {
     for (const PreflightRule& rule : part) all.push_back(&rule);
   }
   return all;

@@ -113,6 +113,8 @@ TEST(PreflightFixtures, AnswerForTgiOnHopper) {
   const std::vector<std::string> unknown = {"unknown-method"};
   expect_answers("tgi", "h100-sxm",
                  {{"modelopt-fp8", unknown},
+                  {"bnb-nf4", unknown},
+                  {"bnb-nf4-double-quant", unknown},
                   {"modelopt-nvfp4", {"unknown-method", "tgi-fp4"}},
                   {"ct-mxfp4", {"tgi-fp4"}},
                   {"ct-nvfp4", {"tgi-fp4"}},
@@ -140,6 +142,8 @@ TEST(PreflightFixtures, AnswerForTensorRtLlmOnBlackwell) {
                   {"ct-w4a16-sym-g128", integers},
                   {"ct-w4a16-gptq-gidx-g128", {"ct-group-order", "trt-integers"}},
                   {"ct-fp8-static-tensor", {"trt-fp8-tensor"}},
+                  {"ct-mxfp4", {"trt-mxfp4-inputs"}},
+                  {"ct-nvfp4a16", {"trt-inputs"}},
                   {"ct-int8-w8a8-dynamic", {"trt-int8-as-fp8"}}});
 }
 

@@ -19,12 +19,17 @@ std::span<const PreflightRule> preflight_shape_rules();   // divisibility, befor
 std::span<const PreflightRule> preflight_value_rules();   // what the tensors hold
 std::span<const PreflightRule> preflight_kernel_rules();  // has the device a kernel?
 std::span<const PreflightRule> preflight_engine_rules();  // limits of single engines
+std::span<const PreflightRule> preflight_tgi_rules();
+std::span<const PreflightRule> preflight_tensorrt_llm_rules();
 
 namespace preflight_parts {
 
 using Facts = ArtefactFacts;
 using Target = EngineTarget;
 using Found = std::optional<std::string>;
+
+inline bool is_ct(const Facts& f) { return f.dialect == "compressed-tensors"; }
+inline bool is_gptq(const Facts& f) { return f.dialect == "gptq" || f.dialect == "gptq_v2"; }
 
 inline bool is_int(const LinearScheme& s) { return s.weight.type == ValueType::kInt; }
 inline bool is_weight_only_int(const LinearScheme& s) { return is_int(s) && !s.input; }

@@ -54,14 +54,12 @@ Found missing_keys(const Facts& f, const Target&) {
   return when(!missing.empty() && f.side_file.is_null(), missing);
 }
 
-bool is_compressed_tensors(const Facts& f) { return f.dialect == "compressed-tensors"; }
-
 Found arguments_outside_tables(const Facts& f, const Target&) {
-  return when(is_compressed_tensors(f) && !f.contradictory && !f.unreadable.empty(), f.unreadable);
+  return when(is_ct(f) && !f.contradictory && !f.unreadable.empty(), f.unreadable);
 }
 
 Found not_judged(const Facts& f, const Target&) {
-  if (!f.quantized() || is_compressed_tensors(f)) return std::nullopt;
+  if (!f.quantized() || is_ct(f)) return std::nullopt;
   if (f.dialect.empty()) return "quant_method \"" + f.method + "\"";
   return when(!f.unreadable.empty() && !f.contradictory, f.unreadable);
 }
@@ -125,7 +123,7 @@ Found embedding(const Facts& f, const Target&) {
 
 Found status(const Facts& f, const Target&) {
   const std::string_view found = f.quantization["quantization_status"].string("compressed");
-  return when(is_compressed_tensors(f) && found != "compressed" && found != "frozen",
+  return when(is_ct(f) && found != "compressed" && found != "frozen",
               "quantization_status is \"" + std::string(found) + "\"");
 }
 
@@ -157,23 +155,29 @@ Found packed_zero_points(const Facts& f, const Target&) {
   });
 }
 
-constexpr std::string_view kReading = "vLLM model_executor/layers/quantization";
-
 constexpr std::array kConfigRules = {
-    PreflightRule{"unknown-method", "*", PreflightEffect::kRefuse,
-                  "the engine does not know this quant_method",
-                  "convert it to another dialect, or serve it with another engine",
-                  "methods listed by the engines; vLLM: \"Unknown quantization method\"",
-                  unknown_method},
+    PreflightRule{
+        "unknown-method", "*", PreflightEffect::kRefuse,
+        "the engine does not know this quant_method",
+        "convert it to another dialect, or serve it with another engine",
+        "vLLM: \"Unknown quantization method\"; SGLang srt/layers/quantization/__init__.py: "
+        "QUANTIZATION_METHODS; TGI 3.3.7 models/__init__.py: get_model; TensorRT-LLM "
+        "_torch/model_config.py: load_hf_quant_config",
+        unknown_method},
     PreflightRule{"missing-keys", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
                   "keys of quantization_config that the engine asks for are missing",
                   "add them to quantization_config in config.json",
-                  "vLLM: \"Cannot find any of [...] in the model's quantization config\"",
+                  "vLLM and SGLang base_config.py: \"Cannot find any of [...] in the model's "
+                  "quantization config\"; TGI 3.3.7 utils/quantization.py: _get_quantizer_config; "
+                  "TensorRT-LLM models/quant_config_utils.py: \"config_groups is not set\"",
                   missing_keys},
-    PreflightRule{"ct-arguments", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
-                  "no engine has a scheme for these quantization arguments", "",
-                  "vLLM: \"No compressed-tensors compatible scheme was found\"",
-                  arguments_outside_tables},
+    PreflightRule{
+        "ct-arguments", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+        "no engine has a scheme for these quantization arguments", "",
+        "vLLM and SGLang compressed_tensors.py: \"No compressed-tensors compatible scheme was "
+        "found\"; TGI 3.3.7 layers/compressed_tensors/loader.py; TensorRT-LLM "
+        "models/quant_config_utils.py: \"Unsupported quant_bits\"",
+        arguments_outside_tables},
     PreflightRule{"not-judged", "vllm sglang tgi tensorrt-llm", PreflightEffect::kUnknown,
                   "this configuration cannot be read here: rules about its schemes were not asked",
                   "ask the engine itself", "this program", not_judged},
@@ -181,40 +185,66 @@ constexpr std::array kConfigRules = {
         "fused-scheme", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
         "Linears that the engine loads as one must all be quantized, the same way, or none",
         "quantize q, k and v (gate and up; all experts) alike",
-        "vLLM: \"Detected some but not all shards of ... are quantized\"", fused_schemes},
-    PreflightRule{"router-quantized", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
-                  "routers are built without quantization, so their tensors find no place",
-                  "list routers and expert gates in \"ignore\"",
-                  "vLLM fused MoE: gates take no quantization config", routers},
-    PreflightRule{"targeted-but-plain", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
-                  "the configuration says quantized where the tensors are plain",
-                  "list these modules in \"ignore\"",
-                  "KeyError \"...weight_scale\" (llm-compressor #870, #959, #967, #1075)",
-                  targeted_but_plain},
+        "vLLM: \"Detected some but not all shards of ... are quantized\"; SGLang "
+        "docs/advanced_features/quantization.md: mixed-bit limitations; TGI 3.3.7 "
+        "layers/compressed_tensors/loader.py: get_multi_weights_col; TensorRT-LLM "
+        "_torch/modules/linear.py: one quant_config",
+        fused_schemes},
+    PreflightRule{
+        "router-quantized", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+        "routers are built without quantization, so their tensors find no place",
+        "list routers and expert gates in \"ignore\"",
+        "vLLM fused MoE: gates take no quantization config; SGLang "
+        "docs/advanced_features/quantization.md: \"mlp.gate layer quantization\"; TGI 3.3.7 "
+        "flash_mixtral_modeling.py: FastLinear; TensorRT-LLM _torch/modules/fused_moe",
+        routers},
+    PreflightRule{
+        "targeted-but-plain", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+        "the configuration says quantized where the tensors are plain",
+        "list these modules in \"ignore\"",
+        "KeyError \"...weight_scale\" (vLLM; llm-compressor #870, #959, #967, #1075); SGLang "
+        "srt/models/llama.py: params_dict; TGI 3.3.7 utils/weights.py: \"weight ... does "
+        "not exist\"; TensorRT-LLM _torch/modules/linear.py",
+        targeted_but_plain},
     PreflightRule{"embedding-quantized", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
                   "the token embedding is kept dense, so its packed tensors find no place",
                   "leave embed_tokens out of the targets",
-                  "KeyError \"embed_tokens.weight_packed\" (llm-compressor #1075)", embedding},
-    PreflightRule{"zeros-on-symmetric", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "KeyError \"embed_tokens.weight_packed\" (vLLM; llm-compressor #1075); SGLang "
+                  "srt/models/llama.py: params_dict; TGI 3.3.7 utils/weights.py: \"weight ... does "
+                  "not exist\"; TensorRT-LLM _torch/modules/embedding.py",
+                  embedding},
+    PreflightRule{"zeros-on-symmetric", "vllm sglang", PreflightEffect::kRefuse,
                   "a symmetric scheme has no parameter for zero points",
-                  "drop weight_zero_point, or say \"symmetric\": false", kReading,
+                  "drop weight_zero_point, or say \"symmetric\": false",
+                  "vLLM and SGLang compressed_tensors_wNA16.py: "
+                  "create_weights",
                   packed_zero_points},
     PreflightRule{"quantization-status", "tgi", PreflightEffect::kRefuse,
                   "only finished checkpoints are taken: \"compressed\" or \"frozen\"", "",
-                  "TGI server/text_generation_server/layers/compressed_tensors", status},
-    PreflightRule{"sparsity-removed", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
-                  "2:4 sparsity was removed from the engines", "save the model dense",
-                  "vLLM #36799", sparsity},
+                  "TGI 3.3.7 layers/compressed_tensors/loader.py: \"Model quantization was not "
+                  "finished\"",
+                  status},
+    PreflightRule{
+        "sparsity-removed", "vllm sglang tensorrt-llm", PreflightEffect::kRefuse,
+        "2:4 sparsity was removed from the engines", "save the model dense",
+        "vLLM #36799; SGLang compressed_tensors.py: \"CompressedTensorsW4A16Sparse24 is not "
+        "supported now\"; TensorRT-LLM models/quant_config_utils.py: no such branch",
+        sparsity},
     PreflightRule{"rotations-ignored", "sglang tgi tensorrt-llm", PreflightEffect::kWrong,
                   "online rotations of transform_config are not applied",
                   "fuse the rotations into the weights",
-                  "compressed-tensors transform_config; only vLLM applies it", rotations},
-    PreflightRule{"dynamic-ignored", "tgi tensorrt-llm", PreflightEffect::kWrong,
+                  "SGLang compressed_tensors.py: from_config, TGI 3.3.7 "
+                  "layers/compressed_tensors/loader.py and TensorRT-LLM "
+                  "models/quant_config_utils.py do not read transform_config",
+                  rotations},
+    PreflightRule{"dynamic-ignored", "tgi", PreflightEffect::kWrong,
                   "per-module overrides of GPTQModel are not read", "quantize all modules alike",
-                  "GPTQModel \"dynamic\"; vLLM and SGLang read it", overrides},
+                  "TGI 3.3.7 utils/quantization.py: _QuantizerConfig", overrides},
     PreflightRule{"side-file-differs", "tensorrt-llm", PreflightEffect::kWrong,
                   "hf_quant_config.json is preferred to config.json, and they differ",
-                  "make both say the same", "TensorRT-LLM _torch/model_config.py", side_file},
+                  "make both say the same",
+                  "TensorRT-LLM quantization/modelopt_config.py: warn_if_inline_diverges",
+                  side_file},
 };
 
 }  // namespace

@@ -8,9 +8,6 @@ namespace {
 
 using namespace preflight_parts;  // NOLINT(google-build-using-namespace): the words of the rules
 
-bool is_ct(const Facts& f) { return f.dialect == "compressed-tensors"; }
-bool is_gptq(const Facts& f) { return f.dialect == "gptq" || f.dialect == "gptq_v2"; }
-
 Found asymmetric_gptq(const Facts& f, const Target&) {
   if (!is_gptq(f)) return std::nullopt;
   return first_scheme(f, [](const LinearScheme& s) { return !s.weight.symmetric; });
@@ -105,12 +102,48 @@ Found online_cpu(const Facts&, const Target& t) {
               t.online + " on " + (t.device ? t.device->name : std::string()));
 }
 
+// Also of AMD, whose devices have no such number.
+bool device_before(const Target& t, int wanted) {
+  return t.device && !t.is_cpu() && t.capability() < wanted;
+}
 Found sglang_modelopt_fp8(const Facts& f, const Target& t) {
-  if (f.method != "modelopt" || !t.before(90)) return std::nullopt;
+  if (f.method != "modelopt" || !device_before(t, 90)) return std::nullopt;
   return first_scheme(f, is_fp8);
 }
+Found sglang_nvfp4(const Facts& f, const Target& t) {
+  if (!is_ct(f) || !t.before(100)) return std::nullopt;
+  return first_scheme(f, [](const LinearScheme& s) { return is_nvfp4(s) && s.input; });
+}
+Found sglang_ct_mxfp4(const Facts& f, const Target&) {
+  return is_ct(f) ? first_scheme(f, is_mxfp4) : std::nullopt;
+}
+// Petit decodes NVFP4 on MI250, MI300X and MI325X.
+bool has_petit(const Target& t) {
+  return t.is_amd_gpu() && (t.device->arch == "gfx90a" || t.device->arch == "gfx942");
+}
+Found sglang_petit(const Facts& f, const Target& t) {
+  return has_petit(t) ? first_scheme(f, is_nvfp4) : std::nullopt;
+}
+Found sglang_amd_nvfp4(const Facts& f, const Target& t) {
+  return t.is_amd_gpu() && !has_petit(t) ? first_scheme(f, is_nvfp4) : std::nullopt;
+}
+Found sglang_gguf(const Facts& f, const Target& t) {
+  return when(f.container == "gguf" && t.is_amd_gpu(), t.device ? t.device->name : "");
+}
+Found sglang_common_format(const Facts& f, const Target&) {
+  return when(is_ct(f) && f.quantization["format"].string() == "mixed-precision",
+              "\"format\" is \"mixed-precision\"");
+}
+Found sglang_int8_experts(const Facts& f, const Target&) {
+  if (!is_ct(f)) return std::nullopt;
+  return first_linear(f, [](const LinearFacts& linear) {
+    return when(linear.scheme && is_int8_w8a8(*linear.scheme) &&
+                    linear.module.find(".experts.") != std::string::npos,
+                "");
+  });
+}
 Found sglang_modelopt_fp4(const Facts& f, const Target& t) {
-  if (f.method != "modelopt" || !t.before(100)) return std::nullopt;
+  if (f.method != "modelopt" || t.is_amd_gpu() || !t.before(100)) return std::nullopt;
   return first_scheme(f, is_nvfp4);
 }
 Found several_schemes(const Facts& f, const Target&) {
@@ -123,75 +156,8 @@ Found several_schemes(const Facts& f, const Target&) {
   });
 }
 
-Found tgi_fp4(const Facts& f, const Target&) {
-  return first_scheme(f,
-                      [](const LinearScheme& s) { return is_nvfp4(s) || is_shared_exponent(s); });
-}
-Found tgi_width(const Facts& f, const Target&) {
-  return first_scheme(f, [](const LinearScheme& s) {
-    return is_weight_only_int(s) && s.weight.bits != 4 && s.weight.bits != 8;
-  });
-}
-Found tgi_capability(const Facts& f, const Target& t) {
-  return t.before(80) ? first_scheme(f, is_weight_only_int) : std::nullopt;
-}
-Found tgi_block(const Facts& f, const Target&) { return first_scheme(f, is_fp8_block); }
-
-Found trt_int8(const Facts& f, const Target&) {
-  return is_ct(f) ? first_scheme(f, is_int8_w8a8) : std::nullopt;
-}
-Found trt_fp8_tensor(const Facts& f, const Target&) {
-  if (!is_ct(f)) return std::nullopt;
-  return first_scheme(f, [](const LinearScheme& s) {
-    return is_fp8(s) && s.weight.granularity == Granularity::kTensor;
-  });
-}
-Found trt_integers(const Facts& f, const Target&) {
-  return is_ct(f) ? first_scheme(f, is_weight_only_int) : std::nullopt;
-}
-Found trt_native(const Facts& f, const Target&) {
-  if (f.dialect != "fp8") return std::nullopt;
-  return first_scheme(f, [](const LinearScheme& s) {
-    return !is_fp8_block(s) || s.weight.block_rows != 128 || s.weight.group_size != 128;
-  });
-}
-Found trt_groups(const Facts& f, const Target&) {
-  const auto& groups = f.quantization["config_groups"].members();
-  if (!is_ct(f) || groups.size() < 2) return std::nullopt;
-  for (const auto& [name, group] : groups) {
-    for (const Json& target : group["targets"].items()) {
-      const std::string_view text = target.string();
-      if (!text.starts_with("re:") && text.find('.') == std::string_view::npos) {
-        return name + " targets the class \"" + std::string(text) + "\"";
-      }
-    }
-  }
-  return std::nullopt;
-}
-Found trt_capability(const Facts& f, const Target& t) {
-  return first_linear(f, [&](const LinearFacts& linear) -> Found {
-    if (!linear.scheme) return std::nullopt;
-    const LinearScheme& s = *linear.scheme;
-    const int needed = is_nvfp4(s) || is_mxfp4(s) ? 100
-                       : is_fp8_block(s)          ? 90
-                       : is_fp8(s)                ? 89
-                                                  : 80;
-    return when(t.before(needed), s.weight.spelling() + " needs compute capability " +
-                                      std::to_string(needed / 10) + "." +
-                                      std::to_string(needed % 10));
-  });
-}
-Found trt_cuda(const Facts&, const Target& t) {
-  return when(t.device && t.capability() == 0, t.device ? t.device->name : "");
-}
-Found trt_latent(const Facts& f, const Target&) {
-  return first_linear(f, [](const LinearFacts& linear) {
-    return when(linear.scheme && is_fp8(*linear.scheme) && linear.module.ends_with(".kv_b_proj"),
-                "");
-  });
-}
-
-constexpr std::string_view kTensorRt = "TensorRT-LLM 1.x _torch/model_config.py";
+constexpr std::string_view kSglangDocs =
+    "SGLang docs/advanced_features/quantization.md (2026): platform compatibility, known issues";
 
 constexpr std::array kEngineRules = {
     PreflightRule{
@@ -205,15 +171,18 @@ constexpr std::array kEngineRules = {
                   "", "vLLM #38288, #45051", gptq_width},
     PreflightRule{"ct-width", "vllm sglang", PreflightEffect::kRefuse,
                   "packed integers have 4 or 8 bits", "",
-                  "vLLM compressed_tensors_wNA16.py: WNA16_SUPPORTED_BITS", packed_width},
+                  "vLLM compressed_tensors_wNA16.py: WNA16_SUPPORTED_BITS; SGLang "
+                  "compressed_tensors/__init__.py: WNA16_SUPPORTED_TYPES_MAP",
+                  packed_width},
     PreflightRule{
         "ct-odd-width", "vllm sglang tgi tensorrt-llm", PreflightEffect::kNote,
         "before 2026-06 compressed-tensors read 3, 5, 6 and 7 bits in padded words, later in "
         "dense ones",
         "take 4 or 8 bits", "compressed-tensors, change of 2026-06", odd_words},
-    PreflightRule{"ct-asymmetric-products", "vllm sglang tgi tensorrt-llm",
-                  PreflightEffect::kRefuse, "weights under rounded inputs are symmetric", "",
-                  "vLLM CompressedTensorsConfig: only symmetric weight quantization",
+    PreflightRule{"ct-asymmetric-products", "vllm sglang tgi", PreflightEffect::kRefuse,
+                  "weights under rounded inputs are symmetric", "",
+                  "vLLM and SGLang compressed_tensors.py: \"Only symmetric weight quantization "
+                  "supported\"; TGI 3.3.7 layers/compressed_tensors/w8a8_int.py",
                   asymmetric_products},
     PreflightRule{"engine-too-old", "vllm", PreflightEffect::kRefuse,
                   "this version of the engine does not have the scheme yet", "upgrade the engine",
@@ -253,7 +222,8 @@ constexpr std::array kEngineRules = {
     PreflightRule{"online-twice", "vllm sglang", PreflightEffect::kRefuse,
                   "a quantized checkpoint is not quantized again while it loads",
                   "leave the flag out",
-                  "vLLM: \"does not match the quantization method specified\"; SGLang documents",
+                  "vLLM: \"does not match the quantization method specified\"; SGLang "
+                  "docs/advanced_features/quantization.md: \"do not add --quantization\"",
                   online_twice},
     PreflightRule{"online-cpu-fp8", "vllm", PreflightEffect::kRefuse, "online FP8 fails on a CPU",
                   "quantize the checkpoint",
@@ -261,50 +231,47 @@ constexpr std::array kEngineRules = {
                   "argument(s)\"",
                   online_cpu},
     PreflightRule{"sglang-modelopt-fp8", "sglang", PreflightEffect::kRefuse,
-                  "modelopt_fp8 needs compute capability 9.0", "write compressed-tensors",
-                  "SGLang documents", sglang_modelopt_fp8},
+                  "modelopt_fp8 needs compute capability 9.0, on NVIDIA",
+                  "write compressed-tensors", kSglangDocs, sglang_modelopt_fp8},
     PreflightRule{"sglang-modelopt-fp4", "sglang", PreflightEffect::kRefuse,
-                  "modelopt_fp4 needs compute capability 10.0", "take the FP8 lane",
-                  "SGLang documents", sglang_modelopt_fp4},
-    PreflightRule{"sglang-mixed", "sglang", PreflightEffect::kRefuse,
-                  "mixed widths in one checkpoint are a known limit", "quantize all modules alike",
-                  "SGLang documents: known limitations", several_schemes},
-    PreflightRule{"tgi-fp4", "tgi", PreflightEffect::kRefuse, "there is no FP4", "take FP8 or INT4",
-                  "TGI 2026-01 sources", tgi_fp4},
-    PreflightRule{"tgi-gptq-asymmetric", "tgi", PreflightEffect::kSlow,
-                  "Marlin has zero points for AWQ only; Exllama takes over",
-                  "quantize symmetrically", "TGI 2026-01 sources", asymmetric_gptq},
-    PreflightRule{"tgi-width", "tgi", PreflightEffect::kRefuse, "packed integers have 4 or 8 bits",
-                  "", "TGI 2026-01 sources", tgi_width},
-    PreflightRule{"tgi-needs-ampere", "tgi", PreflightEffect::kSlow,
-                  "Marlin needs compute capability 8.0; Exllama takes over", "",
-                  "TGI 2026-01 sources", tgi_capability},
-    PreflightRule{"tgi-fp8-block", "tgi", PreflightEffect::kRefuse,
-                  "FP8 has one scale per tensor or channel", "take the fp8 lane",
-                  "TGI 2026-01 sources: compressed-tensors schemes", tgi_block},
-    PreflightRule{"trt-int8-as-fp8", "tensorrt-llm", PreflightEffect::kWrong,
-                  "channel and token strategies are taken for FP8 without a look at the type",
-                  "take the FP8 lane, or export with ModelOpt", kTensorRt, trt_int8},
-    PreflightRule{"trt-fp8-tensor", "tensorrt-llm", PreflightEffect::kRefuse,
-                  "per-tensor FP8 of compressed-tensors is not taken", "write modelopt", kTensorRt,
-                  trt_fp8_tensor},
-    PreflightRule{"trt-integers", "tensorrt-llm", PreflightEffect::kRefuse,
-                  "packed integers of compressed-tensors are not taken",
-                  "export INT4 with ModelOpt", kTensorRt, trt_integers},
-    PreflightRule{"trt-fp8-blocks", "tensorrt-llm", PreflightEffect::kRefuse,
-                  "native FP8 is taken with weight_block_size [128, 128] only", "write modelopt",
-                  kTensorRt, trt_native},
-    PreflightRule{"trt-class-names", "tensorrt-llm", PreflightEffect::kRefuse,
-                  "with several groups, targets must be names or \"re:\" patterns",
-                  "name the modules in targets", kTensorRt, trt_groups},
-    PreflightRule{"trt-capability", "tensorrt-llm", PreflightEffect::kRefuse,
-                  "the device is older than the scheme", "take an older scheme",
-                  "TensorRT-LLM support matrix", trt_capability},
-    PreflightRule{"trt-cuda", "tensorrt-llm", PreflightEffect::kRefuse,
-                  "the engine runs on NVIDIA GPUs", "", "TensorRT-LLM", trt_cuda},
-    PreflightRule{"trt-latent-kv", "tensorrt-llm", PreflightEffect::kRefuse,
-                  "kv_b_proj of latent attention must stay unquantized", "list it in \"ignore\"",
-                  "TensorRT-LLM FP8 of DeepSeek", trt_latent},
+                  "modelopt_fp4 needs compute capability 10.0", "take the FP8 lane", kSglangDocs,
+                  sglang_modelopt_fp4},
+    PreflightRule{"sglang-mixed", "sglang", PreflightEffect::kNote,
+                  "mixed widths are not fully supported: within joined Linears they fail",
+                  "quantize all modules alike", kSglangDocs, several_schemes},
+    PreflightRule{"sglang-common-format", "sglang", PreflightEffect::kRefuse,
+                  "the scheme is chosen by the format of the whole configuration, not of groups",
+                  "quantize all modules alike",
+                  "SGLang srt/layers/quantization/compressed_tensors/compressed_tensors.py: "
+                  "quant_format in _get_scheme_from_parts",
+                  sglang_common_format},
+    PreflightRule{
+        "sglang-int8-experts", "sglang", PreflightEffect::kRefuse,
+        "experts of W8A8 run on NPUs only", "take the fp8 or w4a16 lane",
+        "SGLang compressed_tensors.py: \"The W8A8Int8 Fused MoE scheme is implemented only "
+        "for NPU for now\"",
+        sglang_int8_experts},
+    PreflightRule{"sglang-nvfp4-blackwell", "sglang", PreflightEffect::kRefuse,
+                  "NVFP4 products need compute capability 10.0",
+                  "take the FP8 lane, or NVFP4 weights alone (nvfp4a16)",
+                  "SGLang compressed_tensors.py: \"Current platform does not support w4a4 nvfp4 "
+                  "quantization\"",
+                  sglang_nvfp4},
+    PreflightRule{
+        "sglang-ct-mxfp4", "sglang", PreflightEffect::kUnknown,
+        "documented releases have no scheme for MXFP4 of compressed-tensors; newer sources "
+        "have one for weights alone",
+        "try it, or take another lane", "SGLang srt/layers/quantization/compressed_tensors/schemes",
+        sglang_ct_mxfp4},
+    PreflightRule{"sglang-petit", "sglang", PreflightEffect::kSlow,
+                  "on AMD, NVFP4 runs as 16-bit arithmetic on FP4 weights (Petit)",
+                  "take FP8 or MXFP4", kSglangDocs, sglang_petit},
+    PreflightRule{"sglang-amd-nvfp4", "sglang", PreflightEffect::kRefuse,
+                  "of AMD's devices only MI250, MI300X and MI325X have NVFP4 (Petit)",
+                  "take FP8 or MXFP4", kSglangDocs, sglang_amd_nvfp4},
+    PreflightRule{"sglang-amd-gguf", "sglang", PreflightEffect::kRefuse,
+                  "kernels for GGUF are CUDA only", "serve it with llama.cpp", kSglangDocs,
+                  sglang_gguf},
 };
 
 }  // namespace

@@ -113,13 +113,16 @@ constexpr std::array kKernelRules = {
                   "FP8 needs compute capability 7.5", "take an FP16 or GGUF lane",
                   "vLLM docs/features/quantization/llm_compressor/fp8.md (0.32.0)", fp8_old},
     PreflightRule{
-        "fp8-weight-only", "vllm tgi", PreflightEffect::kSlow,
+        "fp8-weight-only", "vllm", PreflightEffect::kSlow,
         "before compute capability 8.9 FP8 runs as 16-bit arithmetic on FP8 weights (Marlin); "
         "inputs are not rounded",
         "take INT8 (w8a8) for arithmetic, or INT4 for memory",
         "vLLM docs/features/quantization/llm_compressor/fp8.md (0.32.0)", fp8_weight_only},
     PreflightRule{"int8-needs-turing", "vllm sglang", PreflightEffect::kRefuse,
-                  "INT8 products need compute capability 7.5", "", kHardware, int8_old},
+                  "INT8 products need compute capability 7.5", "",
+                  "vLLM docs/features/quantization: supported hardware; SGLang "
+                  "compressed_tensors_w8a8_int8.py: get_min_capability",
+                  int8_old},
     PreflightRule{"int8-blackwell", "vllm", PreflightEffect::kRefuse,
                   "INT8 is not supported from compute capability 10.0 on", "take the FP8 lane",
                   "vLLM docs/features/quantization/llm_compressor/int8_w8a8.md: \"Blackwell GPU "
@@ -141,7 +144,7 @@ constexpr std::array kKernelRules = {
                   "vLLM docs/features/quantization: \"Turing does not support Marlin MXFP4\"",
                   mxfp4_old},
     PreflightRule{
-        "fp4-weight-only", "vllm sglang", PreflightEffect::kSlow,
+        "fp4-weight-only", "vllm", PreflightEffect::kSlow,
         "before compute capability 10.0 FP4 runs as 16-bit arithmetic on FP4 weights; inputs "
         "are not rounded",
         "take the FP8 lane on Ada and Hopper",
@@ -151,19 +154,21 @@ constexpr std::array kKernelRules = {
                   "vLLM compressed-tensors MXFP4 scheme refuses float16", mxfp4_half},
     PreflightRule{"amd-no-marlin", "vllm sglang", PreflightEffect::kSlow,
                   "there is no Marlin for AMD: packed integers run in Triton or Exllama kernels",
-                  "take the FP8 lane", "vLLM check_marlin_supports_layer: false on ROCm",
+                  "take the FP8 lane",
+                  "vLLM check_marlin_supports_layer: false on ROCm; SGLang "
+                  "docs/advanced_features/quantization.md: \"Marlin kernels are CUDA-only\"",
                   amd_marlin},
-    PreflightRule{"amd-no-nvfp4", "vllm sglang", PreflightEffect::kRefuse,
-                  "there is no NVFP4 for AMD", "take FP8 or MXFP4", kHardware, amd_nvfp4},
-    PreflightRule{"amd-mxfp4", "vllm sglang", PreflightEffect::kRefuse,
+    PreflightRule{"amd-no-nvfp4", "vllm", PreflightEffect::kRefuse, "there is no NVFP4 for AMD",
+                  "take FP8 or MXFP4", kHardware, amd_nvfp4},
+    PreflightRule{"amd-mxfp4", "vllm", PreflightEffect::kRefuse,
                   "MXFP4 runs on gfx950 (MI350) only", "take the FP8 lane",
-                  "vLLM Quark documents; SGLang platform table", amd_mxfp4},
+                  "vLLM docs/features/quantization/quark.md", amd_mxfp4},
     PreflightRule{"amd-no-bitsandbytes", "vllm", PreflightEffect::kRefuse,
                   "bitsandbytes has no AMD kernels in this engine", "take GPTQ or AWQ", kHardware,
                   amd_nf4},
     PreflightRule{"amd-fnuz", "vllm sglang", PreflightEffect::kNote,
                   "FP8 is e4m3fnuz here: weights are rescaled by two when loaded", "",
-                  "vLLM normalize_e4m3fn_to_e4m3fnuz", amd_fnuz},
+                  "vLLM and SGLang fp8_utils.py: normalize_e4m3fn_to_e4m3fnuz", amd_fnuz},
     PreflightRule{
         "cpu-no-fp4", "vllm", PreflightEffect::kRefuse,
         "the CPU has no kernel for FP4 and microscaling formats", "take W8A8 or W4A16",
@@ -192,7 +197,7 @@ constexpr std::array kKernelRules = {
         cpu_amx},
     PreflightRule{"no-kernel", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
                   "the device has no such arithmetic in the hardware database", "take a GGUF lane",
-                  "data/hardware/devices.json", no_kernel},
+                  "data/hardware/devices.json, by the makers' data sheets", no_kernel},
 };
 
 }  // namespace

@@ -216,61 +216,78 @@ Found bitsandbytes_ranks(const Facts& f, const Target& t) {
 }
 
 constexpr std::string_view kMarlin =
-    "vLLM quantization/utils/marlin_utils.py (GPTQ_MARLIN_MIN_THREAD_N, _K, group sizes)";
+    "vLLM and SGLang marlin_utils.py (GPTQ_MARLIN_MIN_THREAD_N, _K, group sizes); TGI 3.3.7 "
+    "layers/marlin/gptq.py: GPTQ_MARLIN_GROUP_SIZES";
 
 constexpr std::array kShapeRules = {
     PreflightRule{"heads-over-ranks", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
                   "attention heads must divide evenly over the ranks", "use another --tp",
-                  "vLLM: \"Total number of attention heads must be divisible by tensor parallel\"",
+                  "vLLM: \"Total number of attention heads must be divisible by tensor parallel\"; "
+                  "SGLang srt/models/llama.py; TGI 3.3.7 flash_llama_modeling.py: \"num_heads must "
+                  "be divisible by num_shards\"; TensorRT-LLM _torch/modules/attention.py",
                   heads},
-    PreflightRule{"kv-heads-over-ranks", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+    PreflightRule{"kv-heads-over-ranks", "vllm sglang tensorrt-llm", PreflightEffect::kRefuse,
                   "key-value heads must divide evenly over the ranks, or the ranks over them",
-                  "use another --tp", "vLLM models/llama.py", kv_heads},
-    PreflightRule{"width-over-ranks", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
-                  "a matrix does not divide evenly over the ranks", "use another --tp",
-                  "vLLM distributed/utils.py: divide()", widths},
+                  "use another --tp",
+                  "vLLM models/llama.py; SGLang srt/models/llama.py; "
+                  "TensorRT-LLM _torch/modules/attention.py",
+                  kv_heads},
+    PreflightRule{
+        "width-over-ranks", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+        "a matrix does not divide evenly over the ranks", "use another --tp",
+        "vLLM and SGLang distributed/utils.py: divide(); TGI 3.3.7 utils/weights.py: \"not "
+        "compatible with sharding\"; TensorRT-LLM _torch/modules/linear.py",
+        widths},
     PreflightRule{
         "group-width", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
         "the group size must divide the columns that one rank holds",
         "take a smaller group size (64, 32), a per-channel lane or fewer ranks",
         "vLLM #11671, #5675, #21695: \"input size is not aligned with the quantized weight "
-        "shape\"",
+        "shape\" (SGLang marlin_utils.py too); TGI 3.3.7 layers/marlin/gptq.py: \"not divisible by "
+        "group size\"; TensorRT-LLM _torch/modules/linear.py: scaling_vector_size",
         group_width},
     PreflightRule{
         "fp8-block-rows", "vllm sglang tensorrt-llm", PreflightEffect::kRefuse,
         "every part of a joined or cut matrix must be whole blocks of rows",
         "take a per-channel FP8 lane",
         "measured with vLLM 0.32.0: \"Weight output_partition_size = 576 is not divisible by "
-        "weight quantization block_n = 128\"",
+        "weight quantization block_n = 128\"; SGLang srt/layers/quantization/fp8.py: the same; "
+        "TensorRT-LLM _torch/model_config.py: such layers \"must be built as bf16\"",
         block_rows},
     PreflightRule{
         "fp8-block-columns", "vllm sglang tensorrt-llm", PreflightEffect::kRefuse,
         "the blocks must divide the columns: inputs are rounded in groups of that size",
         "take a per-channel FP8 lane",
         "measured: \"unflatten: Provided sizes [5, 128] don't multiply up to ... (576)\"; "
-        "vLLM validate_fp8_block_shape",
+        "vLLM validate_fp8_block_shape; SGLang srt/layers/quantization/fp8.py: block_k; "
+        "TensorRT-LLM _torch/modules/linear.py",
         block_cols},
-    PreflightRule{"packed-words", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+    PreflightRule{"packed-words", "vllm sglang tgi", PreflightEffect::kRefuse,
                   "packed codes must fill whole words in every rank", "use fewer ranks",
-                  "AutoAWQ and GPTQ layouts", packed_words},
-    PreflightRule{"marlin-shape", "vllm sglang tgi", PreflightEffect::kSlow,
+                  "vLLM and SGLang parameter.py: PackedvLLMParameter; TGI 3.3.7 "
+                  "layers/marlin/util.py: pack_factor",
+                  packed_words},
+    PreflightRule{"marlin-shape", "vllm sglang", PreflightEffect::kSlow,
                   "Marlin wants 64-row and 128-column multiples; another kernel takes over",
                   "use fewer ranks, or an FP8 lane", kMarlin, marlin_shape},
     PreflightRule{
         "marlin-experts", "vllm sglang", PreflightEffect::kSlow,
         "Marlin's expert kernel wants hidden % 128 and inner % max(64, group); another kernel "
         "takes over",
-        "use fewer ranks", "vLLM check_moe_marlin_supports_layer", expert_shape},
+        "use fewer ranks", "vLLM and SGLang check_moe_marlin_supports_layer", expert_shape},
     PreflightRule{"marlin-group", "vllm sglang tgi", PreflightEffect::kSlow,
                   "Marlin has groups of 32, 64 and 128 and whole rows; another kernel takes over",
                   "take one of those group sizes", kMarlin, marlin_group},
     PreflightRule{"cpu-gptq-shape", "vllm", PreflightEffect::kRefuse,
                   "the CPU kernel wants rows and columns in multiples of 32", "", "vLLM cpu_gptq",
                   cpu_gptq},
-    PreflightRule{"act-order-over-ranks", "vllm sglang tgi", PreflightEffect::kSlow,
-                  "columns in the order of activations keep all scales on every rank",
-                  "quantize without desc_act", "vLLM marlin_repeat_scales_on_all_ranks",
-                  ordered_columns},
+    PreflightRule{
+        "act-order-over-ranks", "vllm sglang tgi", PreflightEffect::kSlow,
+        "columns in the order of activations keep all scales on every rank",
+        "quantize without desc_act",
+        "vLLM and SGLang marlin_repeat_scales_on_all_ranks; TGI 3.3.7 layers/gptq/__init__.py: "
+        "\"does not support row tensor parallelism with act-order\"",
+        ordered_columns},
     PreflightRule{
         "bitsandbytes-ranks", "vllm", PreflightEffect::kRefuse,
         "matrices quantized by bitsandbytes cannot be cut", "use --tp 1",

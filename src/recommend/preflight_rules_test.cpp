@@ -1,5 +1,6 @@
 // Every rule of the pre-flight with an artefact that breaks it and one, as close as can be, that
 // does not.
+// Length: two cases for each of more than a hundred rules, in the order of the table.
 #include <functional>
 #include <set>
 
@@ -331,18 +332,12 @@ std::vector<RuleTest> kernel_tests() {
 
 std::vector<RuleTest> engine_tests() {
   const EngineTarget vllm = target("vllm");
-  const EngineTarget trt = target("tensorrt-llm");
   const ArtefactFacts modelopt_fp8 = block("modelopt", scheme("fp8_e4m3_tensor"));
   const ArtefactFacts modelopt_fp4 = block("modelopt", scheme("nvfp4", "nvfp4"));
   const auto mixed = [](std::string_view down) {
     ArtefactFacts facts = compressed("int4_g128_sym");
     linear(facts, "down_proj").scheme = scheme(down);
     return facts;
-  };
-  const auto groups = [](std::string_view first) {
-    return with_key(compressed("fp8_e4m3_channel", "fp8_e4m3_token"), "config_groups",
-                    R"({"a": {"targets": [")" + std::string(first) +
-                        R"("]}, "b": {"targets": ["re:.*down_proj"]}})");
   };
   return {
       {"gptq-asymmetric", {gptq("int4_g128_asym"), vllm}, {gptq("int4_g128_sym"), vllm}},
@@ -382,21 +377,73 @@ std::vector<RuleTest> engine_tests() {
       {"sglang-mixed",
        {mixed("int8_g128_sym"), target("sglang")},
        {mixed("int4_g128_sym"), target("sglang")}},
+      {"sglang-common-format",
+       {with_key(w4(), "format", "\"mixed-precision\""), target("sglang")},
+       {with_key(w4(), "format", "\"pack-quantized\""), target("sglang")}},
+      {"sglang-int8-experts",
+       {with_module(int8(), "model.layers.0.mlp.experts.0.up_proj", true), target("sglang")},
+       {with_module(fp8_facts(), "model.layers.0.mlp.experts.0.up_proj", true), target("sglang")}},
+      {"sglang-nvfp4-blackwell",
+       {compressed("nvfp4", "nvfp4"), target("sglang", "h100")},
+       {compressed("nvfp4"), target("sglang", "h100")}},
+      {"sglang-ct-mxfp4",
+       {compressed("mxfp4"), target("sglang")},
+       {compressed("nvfp4"), target("sglang")}},
+      {"sglang-petit",
+       {compressed("nvfp4"), target("sglang", "mi300x")},
+       {compressed("nvfp4"), target("sglang", "mi355x")}},
+      {"sglang-amd-nvfp4",
+       {compressed("nvfp4"), target("sglang", "mi355x")},
+       {compressed("nvfp4"), target("sglang", "mi300x")}},
+      {"sglang-amd-gguf",
+       {gguf_facts(), target("sglang", "mi300x")},
+       {gguf_facts(), target("sglang", "h100")}},
+  };
+}
+
+std::vector<RuleTest> server_tests() {
+  const EngineTarget trt = target("tensorrt-llm");
+  const ArtefactFacts modelopt_fp4 = block("modelopt", scheme("nvfp4", "nvfp4"));
+  const ArtefactFacts native = block("fp8", scheme("fp8_e4m3_b128x128", "fp8_e4m3_g128"));
+  const auto groups = [](std::string_view first) {
+    return with_key(compressed("fp8_e4m3_channel", "fp8_e4m3_token"), "config_groups",
+                    R"({"a": {"targets": [")" + std::string(first) +
+                        R"("]}, "b": {"targets": ["re:.*down_proj"]}})");
+  };
+  return {
+      {"tgi-kv-heads", {w4(), target("tgi", "", 8)}, {w4(), target("tgi", "", 4)}},
+      {"tgi-group-format",
+       {with_key(w4(), "config_groups", R"({"a": {"format": "pack-quantized"}})"), target("tgi")},
+       {with_key(w4(), "config_groups", R"({"a": {"format": "any"}})"), target("tgi")}},
       {"tgi-fp4", {compressed("nvfp4"), target("tgi")}, {fp8_facts(), target("tgi")}},
       {"tgi-gptq-asymmetric",
        {gptq("int4_g128_asym"), target("tgi")},
        {gptq("int4_g128_sym"), target("tgi")}},
       {"tgi-width", {compressed("int2_g128_sym"), target("tgi")}, {w4(), target("tgi")}},
-      {"tgi-needs-ampere", {w4(), target("tgi", "t4")}, {w4(), target("tgi", "a100")}},
-      {"tgi-fp8-block", {fp8_block(), target("tgi")}, {fp8_facts(), target("tgi")}},
+      {"tgi-packed-ampere",
+       {w4(), target("tgi", "t4")},
+       {gptq("int4_g128_sym"), target("tgi", "t4")}},
+      {"tgi-needs-ampere",
+       {gptq("int4_g128_sym"), target("tgi", "t4")},
+       {gptq("int4_g128_sym"), target("tgi", "a100")}},
+      {"tgi-packed-group",
+       {compressed("int4_g256_sym"), target("tgi")},
+       {gptq("int4_g256_sym"), target("tgi")}},
+      {"tgi-marlin-shape",
+       {resized(w4(), "o_proj", 512, 192), target("tgi", "", 2)},
+       {resized(w4(), "o_proj", 512, 192), target("tgi")}},
+      {"tgi-fp8-marlin", {fp8_facts(), target("tgi", "l4")}, {fp8_facts(), target("tgi", "h100")}},
+      {"tgi-fp8-block", {native, target("tgi", "a100")}, {native, target("tgi", "h100")}},
       {"trt-int8-as-fp8", {int8(), trt}, {fp8_facts(), trt}},
       {"trt-fp8-tensor",
        {compressed("fp8_e4m3_tensor", "fp8_e4m3_tensor"), trt},
        {fp8_facts(), trt}},
       {"trt-integers", {w4(), trt}, {fp8_facts(), trt}},
       {"trt-fp8-blocks",
-       {block("fp8", scheme("fp8_e4m3_tensor")), trt},
-       {block("fp8", scheme("fp8_e4m3_b128x128")), trt}},
+       {block("fp8", scheme("fp8_e4m3_tensor", "fp8_e4m3_token")), trt},
+       {block("fp8", scheme("fp8_e4m3_tensor", "fp8_e4m3_tensor")), trt}},
+      {"trt-inputs", {compressed("nvfp4"), trt}, {compressed("mxfp4"), trt}},
+      {"trt-mxfp4-inputs", {compressed("mxfp4", "mxfp4"), trt}, {compressed("mxfp4"), trt}},
       {"trt-class-names", {groups("Linear"), trt}, {groups("re:.*q_proj"), trt}},
       {"trt-capability",
        {modelopt_fp4, target("tensorrt-llm", "h100")},
@@ -413,7 +460,7 @@ std::vector<RuleTest> engine_tests() {
 std::vector<RuleTest> all_tests() {
   std::vector<RuleTest> all;
   for (auto part : {agreement_tests(), config_tests(), shape_tests(), value_tests(), kernel_tests(),
-                    engine_tests()}) {
+                    engine_tests(), server_tests()}) {
     for (RuleTest& test : part) all.push_back(std::move(test));
   }
   return all;

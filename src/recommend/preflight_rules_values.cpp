@@ -95,7 +95,8 @@ constexpr std::array kValueRules = {
                   kv_integers},
     PreflightRule{"kv-fp8-only", "tensorrt-llm", PreflightEffect::kRefuse,
                   "of kv_cache_scheme only FP8 is taken", "use --kv fp8",
-                  "TensorRT-LLM _torch/model_config.py", kv_not_fp8},
+                  "TensorRT-LLM models/quant_config_utils.py: \"Unsupported kv_cache_scheme\"",
+                  kv_not_fp8},
     PreflightRule{"kv-head-version", "vllm", PreflightEffect::kRefuse,
                   "scales per head came after version 0.11", "upgrade, or calibrate per tensor",
                   "vLLM 0.11.2 documents: \"only per-tensor (scalar) scaling factors\"",
@@ -107,7 +108,7 @@ constexpr std::array kValueRules = {
         "", "vLLM docs/features/quantization/quantized_kvcache.md", kv_needs_flag},
     PreflightRule{"kv-without-scales", "vllm sglang", PreflightEffect::kNote,
                   "missing scales of keys and values count as 1, with a warning", "",
-                  "vLLM quantization/kv_cache.py", kv_without_scales},
+                  "vLLM and SGLang quantization/kv_cache.py", kv_without_scales},
 };
 
 }  // namespace
