@@ -147,5 +147,7 @@ std::string to_json(const QuantizePlan& plan);
 std::vector<std::pair<std::string, std::string>> list_lane_options();
 // Names and summaries of all lanes.
 std::vector<std::pair<std::string, std::string>> list_lanes();
+// How more names are spelled: "w<4|8>a16[-g<32|64|128>|-channel]".
+std::vector<std::string> list_lane_variants();
 
 }  // namespace quantlane

@@ -15,6 +15,7 @@ failed=0
 if [[ -n ${TRANSFORMERS_PYTHON:-} && -f $scripts/hf_check.py ]]; then
   "$TRANSFORMERS_PYTHON" benchmarks/interop_transformers.py "$canary" --python "$TRANSFORMERS_PYTHON" \
     --hf-check "$scripts/hf_check.py" --text "$canary/eval_books.txt" || failed=1
+  python3 benchmarks/interop_compressed_tensors.py "$canary" --python "$TRANSFORMERS_PYTHON" || failed=1
 else
   echo "not checked: transformers (TRANSFORMERS_PYTHON, $scripts/hf_check.py)"
 fi

@@ -572,4 +572,6 @@ std::vector<std::pair<std::string, std::string>> list_lanes() {
   return lanes;
 }
 
+std::vector<std::string> list_lane_variants() { return lane_variants(); }
+
 }  // namespace quantlane

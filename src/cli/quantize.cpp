@@ -25,6 +25,8 @@ std::string lane_help() {
   std::string text = "\nLanes:\n";
   for (const auto& [lane, summary] : list_lanes())
     text += fmt::format("  {:<16} {}\n", lane, summary);
+  text += "\nOther widths and groups of weights, spelled out (w3a16-g64, gptq-int8-channel):\n";
+  for (const std::string& line : list_lane_variants()) text += "  " + line + "\n";
   text +=
       "\nAfter the name of a lane, how its numbers are chosen (w4a16+awq+gptq, "
       "gguf:q4_k_m+gptq):\n";

@@ -120,7 +120,7 @@ bool keeps_codes(const QuantizeJob& job) {
 std::optional<int> stored_group_size(const QuantizeJob& job, const std::vector<FolderItem>& items,
                                      const Scheme& wanted) {
   std::optional<int> size;
-  if (!keeps_codes(job)) return size;
+  if (!keeps_codes(job) || job.lane.groups.chosen) return size;
   for (const FolderItem& item : items) {
     if (!item.quantized) continue;
     const QuantTensor* stored = item.weight.quantized();
@@ -134,8 +134,44 @@ std::optional<int> stored_group_size(const QuantizeJob& job, const std::vector<F
   return size;
 }
 
-// The group size for all Linears: that of the source, the wanted one, or the largest of 64 and 32
-// that divides every width.
+// The first Linear that groups of this size do not fit.
+const FolderItem* misfit_of(const std::vector<FolderItem>& items, int group) {
+  const auto found = std::ranges::find_if(items, [group](const FolderItem& item) {
+    return item.quantized && item.weight.cols() % group != 0;
+  });
+  return found == items.end() ? nullptr : &*found;
+}
+
+std::string misfit_text(const FolderItem& misfit, int group) {
+  return fmt::format("group size {} does not divide the {} columns of {}", group,
+                     misfit.weight.cols(), misfit.name);
+}
+
+// A size that the user chose holds, or is refused with those that would.
+Result<void> check_chosen_group(const QuantizeJob& job, const std::vector<FolderItem>& items) {
+  const int group = job.lane.scheme.weight.group_size;
+  const FolderItem* misfit = misfit_of(items, group);
+  if (misfit == nullptr) return {};
+  const LaneGroups& groups = job.lane.groups;
+  std::string sizes;
+  std::string lanes;
+  for (const int size : groups.sizes) {
+    if (misfit_of(items, size) != nullptr) continue;
+    sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", size);
+    lanes += fmt::format("{}-g{}, ", groups.stem, size);
+  }
+  if (groups.channel) lanes += groups.stem + "-channel, ";
+  return fail(unsupported("quantizing to " + job.lane.name)
+                  .in(job.source.path().string())
+                  .of(misfit->name)
+                  .expects("a group size that divides every width: " +
+                           (sizes.empty() ? "none of those that can be chosen" : sizes))
+                  .got(misfit_text(*misfit, group))
+                  .advise(lanes + "or " + groups.stem + ", which chooses by itself"));
+}
+
+// The group size for all Linears: the one that was chosen; else that of the source, the lane's, or
+// the largest of 64 and 32 that divides every width.
 Result<LinearScheme> fit_group_size(const QuantizeJob& job, const std::vector<FolderItem>& items,
                                     std::vector<std::string>& notices) {
   LinearScheme scheme = job.lane.scheme;
@@ -145,18 +181,19 @@ Result<LinearScheme> fit_group_size(const QuantizeJob& job, const std::vector<Fo
     scheme.weight.group_size = *stored;
     return scheme;
   }
+  if (job.lane.groups.chosen) {
+    QUANTLANE_TRY_VOID(check_chosen_group(job, items));
+    return scheme;
+  }
   for (const int group : {scheme.weight.group_size, 64, 32}) {
     if (group > scheme.weight.group_size) continue;
-    const auto misfit = std::ranges::find_if(items, [group](const FolderItem& item) {
-      return item.quantized && item.weight.cols() % group != 0;
-    });
-    if (misfit == items.end()) {
+    const FolderItem* misfit = misfit_of(items, group);
+    if (misfit == nullptr) {
       scheme.weight.group_size = group;
       if (!notices.empty()) notices.push_back("using " + scheme.weight.spelling());
       return scheme;
     }
-    notices.push_back("group size " + std::to_string(group) + " does not divide the " +
-                      std::to_string(misfit->weight.cols()) + " columns of " + misfit->name);
+    notices.push_back(misfit_text(*misfit, group));
   }
   return fail(unsupported("choosing a group size for " + job.lane.name)
                   .in(job.source.path().string())

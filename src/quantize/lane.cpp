@@ -55,6 +55,7 @@ Result<Lane> read_folder_lane(const Json& json) {
   if (json.contains("input")) {
     QUANTLANE_TRY(lane.scheme.input, ActivationScheme::parse(json["input"].string()));
   }
+  lane.groups = groups_of_row(json);
   return lane;
 }
 
@@ -106,8 +107,11 @@ Error unknown_lane(std::string_view name) {
   for (const std::string& lane : lane_names()) {
     if (!lane.starts_with(kGgufPrefix)) known += lane + ", ";
   }
+  std::string variants;
+  for (const std::string& line : lane_variants()) variants += ", " + line;
   return usage_error("looking for a lane")
-      .expects(known + "or gguf: and a file type, such as gguf:q4_k_m")
+      .expects(known + "or gguf: and a file type, such as gguf:q4_k_m; spelled out also" +
+               variants.substr(std::min<std::size_t>(1, variants.size())))
       .got("\"" + std::string(name) + "\"")
       .advise("quantlane quantize --help lists all lanes");
 }
@@ -195,10 +199,8 @@ Result<Lane> find_lane(std::string_view name) {
     return lane;
   }
   QUANTLANE_TRY(const Json rows, embedded_lanes());
-  for (const Json& row : rows.items()) {
-    if (row["name"].string() == name) return read_folder_lane(row);
-  }
-  return fail(unknown_lane(name));
+  QUANTLANE_TRY(const auto row, lane_row(rows, name));
+  return row ? read_folder_lane(*row) : fail(unknown_lane(name));
 }
 
 Result<Lane> lane_as_stored(const Checkpoint& source) {
@@ -233,6 +235,11 @@ std::vector<std::string> lane_names() {
     names.push_back(std::string(kGgufPrefix) + recipe);
   }
   return names;
+}
+
+std::vector<std::string> lane_variants() {
+  const auto rows = embedded_lanes();
+  return rows ? variant_grammar(*rows) : std::vector<std::string>();
 }
 
 std::vector<std::string> default_lanes() {

@@ -9,6 +9,7 @@
 
 #include "containers/dialects/dialect.h"
 #include "model/checkpoint.h"
+#include "quantize/lane_variants.h"
 #include "quantize/recipe.h"
 #include "quantlane/result.h"
 
@@ -31,6 +32,7 @@ struct Lane {
   bool algorithm_named = false;         // by the user, behind a "+"
   const Dialect* dialect = nullptr;     // quantized Hugging Face folder
   LinearScheme scheme;                  // with `dialect`
+  LaneGroups groups;                    // with `dialect`
   std::optional<DType> plain;           // unquantized folder of this type
   std::optional<GgufRecipe> recipe;     // GGUF file
   SizeTarget size;                      // with `recipe`: types are chosen for it (size_target.h)
@@ -38,6 +40,7 @@ struct Lane {
   [[nodiscard]] std::string dialect_name() const;
 };
 
+// Rows of data/lanes/lanes.json and what they stand for besides (lane_variants.h): "w3a16-g64".
 // "LANE+TRANSFORM+ALGORITHM" is the lane with rows of transforms(), any number in any order, and
 // then another row of algorithms(); either may be left out. Lanes that do not quantize take
 // transforms that need no pass ("f32+rotate": the same function in other weights). kUsage lists
@@ -50,6 +53,8 @@ Result<void> check_sized_algorithm(const Lane& lane);
 // as_stored): its file type is the source's own, or that of its most frequent type.
 Result<Lane> lane_as_stored(const Checkpoint& source);
 std::vector<std::string> lane_names();
+// The names that are not listed because they are spelled out: variant_grammar() of folder lanes.
+std::vector<std::string> lane_variants();
 // The six of `compare`.
 std::vector<std::string> default_lanes();
 

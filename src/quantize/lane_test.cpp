@@ -78,7 +78,7 @@ TEST(Lanes, OfASizeRefuseAlgorithmsThatDoNotWeighErrors) {
 }
 
 TEST(Lanes, UnknownNamesListTheKnown) {
-  for (const char* name : {"w3a16", "", "gguf:", "gguf:fp8", "q4_k_m"}) {
+  for (const char* name : {"w9a16", "", "gguf:", "gguf:fp8", "q4_k_m"}) {
     const auto lane = find_lane(name);
     ASSERT_FALSE(lane.has_value()) << name;
     EXPECT_EQ(lane.error().code, ErrorCode::kUsage);

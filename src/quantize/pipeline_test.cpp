@@ -129,7 +129,8 @@ struct LaneBound {
 class CanaryLanes : public testing::TestWithParam<LaneBound> {};
 INSTANTIATE_TEST_SUITE_P(
     Default, CanaryLanes,
-    testing::Values(LaneBound{"fp8", 0.03}, LaneBound{"w8a8", 0.015}, LaneBound{"w4a16", 0.13},
+    testing::Values(LaneBound{"fp8", 0.03}, LaneBound{"w8a8", 0.015},
+                    LaneBound{"w8a8-static", 0.015}, LaneBound{"w4a16", 0.13},
                     LaneBound{"fp8-static", 0.04}, LaneBound{"fp8-block", 0.035},
                     LaneBound{"w4a16-asym", 0.12}, LaneBound{"awq", 0.12}, LaneBound{"gptq", 0.13},
                     LaneBound{"nvfp4a16", 0.11}, LaneBound{"nvfp4", 0.11},
@@ -193,7 +194,7 @@ TEST_P(CanaryLanes, ReadsBackWithinTheBoundOfItsFormat) {
     }
   }
   // Quantizing once more is refused: no lane here holds the codes of another one.
-  const std::string other = row->name == "w8a8" ? "w4a16" : "w8a8";
+  const std::string other = row->name.starts_with("w8a8") ? "w4a16" : "w8a8";
   const auto again = quantize(*artefact, other, scratch.path() / "again");
   ASSERT_FALSE(again.has_value());
   EXPECT_EQ(again.error().code, ErrorCode::kUnsupported);
@@ -203,7 +204,7 @@ TEST_P(CanaryLanes, ReadsBackWithinTheBoundOfItsFormat) {
 TEST(Pipeline, StaticInputsNeedStatistics) {
   const ScratchFolder scratch;
   const auto source = open_checkpoint(kCanary);
-  for (const char* lane : {"fp8-static", "nvfp4", "modelopt-fp8"}) {
+  for (const char* lane : {"fp8-static", "w8a8-static", "nvfp4", "modelopt-fp8"}) {
     const auto summary = quantize(*source, lane, scratch.path() / "out");
     ASSERT_FALSE(summary.has_value()) << lane;
     EXPECT_NE(summary.error().expected.find("largest magnitudes"), std::string::npos);

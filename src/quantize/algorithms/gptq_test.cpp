@@ -103,7 +103,9 @@ TEST_P(GptqScheme, ChangesTheOutputsLessThanSearchedScalesAlone) {
 }
 INSTANTIATE_TEST_SUITE_P(All, GptqScheme,
                          ::testing::Values("int4_g128_sym", "int4_g32_asym", "int8_channel_sym",
-                                           "int3_g64_sym", "fp8_e4m3_channel", "fp8_e4m3_tensor",
+                                           "int2_g32_sym", "int2_channel_asym", "int3_g64_sym",
+                                           "int5_channel_sym", "int6_g16_asym", "int7_g256_sym",
+                                           "int8_g64_asym", "fp8_e4m3_channel", "fp8_e4m3_tensor",
                                            "int8_tensor_sym", "nvfp4", "mxfp4"));
 
 TEST_P(GptqBlocks, ChangesTheOutputsLessThanSearchedScalesAlone) {
