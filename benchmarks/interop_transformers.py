@@ -27,7 +27,8 @@ from measure import QUANTLANE, machine, timed
 # refuses packed zero points, those of llm-compressor's own files as well: interop_compressed_tensors.py decodes them.
 EXACT, CHAOTIC, OTHER_ROUNDING = 1e-6, 0.002, 0.003
 LANES = {"fp8": CHAOTIC, "fp8-static": CHAOTIC, "fp8-block": CHAOTIC, "w8a8": CHAOTIC, "w8a8-static": CHAOTIC,
-         **{lane: EXACT for lane in ("w4a16", "w2a16-channel", "w3a16-g32", "w5a16", "w6a16-channel", "w7a16-g64", "w8a16-g16")},
+         **{lane: EXACT for lane in ("w4a16", "w2a16-channel", "w3a16-g32", "w5a16", "w6a16-channel", "w7a16-g64", "w8a16-g16",
+                                       "w4a16 --tensor-type down_proj=w8a16-channel")},
          "nvfp4a16": EXACT, "mxfp4a16": EXACT, "awq": EXACT, "gptq": OTHER_ROUNDING, "nf4": OTHER_ROUNDING}
 
 
@@ -39,7 +40,7 @@ def log_softmax(x):
 def compare(options, lane, scratch):
     """(KLD, largest difference of logits, their range, top-1 agreement)."""
     folder, part, ids = scratch / "lane", scratch / "part.txt", scratch / "ids.json"
-    timed([QUANTLANE, "quantize", options.checkpoint, lane, "-o", folder, "-f", "-q",
+    timed([QUANTLANE, "quantize", options.checkpoint, *lane.split(), "-o", folder, "-f", "-q",
            *(["--calibration-text", options.calibration] if options.calibration else [])])
     part.write_text(options.text.read_text(encoding="utf-8")[:4000], encoding="utf-8")
     tokens = timed([QUANTLANE, "tokenize", folder, "--file", part])[2].split()[:256]

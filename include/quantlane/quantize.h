@@ -23,6 +23,7 @@ struct SplitOptions {
 // Wishes beyond the recipe of a GGUF lane. One that has no effect is an error.
 struct GgufOptions {
   // "pattern=type": tensors whose GGUF name the pattern (PCRE2) is found in; the first match wins.
+  // Folder lanes: "pattern=lane" or "pattern=keep", by the names of Linears.
   std::vector<std::string> tensor_types;
   std::string output_type;           // of the head, or the tied embedding; "" = the recipe's
   std::string token_embedding_type;  // "" = the recipe's

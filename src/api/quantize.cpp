@@ -181,6 +181,7 @@ Result<void> check_rotations(const QuantizeOptions& options, const Lane& lane) {
 Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
   Prepared prepared;
   QUANTLANE_TRY(prepared.lane, find_lane(options.lane));
+  QUANTLANE_TRY(prepared.lane.overrides, scheme_overrides(options.gguf, prepared.lane));
   QUANTLANE_TRY_VOID(check_sources(options, prepared.lane));
   if (wants_pass(prepared.lane) && (options.data_free || options.arch_agnostic)) {
     return fail(usage_error("quantizing to " + prepared.lane.name)

@@ -84,12 +84,23 @@ Result<std::uint64_t> parse_bytes(std::string_view text, const std::string& opti
   return static_cast<std::uint64_t>(bytes);
 }
 
+Result<std::vector<SchemeOverride>> scheme_overrides(const GgufOptions& options, const Lane& lane) {
+  std::vector<SchemeOverride> overrides;
+  if (lane.dialect == nullptr) return overrides;
+  for (const std::string& text : options.tensor_types) {
+    QUANTLANE_TRY(SchemeOverride override, parse_scheme_override(text, lane));
+    overrides.push_back(std::move(override));
+  }
+  return overrides;
+}
+
 Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lane) {
   RecipeRequest request;
   request.pure = options.pure;
   QUANTLANE_TRY(request.output, parse_type(options.output_type));
   QUANTLANE_TRY(request.embedding, parse_type(options.token_embedding_type));
   for (const std::string& text : options.tensor_types) {
+    if (lane.dialect != nullptr) break;  // scheme_overrides()
     QUANTLANE_TRY(TypeOverride override, parse_override(text));
     request.overrides.push_back(std::move(override));
   }
@@ -97,7 +108,11 @@ Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lan
   if (request.pure) return fail(gguf_only(lane, "--pure"));
   if (request.output) return fail(gguf_only(lane, "--output-type"));
   if (request.embedding) return fail(gguf_only(lane, "--token-embedding-type"));
-  if (!request.overrides.empty()) return fail(gguf_only(lane, "--tensor-type"));
+  if (!request.overrides.empty()) {
+    return fail(usage_error("quantizing to " + lane.name)
+                    .expects("a lane that quantizes with --tensor-type")
+                    .got(lane.name));
+  }
   return request;
 }
 

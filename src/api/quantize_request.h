@@ -9,6 +9,8 @@ namespace quantlane {
 
 // A usage error for misspelt wishes, and for any wish where the lane is no GGUF lane.
 Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lane);
+// --tensor-type of folder lanes that quantize; none for others.
+Result<std::vector<SchemeOverride>> scheme_overrides(const GgufOptions& options, const Lane& lane);
 // The lane's own where the options name none.
 Result<SizeTarget> size_target(const GgufOptions& options, const Lane& lane);
 Result<SplitRequest> split_request(const SplitOptions& options, const Lane& lane);

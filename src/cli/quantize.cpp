@@ -45,6 +45,7 @@ class Quantize final : public Command {
         "  quantlane quantize ./model fp8 -o ./model-fp8\n"
         "  quantlane quantize ./model gguf:q4_k_m -o model-q4_k_m.gguf\n"
         "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --tensor-type attn_v=q8_0\n"
+        "  quantlane quantize ./model w4a16 -o ./model-mixed --tensor-type down_proj=w8a16\n"
         "  quantlane quantize ./model gguf:iq4_xs --dry-run\n"
         "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --target-size 4.5GiB\n"
         "  quantlane quantize ./model gguf:q4_k_m -o model.gguf --imatrix imatrix.gguf\n"
@@ -97,7 +98,8 @@ class Quantize final : public Command {
     GgufOptions& gguf = options_.gguf;
     options.repeated(
         "--tensor-type", gguf.tensor_types,
-        "GGUF tensors in whose name PATTERN is found; repeatable, the first match wins");
+        "PATTERN=TYPE for GGUF tensors, PATTERN=LANE or PATTERN=keep for Linears of a folder, in "
+        "whose name PATTERN is found; repeatable, the first match wins");
     options.option("--output-type", gguf.output_type, "type of the output matrix (GGUF)");
     options.option("--token-embedding-type", gguf.token_embedding_type,
                    "type of the token embeddings (GGUF)");

@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "formats/scheme_moves.h"
+#include "quantize/folder_schemes.h"
 #include "quantize/kv_tensors.h"
 #include "quantize/lane_needs.h"
 #include "quantize/transfer.h"
@@ -111,105 +112,13 @@ Result<std::vector<FolderItem>> items_of_parameters(const QuantizeJob& job) {
   return items;
 }
 
-// Codes of a quantized source are kept where the lane does not ask for better ones.
-bool keeps_codes(const QuantizeJob& job) {
-  return job.lane.transforms.empty() && !wants_feedback(job.lane);
-}
-
-// The size of the groups that all Linears have in the source, where their codes may be kept.
-std::optional<int> stored_group_size(const QuantizeJob& job, const std::vector<FolderItem>& items,
-                                     const Scheme& wanted) {
-  std::optional<int> size;
-  if (!keeps_codes(job) || job.lane.groups.chosen) return size;
-  for (const FolderItem& item : items) {
-    if (!item.quantized) continue;
-    const QuantTensor* stored = item.weight.quantized();
-    if (stored == nullptr || stored->scheme.granularity != Granularity::kGroup ||
-        stored->scheme.type != wanted.type || stored->scheme.bits != wanted.bits ||
-        size.value_or(stored->scheme.group_size) != stored->scheme.group_size) {
-      return std::nullopt;
-    }
-    size = stored->scheme.group_size;
-  }
-  return size;
-}
-
-// The first Linear that groups of this size do not fit.
-const FolderItem* misfit_of(const std::vector<FolderItem>& items, int group) {
-  const auto found = std::ranges::find_if(items, [group](const FolderItem& item) {
-    return item.quantized && item.weight.cols() % group != 0;
-  });
-  return found == items.end() ? nullptr : &*found;
-}
-
-std::string misfit_text(const FolderItem& misfit, int group) {
-  return fmt::format("group size {} does not divide the {} columns of {}", group,
-                     misfit.weight.cols(), misfit.name);
-}
-
-// A size that the user chose holds, or is refused with those that would.
-Result<void> check_chosen_group(const QuantizeJob& job, const std::vector<FolderItem>& items) {
-  const int group = job.lane.scheme.weight.group_size;
-  const FolderItem* misfit = misfit_of(items, group);
-  if (misfit == nullptr) return {};
-  const LaneGroups& groups = job.lane.groups;
-  std::string sizes;
-  std::string lanes;
-  for (const int size : groups.sizes) {
-    if (misfit_of(items, size) != nullptr) continue;
-    sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", size);
-    lanes += fmt::format("{}-g{}, ", groups.stem, size);
-  }
-  if (groups.channel) lanes += groups.stem + "-channel, ";
-  return fail(unsupported("quantizing to " + job.lane.name)
-                  .in(job.source.path().string())
-                  .of(misfit->name)
-                  .expects("a group size that divides every width: " +
-                           (sizes.empty() ? "none of those that can be chosen" : sizes))
-                  .got(misfit_text(*misfit, group))
-                  .advise(lanes + "or " + groups.stem + ", which chooses by itself"));
-}
-
-// The group size for all Linears: the one that was chosen; else that of the source, the lane's, or
-// the largest of 64 and 32 that divides every width.
-Result<LinearScheme> fit_group_size(const QuantizeJob& job, const std::vector<FolderItem>& items,
-                                    std::vector<std::string>& notices) {
-  LinearScheme scheme = job.lane.scheme;
-  job.lane.dialect->writer->complete(scheme, job.source.model_dtype());
-  if (scheme.weight.granularity != Granularity::kGroup) return scheme;
-  if (const auto stored = stored_group_size(job, items, scheme.weight)) {
-    scheme.weight.group_size = *stored;
-    return scheme;
-  }
-  if (job.lane.groups.chosen) {
-    QUANTLANE_TRY_VOID(check_chosen_group(job, items));
-    return scheme;
-  }
-  for (const int group : {scheme.weight.group_size, 64, 32}) {
-    if (group > scheme.weight.group_size) continue;
-    const FolderItem* misfit = misfit_of(items, group);
-    if (misfit == nullptr) {
-      scheme.weight.group_size = group;
-      if (!notices.empty()) notices.push_back("using " + scheme.weight.spelling());
-      return scheme;
-    }
-    notices.push_back(misfit_text(*misfit, group));
-  }
-  return fail(unsupported("choosing a group size for " + job.lane.name)
-                  .in(job.source.path().string())
-                  .expects("widths that 32 divides")
-                  .got(notices.back())
-                  .advise("use a per-channel lane (fp8, w8a8) or a GGUF lane"));
-}
-
-Result<void> check_dialect(const QuantizeJob& job, const std::vector<FolderItem>& items,
-                           const LinearScheme& scheme) {
+Result<void> check_dialect(const QuantizeJob& job, const std::vector<FolderItem>& items) {
   bool any = false;
   for (const FolderItem& item : items) {
     if (!item.quantized) continue;
     any = true;
-    if (const auto reason =
-            job.lane.dialect->writer->cannot_hold(scheme, item.weight.rows(), item.weight.cols())) {
+    if (const auto reason = job.lane.dialect->writer->cannot_hold(item.scheme, item.weight.rows(),
+                                                                  item.weight.cols())) {
       return fail(unsupported("quantizing to " + job.lane.name)
                       .in(job.source.path().string())
                       .of(item.name)
@@ -229,16 +138,17 @@ Result<void> check_dialect(const QuantizeJob& job, const std::vector<FolderItem>
 
 // Which Linears keep their codes: those that the source keeps plain beside them stay plain.
 // kUnsupported where others would get new ones unasked.
-Result<void> choose_moves(const QuantizeJob& job, const LinearScheme& scheme,
-                          std::vector<FolderItem>& items, std::vector<std::string>& notices) {
+Result<void> choose_moves(const QuantizeJob& job, std::vector<FolderItem>& items,
+                          std::vector<std::string>& notices) {
   std::vector<PlannedTransfer> transfers;
   for (FolderItem& item : items) {
     if (!item.quantized) continue;
     const QuantTensor* stored = item.weight.quantized();
-    item.moves = stored != nullptr && keeps_codes(job) && holds_numbers(scheme.weight, *stored);
+    item.moves =
+        stored != nullptr && keeps_codes(job) && holds_numbers(item.scheme.weight, *stored);
     if (item.parameter == nullptr) continue;
     transfers.push_back({.parameter = item.parameter,
-                         .target = scheme.weight.spelling(),
+                         .target = item.scheme.weight.spelling(),
                          .transfer = item.moves ? Transfer::kMove
                                      : is_quantized(job.source, *item.parameter)
                                          ? Transfer::kRequantize
@@ -253,8 +163,9 @@ Result<void> choose_moves(const QuantizeJob& job, const LinearScheme& scheme,
     if (!item.weight.is_quantized()) item.quantized = false;
   }
   const auto stored = moved->weight.input_rounding();
-  const bool alike = stored && scheme.input ? stored->same_kind(*scheme.input)
-                                            : stored.has_value() == scheme.input.has_value();
+  const auto& input = moved->scheme.input;
+  const bool alike =
+      stored && input ? stored->same_kind(*input) : stored.has_value() == input.has_value();
   if (!alike) {
     notices.push_back(
         job.lane.name +
@@ -270,7 +181,7 @@ Json planned_config(const QuantizeJob& job, const FolderPlan& plan) {
   if (config.is_null())
     config = job.source.architecture()->to_hugging_face(job.source.graph()->config);
   config.erase("quantization_config");
-  Json quantization = quantization_config(job, plan.items, plan.scheme);
+  Json quantization = quantization_config(job, plan.items);
   if (!quantization.is_null()) config.set("quantization_config", std::move(quantization));
   return config;
 }
@@ -293,17 +204,15 @@ ElementType plain_type(const QuantizeJob& job, const FolderItem& item) {
   return item.raw != nullptr ? item.raw->type : ElementType{.plain = item.plain};
 }
 
-std::vector<PlannedPart> planned_parts(const QuantizeJob& job, const LinearScheme& scheme,
-                                       const FolderItem& item) {
-  return job.lane.dialect->writer->plan(module_of(item.name), scheme, item.weight.rows(),
+std::vector<PlannedPart> planned_parts(const QuantizeJob& job, const FolderItem& item) {
+  return job.lane.dialect->writer->plan(module_of(item.name), item.scheme, item.weight.rows(),
                                         item.weight.cols());
 }
 
-std::vector<PlannedTensor> planned_tensors(const QuantizeJob& job, const LinearScheme& scheme,
-                                           const FolderItem& item) {
+std::vector<PlannedTensor> planned_tensors(const QuantizeJob& job, const FolderItem& item) {
   if (item.quantized) {
     std::vector<PlannedTensor> tensors;
-    for (PlannedPart& part : planned_parts(job, scheme, item)) {
+    for (PlannedPart& part : planned_parts(job, item)) {
       tensors.push_back(std::move(part.tensor));
     }
     return tensors;
@@ -340,14 +249,33 @@ Result<FolderPlan> plan_folder_items(const QuantizeJob& job) {
   FolderPlan choice;
   QUANTLANE_TRY(choice.items, stored_plain ? items_of_tensors(job) : items_of_parameters(job));
   if (job.lane.dialect == nullptr) return choice;
-  QUANTLANE_TRY(choice.scheme, fit_group_size(job, choice.items, choice.notices));
-  QUANTLANE_TRY_VOID(choose_moves(job, choice.scheme, choice.items, choice.notices));
-  QUANTLANE_TRY_VOID(check_dialect(job, choice.items, choice.scheme));
+  QUANTLANE_TRY_VOID(choose_schemes(job, choice.items, choice.notices));
+  QUANTLANE_TRY_VOID(choose_moves(job, choice.items, choice.notices));
+  QUANTLANE_TRY_VOID(check_dialect(job, choice.items));
   return choice;
 }
 
-Json quantization_config(const QuantizeJob& job, const std::vector<FolderItem>& items,
-                         const LinearScheme& scheme) {
+namespace {
+
+// The schemes of the Linears, the most frequent first, each with its modules.
+std::vector<SchemeGroup> scheme_groups(const std::vector<FolderItem>& items) {
+  std::vector<SchemeGroup> groups;
+  for (const FolderItem& item : items) {
+    if (!item.quantized) continue;
+    auto group = std::ranges::find(groups, item.scheme, &SchemeGroup::scheme);
+    if (group == groups.end())
+      group = groups.insert(groups.end(), {.scheme = item.scheme, .modules = {}});
+    group->modules.push_back(module_of(item.name));
+  }
+  std::ranges::stable_sort(groups, [](const SchemeGroup& a, const SchemeGroup& b) {
+    return a.modules.size() > b.modules.size();
+  });
+  return groups;
+}
+
+}  // namespace
+
+Json quantization_config(const QuantizeJob& job, const std::vector<FolderItem>& items) {
   if (job.lane.dialect == nullptr) return {};
   std::vector<std::string> ignore;
   for (const FolderItem& item : items) {
@@ -357,7 +285,10 @@ Json quantization_config(const QuantizeJob& job, const std::vector<FolderItem>& 
   }
   // Tied models have no head tensor, but engines still ask whether "lm_head" is quantized.
   if (std::ranges::find(ignore, "lm_head") == ignore.end()) ignore.emplace_back("lm_head");
-  Json config = job.lane.dialect->writer->write_config(scheme, ignore);
+  const DialectWriter& writer = *job.lane.dialect->writer;
+  const std::vector<SchemeGroup> groups = scheme_groups(items);
+  Json config = groups.size() == 1 ? writer.write_config(groups[0].scheme, ignore)
+                                   : writer.write_groups(groups, ignore);
   if (job.kv != nullptr) job.lane.dialect->writer->set_kv(config, *job.kv->scheme);
   return config;
 }
@@ -368,11 +299,11 @@ Result<ArtefactPlan> plan_folder(const QuantizeJob& job) {
   plan.config = planned_config(job, choice);
   plan.notices = std::move(choice.notices);
   for (const FolderItem& item : choice.items) {
-    for (PlannedTensor& tensor : planned_tensors(job, choice.scheme, item)) {
+    for (PlannedTensor& tensor : planned_tensors(job, item)) {
       plan.tensors.push_back(std::move(tensor));
     }
     plan.values += values_of(item);
-    if (item.quantized) plan.matrices[item.name] = {.scheme = choice.scheme};
+    if (item.quantized) plan.matrices[item.name] = {.scheme = item.scheme};
     plan.files = std::max<std::size_t>(plan.files, item.shard + std::size_t{1});
   }
   for (PlannedTensor& tensor : planned_kv_tensors(job)) plan.tensors.push_back(std::move(tensor));

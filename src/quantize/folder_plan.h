@@ -22,13 +22,13 @@ struct FolderItem {
   std::int64_t first_row = 0;  // of `raw` that is the weight's
   std::vector<std::int64_t> shape;
   bool quantized = false;
+  LinearScheme scheme = {};    // of quantized ones
   DType plain = DType::kBF16;  // of `weight` where it is neither quantized nor raw
   bool moves = false;          // the codes of `weight` are kept (formats/scheme_moves.h)
 };
 
 struct FolderPlan {
   std::vector<FolderItem> items;
-  LinearScheme scheme;               // of lanes with a dialect
   std::vector<std::string> notices;  // fallbacks taken
 };
 
@@ -43,14 +43,11 @@ std::uint64_t values_of(const FolderItem& item);
 // What an item that is not quantized is stored as.
 ElementType plain_type(const QuantizeJob& job, const FolderItem& item);
 // The parts of a quantized item.
-std::vector<PlannedPart> planned_parts(const QuantizeJob& job, const LinearScheme& scheme,
-                                       const FolderItem& item);
+std::vector<PlannedPart> planned_parts(const QuantizeJob& job, const FolderItem& item);
 // The tensors that the item becomes.
-std::vector<PlannedTensor> planned_tensors(const QuantizeJob& job, const LinearScheme& scheme,
-                                           const FolderItem& item);
+std::vector<PlannedTensor> planned_tensors(const QuantizeJob& job, const FolderItem& item);
 // The key quantization_config of config.json; null for plain lanes. Every matrix that a reader
 // might take for a quantized Linear but is stored plain is ignored.
-Json quantization_config(const QuantizeJob& job, const std::vector<FolderItem>& items,
-                         const LinearScheme& scheme);
+Json quantization_config(const QuantizeJob& job, const std::vector<FolderItem>& items);
 
 }  // namespace quantlane

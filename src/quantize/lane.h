@@ -11,6 +11,7 @@
 #include "model/checkpoint.h"
 #include "quantize/lane_variants.h"
 #include "quantize/recipe.h"
+#include "quantize/scheme_overrides.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -27,15 +28,16 @@ struct Lane {
   std::string name;  // "w4a16", "gguf:q4_k_m"
   std::string summary;
   std::string engines;
-  std::vector<std::string> transforms;  // rows of transforms(), in the order of their use
-  std::string algorithm;                // row of algorithms()
-  bool algorithm_named = false;         // by the user, behind a "+"
-  const Dialect* dialect = nullptr;     // quantized Hugging Face folder
-  LinearScheme scheme;                  // with `dialect`
-  LaneGroups groups;                    // with `dialect`
-  std::optional<DType> plain;           // unquantized folder of this type
-  std::optional<GgufRecipe> recipe;     // GGUF file
-  SizeTarget size;                      // with `recipe`: types are chosen for it (size_target.h)
+  std::vector<std::string> transforms;    // rows of transforms(), in the order of their use
+  std::string algorithm;                  // row of algorithms()
+  bool algorithm_named = false;           // by the user, behind a "+"
+  const Dialect* dialect = nullptr;       // quantized Hugging Face folder
+  LinearScheme scheme;                    // with `dialect`
+  LaneGroups groups;                      // with `dialect`
+  std::vector<SchemeOverride> overrides;  // with `dialect`; the first that matches wins
+  std::optional<DType> plain;             // unquantized folder of this type
+  std::optional<GgufRecipe> recipe;       // GGUF file
+  SizeTarget size;                        // with `recipe`: types are chosen for it (size_target.h)
   [[nodiscard]] bool is_gguf() const { return recipe.has_value(); }
   [[nodiscard]] std::string dialect_name() const;
 };

@@ -15,7 +15,13 @@ bool wants_statistics(const Lane& lane) {
 }
 
 bool wants_input_scales(const Lane& lane) {
-  return lane.scheme.input && lane.scheme.input->calibrated();
+  const auto calibrated = [](const LinearScheme& scheme) {
+    return scheme.input && scheme.input->calibrated();
+  };
+  return calibrated(lane.scheme) ||
+         std::ranges::any_of(lane.overrides, [&](const SchemeOverride& override) {
+           return override.scheme && calibrated(*override.scheme);
+         });
 }
 
 bool wants_feedback(const Lane& lane) {

@@ -140,23 +140,27 @@ float input_scale_for(const ActivationScheme& scheme, const InputStatistics& inp
   return inputs.magnitudes.empty() ? storable_scale(start, DType::kBF16) : best;
 }
 
-WeightScales::WeightScales(const Scheme& scheme, bool searched, const Statistics* statistics,
-                           ThreadPool& pool)
-    : scheme_(scheme), searched_(searched), statistics_(statistics), pool_(pool) {}
+WeightScales::WeightScales(bool searched, const Statistics* statistics, ThreadPool& pool)
+    : searched_(searched), statistics_(statistics), pool_(pool) {}
 
-void WeightScales::add(std::string_view module, const Weight& weight) {
-  shards_[fused_name(module)].push_back({.module = std::string(module), .weight = &weight});
+void WeightScales::add(std::string_view module, const Weight& weight, const Scheme& scheme) {
+  Fused& fused = fused_[fused_name(module)];
+  QUANTLANE_CHECK(fused.shards.empty() || fused.scheme == scheme);
+  fused.scheme = scheme;
+  fused.shards.push_back({.module = std::string(module), .weight = &weight});
 }
 
 float WeightScales::of(std::string_view module) {
-  if (scheme_.granularity != Granularity::kTensor && scheme_.tensor_scale == TensorScale::kNone)
-    return 0;
   const std::string name = fused_name(module);
   if (const auto found = found_.find(name); found != found_.end()) return found->second;
-  const auto shards = shards_.find(name);
-  QUANTLANE_CHECK(shards != shards_.end());
-  const float amax = largest(shards->second);
-  const float scale = searched_ ? search(shards->second, amax) : tensor_scale_for(scheme_, amax);
+  const auto entry = fused_.find(name);
+  QUANTLANE_CHECK(entry != fused_.end());
+  const Fused& fused = entry->second;
+  if (fused.scheme.granularity != Granularity::kTensor &&
+      fused.scheme.tensor_scale == TensorScale::kNone)
+    return 0;
+  const float amax = largest(fused.shards);
+  const float scale = searched_ ? search(fused, amax) : tensor_scale_for(fused.scheme, amax);
   return found_.emplace(name, scale).first->second;
 }
 
@@ -184,20 +188,21 @@ float WeightScales::largest(const std::vector<Shard>& shards) const {
   return amax;
 }
 
-float WeightScales::search(const std::vector<Shard>& shards, float amax) const {
-  const GroupFormat* format = group_format_for(scheme_);
+float WeightScales::search(const Fused& fused, float amax) const {
+  const Scheme& scheme = fused.scheme;
+  const GroupFormat* format = group_format_for(scheme);
   QUANTLANE_CHECK(format != nullptr);
-  const std::vector<float> factors = candidate_factors(scheme_);
+  const std::vector<float> factors = candidate_factors(scheme);
   std::vector<float> candidates;
   for (const float factor : factors) {
-    float scale = tensor_scale_for(scheme_, amax);
-    scale = scheme_.tensor_scale == TensorScale::kMultiplies ? scale / factor : scale * factor;
-    if (scheme_.tensor_scale == TensorScale::kNone)
-      scale = storable_scale(scale, scheme_.scale_dtype);
+    float scale = tensor_scale_for(scheme, amax);
+    scale = scheme.tensor_scale == TensorScale::kMultiplies ? scale / factor : scale * factor;
+    if (scheme.tensor_scale == TensorScale::kNone)
+      scale = storable_scale(scale, scheme.scale_dtype);
     candidates.push_back(scale);
   }
   std::vector<double> errors(candidates.size());
-  for (const Shard& shard : shards) {
+  for (const Shard& shard : fused.shards) {
     const Weight& weight = *shard.weight;
     const std::int64_t cols = weight.cols();
     const std::int64_t rows =
@@ -212,7 +217,7 @@ float WeightScales::search(const std::vector<Shard>& shards, float amax) const {
     if (statistics_ != nullptr) importance = statistics_->importance(shard.module, cols);
     pool_.parallel_for(static_cast<std::int64_t>(candidates.size()), [&](std::int64_t i, int) {
       errors[static_cast<std::size_t>(i)] += tensor_error(
-          *format, scheme_, candidates[static_cast<std::size_t>(i)], sample, cols, importance);
+          *format, scheme, candidates[static_cast<std::size_t>(i)], sample, cols, importance);
     });
   }
   return candidates[static_cast<std::size_t>(std::ranges::min_element(errors) - errors.begin())];

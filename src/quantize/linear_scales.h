@@ -28,9 +28,10 @@ class WeightScales {
  public:
   // `searched`: by the least error, weighted by `statistics` (may be null), not from the largest
   // value alone. What is passed by reference must outlive this object.
-  WeightScales(const Scheme& scheme, bool searched, const Statistics* statistics, ThreadPool& pool);
-  // All Linears are added before the first scale is asked for.
-  void add(std::string_view module, const Weight& weight);
+  WeightScales(bool searched, const Statistics* statistics, ThreadPool& pool);
+  // All Linears are added before the first scale is asked for; those that are fused have one
+  // scheme.
+  void add(std::string_view module, const Weight& weight, const Scheme& scheme);
   // As tensor_scale_for(); 0 where the scheme has none. The same for all that are fused.
   float of(std::string_view module);
 
@@ -39,14 +40,17 @@ class WeightScales {
     std::string module;
     const Weight* weight;
   };
+  struct Fused {
+    Scheme scheme;
+    std::vector<Shard> shards;
+  };
   [[nodiscard]] float largest(const std::vector<Shard>& shards) const;
-  [[nodiscard]] float search(const std::vector<Shard>& shards, float amax) const;
+  [[nodiscard]] float search(const Fused& fused, float amax) const;
 
-  Scheme scheme_;
   bool searched_;
   const Statistics* statistics_;
   ThreadPool& pool_;
-  std::map<std::string, std::vector<Shard>> shards_;
+  std::map<std::string, Fused> fused_;
   std::map<std::string, float> found_;
 };
 

@@ -53,12 +53,12 @@ TEST_P(WeightScalesOf, AreSharedByFusedLinearsAndNoWorseThanTheLargestValueGives
   const Weight query = random_weight(1, 0.1);
   const Weight key = random_weight(2, 0.3);
   const Weight down = random_weight(3, 2);
-  WeightScales searched(scheme, true, nullptr, pool_);
-  WeightScales plain(scheme, false, nullptr, pool_);
+  WeightScales searched(true, nullptr, pool_);
+  WeightScales plain(false, nullptr, pool_);
   for (WeightScales* scales : {&searched, &plain}) {
-    scales->add("l.self_attn.q_proj", query);
-    scales->add("l.self_attn.k_proj", key);
-    scales->add("l.mlp.down_proj", down);
+    scales->add("l.self_attn.q_proj", query, scheme);
+    scales->add("l.self_attn.k_proj", key, scheme);
+    scales->add("l.mlp.down_proj", down, scheme);
     EXPECT_EQ(scales->of("l.self_attn.q_proj"), scales->of("l.self_attn.k_proj"));
     EXPECT_NE(scales->of("l.self_attn.q_proj"), scales->of("l.mlp.down_proj"));
   }
@@ -78,8 +78,13 @@ INSTANTIATE_TEST_SUITE_P(All, WeightScalesOf,
 
 TEST(WeightScales, SchemesWithoutOneGetNone) {
   ThreadPool pool(1);
-  WeightScales scales(Scheme::parse("int4_g64_sym").value(), true, nullptr, pool);
+  const Weight weight = random_weight(1, 0.1);
+  WeightScales scales(true, nullptr, pool);
+  scales.add("m", weight, Scheme::parse("int4_g64_sym").value());
   EXPECT_EQ(scales.of("m"), 0);
+  // Linears beside it may have another scheme.
+  scales.add("n", weight, Scheme::parse("fp8_e4m3_tensor").value());
+  EXPECT_GT(scales.of("n"), 0);
 }
 
 // The statistics of rows in which one value in a thousand is `outlier`.

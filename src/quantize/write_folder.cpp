@@ -30,18 +30,17 @@ std::string output_name(std::uint32_t shard, std::size_t shards) {
 
 class FolderWriter {
  public:
-  FolderWriter(const QuantizeJob& job, std::vector<FolderItem> items, LinearScheme scheme,
-               ThreadPool& pool, Progress& progress)
+  FolderWriter(const QuantizeJob& job, std::vector<FolderItem> items, ThreadPool& pool,
+               Progress& progress)
       : job_(job),
         items_(std::move(items)),
-        scheme_(scheme),
-        weight_scales_(scheme.weight, searches_scales(job),
-                       job.feedback == nullptr ? job.statistics : nullptr, pool),
+        weight_scales_(searches_scales(job), job.feedback == nullptr ? job.statistics : nullptr,
+                       pool),
         pool_(pool),
         progress_(progress) {
     for (const FolderItem& item : items_) {
       shards_ = std::max<std::size_t>(shards_, item.shard + std::size_t{1});
-      if (item.quantized) weight_scales_.add(module_of(item.name), item.weight);
+      if (item.quantized) weight_scales_.add(module_of(item.name), item.weight, item.scheme.weight);
     }
   }
 
@@ -53,8 +52,8 @@ class FolderWriter {
                     "B");
     QUANTLANE_TRY_VOID(write_shards(directory.path()));
     if (shards_ > 1) QUANTLANE_TRY_VOID(write_index(directory.path()));
-    QUANTLANE_TRY_VOID(write_companion_files(
-        job_.source, job_.lane, quantization_config(job_, items_, scheme_), directory.path()));
+    QUANTLANE_TRY_VOID(write_companion_files(job_.source, job_.lane,
+                                             quantization_config(job_, items_), directory.path()));
     QUANTLANE_TRY_VOID(directory.commit());
     progress_.end();
     summary_.bits_per_weight = 8.0 * static_cast<double>(written_) / static_cast<double>(values_);
@@ -82,7 +81,7 @@ class FolderWriter {
     for (std::size_t i = 0; i < items_.size(); ++i) {
       auto& plan = plans[items_[i].shard];
       first[i] = plan.size();
-      for (PlannedTensor& tensor : planned_tensors(job_, scheme_, items_[i])) {
+      for (PlannedTensor& tensor : planned_tensors(job_, items_[i])) {
         written_ += tensor.size_bytes();
         if (shards_ > 1) weight_map_.set(tensor.name, output_name(items_[i].shard, shards_));
         plan.push_back(std::move(tensor));
@@ -171,16 +170,16 @@ class FolderWriter {
       QUANTLANE_TRY_VOID(job_.feedback->settle_earlier(module, Weight(whole, scheme.input)));
       encoder = kept_encoder(*whole, dialect_writer(), scheme);
     } else {
-      QUANTLANE_TRY(InputModel inputs, inputs_of(job_, *algorithm, module, item.weight.cols(),
-                                                 {.group = feedback_group(item.weight.cols()),
-                                                  .input = scheme.input}));
+      QUANTLANE_TRY(InputModel inputs,
+                    inputs_of(job_, *algorithm, module, item.weight.cols(),
+                              {.group = feedback_group(item), .input = scheme.input}));
       inputs.tensor_scale = weight_scales_.of(module);
       if (inputs.feedback == nullptr) whole = nullptr;
       encoder = linear_encoder(item.weight, module, dialect_writer(), scheme, *algorithm,
                                std::move(inputs), whole, &zero_rows_);
     }
     const std::int64_t most_rows = whole != nullptr ? kFeedbackRows : item.weight.rows();
-    const std::vector<PlannedPart> plan = planned_parts(job_, scheme_, item);
+    const std::vector<PlannedPart> plan = planned_parts(job_, item);
     // The first part streams to disk where rows follow each other there; the others (scales, or a
     // matrix that is stored transposed) wait until they are complete.
     const std::size_t streamed = plan[0].axis == SliceAxis::kRows ? 1 : 0;
@@ -201,7 +200,7 @@ class FolderWriter {
       return streamed == 1 ? output.write(index, parts[0]) : Result<void>();
     };
     QUANTLANE_TRY_VOID(stream_slices(item.weight.rows(), item.weight.cols(), pool_, encoder, sink,
-                                     dialect_writer().row_multiple(scheme_), most_rows));
+                                     dialect_writer().row_multiple(scheme), most_rows));
     zero_rows_.end_matrix(item.name);
     if (whole != nullptr && !earlier) {
       QUANTLANE_TRY_VOID(job_.journal->put(entry, *whole));
@@ -212,12 +211,12 @@ class FolderWriter {
       parts_of_whole[streamed + i] = rest[i].take();
     }
     if (dialect_writer().finish != nullptr) {
-      dialect_writer().finish(scheme_, item.weight.rows(), item.weight.cols(), parts_of_whole);
+      dialect_writer().finish(scheme, item.weight.rows(), item.weight.cols(), parts_of_whole);
     }
     for (std::size_t i = streamed; i < plan.size(); ++i) {
       QUANTLANE_TRY_VOID(output.write(index + i, parts_of_whole[i]));
     }
-    ++summary_.tensor_types[scheme_.weight.spelling()];
+    ++summary_.tensor_types[scheme.weight.spelling()];
     note_transfer(item, item.moves ? Transfer::kMove : Transfer::kRequantize);
     return {};
   }
@@ -252,15 +251,16 @@ class FolderWriter {
   }
 
   // Columns that are settled together; all of a row where scales do not belong to groups.
-  [[nodiscard]] std::int64_t feedback_group(std::int64_t cols) const {
-    return scheme_.weight.granularity == Granularity::kGroup ? scheme_.weight.group_size : cols;
+  static std::int64_t feedback_group(const FolderItem& item) {
+    const Scheme& scheme = item.scheme.weight;
+    return scheme.granularity == Granularity::kGroup ? scheme.group_size : item.weight.cols();
   }
 
   // The scheme with what calibration says of the inputs of the Linear, or the source where its
   // codes are kept.
   [[nodiscard]] Result<LinearScheme> scheme_of(const FolderItem& item) const {
     const std::string module = module_of(item.name);
-    LinearScheme scheme = scheme_;
+    LinearScheme scheme = item.scheme;
     if (!scheme.input || !scheme.input->calibrated()) return scheme;
     const auto stored = item.weight.input_rounding();
     if (item.moves && stored && stored->same_kind(*scheme.input))
@@ -282,7 +282,6 @@ class FolderWriter {
 
   const QuantizeJob& job_;
   std::vector<FolderItem> items_;
-  LinearScheme scheme_;
   WeightScales weight_scales_;
   ThreadPool& pool_;
   Progress& progress_;
@@ -299,7 +298,7 @@ class FolderWriter {
 
 Result<QuantizeSummary> write_folder(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
   QUANTLANE_TRY(FolderPlan plan, plan_folder_items(job));
-  FolderWriter writer(job, std::move(plan.items), plan.scheme, pool, progress);
+  FolderWriter writer(job, std::move(plan.items), pool, progress);
   QUANTLANE_TRY(QuantizeSummary summary, writer.run());
   summary.notices.insert(summary.notices.begin(), plan.notices.begin(), plan.notices.end());
   return summary;

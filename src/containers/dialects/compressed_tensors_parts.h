@@ -21,6 +21,7 @@ Layout layout_of(const LinearScheme& scheme);
 bool recognises(const Json& config);
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source);
 Json write_config(const LinearScheme& scheme, std::span<const std::string> ignore);
+Json write_groups(std::span<const SchemeGroup> groups, std::span<const std::string> ignore);
 void set_kv(Json& config, const KvScheme& scheme);
 extern const DialectWriter kWriter;
 

@@ -153,6 +153,7 @@ constinit const DialectWriter kWriter = {
     .plan = plan,
     .pack = pack,
     .write_config = write_config,
+    .write_groups = write_groups,
     .set_kv = set_kv,
     .key_scale = "k_scale",
     .value_scale = "v_scale",

@@ -1,8 +1,11 @@
 // The quantization_config that compressed-tensors gets from us.
+#include <algorithm>
 #include <array>
+#include <set>
 #include <utility>
 
 #include "containers/dialects/compressed_tensors_parts.h"
+#include "containers/dialects/packed_parts.h"
 
 namespace quantlane::compressed_tensors {
 namespace {
@@ -63,13 +66,18 @@ Layout layout_of(const LinearScheme& scheme) {
   return Layout::kFloat;
 }
 
-Json write_config(const LinearScheme& scheme, std::span<const std::string> ignore) {
-  const std::string_view format = format_name(layout_of(scheme));
+namespace {
+
+Json write_group(const LinearScheme& scheme, Json targets) {
   Json group;
-  group.set("targets", Json::array().push("Linear"));
+  group.set("targets", std::move(targets));
   group.set("weights", write_weights(scheme.weight));
   group.set("input_activations", scheme.input ? write_input(*scheme.input) : Json());
   group.set("output_activations", Json());
+  return group;
+}
+
+Json frame(std::string_view format, std::span<const std::string> ignore, Json groups) {
   Json ignored = Json::array();
   for (const std::string& name : ignore) ignored.push(name);
   Json config;
@@ -78,8 +86,49 @@ Json write_config(const LinearScheme& scheme, std::span<const std::string> ignor
   config.set("format", format);
   config.set("ignore", std::move(ignored));
   config.set("kv_cache_scheme", Json());
-  config.set("config_groups", Json::object({{"group_0", std::move(group)}}));
+  config.set("config_groups", std::move(groups));
   return config;
+}
+
+// All experts of a layer are alike, and there may be thousands: one expression for each of their
+// parts. The others are named.
+std::string target_of(const std::string& module) {
+  constexpr std::string_view kExperts = ".experts.";
+  const std::size_t experts = module.find(kExperts);
+  if (experts == std::string::npos) return module;
+  const std::size_t number = experts + kExperts.size();
+  const std::size_t end = std::min(module.find('.', number), module.size());
+  return "re:" + escaped_expression(module.substr(0, number)) + "[0-9]+" +
+         escaped_expression(module.substr(end)) + "$";
+}
+
+}  // namespace
+
+Json write_config(const LinearScheme& scheme, std::span<const std::string> ignore) {
+  const std::string_view format = format_name(layout_of(scheme));
+  return frame(format, ignore,
+               Json::object({{"group_0", write_group(scheme, Json::array().push("Linear"))}}));
+}
+
+// Every module is named: engines ask a class name ("Linear") before the shards of what they fuse.
+Json write_groups(std::span<const SchemeGroup> groups, std::span<const std::string> ignore) {
+  Json written;
+  std::set<std::string_view> formats;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const std::string_view format = format_name(layout_of(groups[i].scheme));
+    formats.insert(format);
+    std::set<std::string> known;
+    Json targets = Json::array();
+    for (const std::string& module : groups[i].modules) {
+      if (std::string target = target_of(module); known.insert(target).second)
+        targets.push(std::move(target));
+    }
+    Json group = write_group(groups[i].scheme, std::move(targets));
+    group.set("format", format);
+    written.set("group_" + std::to_string(i), std::move(group));
+  }
+  return frame(formats.size() == 1 ? *formats.begin() : "mixed-precision", ignore,
+               std::move(written));
 }
 
 void set_kv(Json& config, const KvScheme& scheme) {

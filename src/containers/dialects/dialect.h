@@ -55,6 +55,12 @@ struct QuantizationSource {
   DType model_dtype;           // config.json's dtype: what engines compute in
 };
 
+// Linears that are stored alike.
+struct SchemeGroup {
+  LinearScheme scheme;
+  std::vector<std::string> modules;
+};
+
 // How the bytes of a slice of rows enter a stored tensor: after those of the rows before (kRows),
 // beside them along the second dimension (kColumns), or not at all: the tensor belongs to the whole
 // Linear (kWhole).
@@ -84,6 +90,10 @@ struct DialectWriter {
                                               std::int64_t total_rows);
   // quantization_config for a checkpoint where every Linear but those in `ignore` has `scheme`.
   Json (*write_config)(const LinearScheme& scheme, std::span<const std::string> ignore);
+  // The same where Linears differ; the largest group first. nullptr: all Linears of a checkpoint
+  // have one scheme.
+  Json (*write_groups)(std::span<const SchemeGroup> groups,
+                       std::span<const std::string> ignore) = nullptr;
   // The contents of Dialect::side_file for such a quantization_config; nullptr: none is written.
   Json (*to_side_file)(const Json& quantization_config) = nullptr;
   // The bytes of the planned tensors of one Linear, all slices of pack() put together, into what is

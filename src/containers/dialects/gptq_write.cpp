@@ -116,16 +116,6 @@ std::vector<std::vector<std::byte>> pack(const LinearScheme& scheme, const Quant
           pack_order(slice)};
 }
 
-// "\Q…\E" would not reach Python: every character that is special there is escaped.
-std::string escaped(std::string_view module) {
-  std::string text;
-  for (const char c : module) {
-    if (std::string_view("\\^$.|?*+()[]{}").find(c) != std::string_view::npos) text += '\\';
-    text += c;
-  }
-  return text;
-}
-
 Json write_config(const LinearScheme& scheme, std::span<const std::string> ignore,
                   std::string_view format) {
   const Scheme& w = scheme.weight;
@@ -140,7 +130,8 @@ Json write_config(const LinearScheme& scheme, std::span<const std::string> ignor
   config.set("pack_dtype", "int32");
   Json dynamic = Json(Json::Object{});
   for (const std::string& module : ignore) {
-    if (module != "lm_head") dynamic.set("-:^" + escaped(module) + "$", Json(Json::Object{}));
+    if (module != "lm_head")
+      dynamic.set("-:^" + escaped_expression(module) + "$", Json(Json::Object{}));
   }
   if (!dynamic.members().empty()) config.set("dynamic", std::move(dynamic));
   return config;

@@ -33,4 +33,14 @@ std::vector<std::byte> nibble_part(const QuantTensor& slice) {
   return part;
 }
 
+// "\Q…\E" would not reach Python: every character that is special there is escaped.
+std::string escaped_expression(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (std::string_view("\\^$.|?*+()[]{}").find(c) != std::string_view::npos) escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
 }  // namespace quantlane

@@ -20,5 +20,7 @@ std::vector<std::byte> raw_part(const void* data, std::size_t size);
 std::vector<std::byte> float_part(DType type, std::span<const float> values);
 // Two codes of 4 bits per byte, the even column in the low nibble.
 std::vector<std::byte> nibble_part(const QuantTensor& slice);
+// A regular expression of Python and PCRE2 that matches `text` alone.
+std::string escaped_expression(std::string_view text);
 
 }  // namespace quantlane

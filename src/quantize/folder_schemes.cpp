@@ -1,0 +1,205 @@
+#include "quantize/folder_schemes.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/check.h"
+#include "core/regex.h"
+#include "quantize/lane_needs.h"
+#include "quantize/linear_scales.h"
+
+namespace quantlane {
+namespace {
+
+using Linears = std::vector<FolderItem*>;
+
+// What a set of Linears is to get.
+struct WantedScheme {
+  std::string lane;
+  LinearScheme scheme;
+  const LaneGroups& groups;
+};
+
+// The size of the groups that all Linears have in the source, where their codes may be kept.
+std::optional<int> stored_group_size(const QuantizeJob& job, const Linears& linears,
+                                     const Scheme& wanted) {
+  std::optional<int> size;
+  if (!keeps_codes(job)) return size;
+  for (const FolderItem* item : linears) {
+    const QuantTensor* stored = item->weight.quantized();
+    if (stored == nullptr || stored->scheme.granularity != Granularity::kGroup ||
+        stored->scheme.type != wanted.type || stored->scheme.bits != wanted.bits ||
+        size.value_or(stored->scheme.group_size) != stored->scheme.group_size) {
+      return std::nullopt;
+    }
+    size = stored->scheme.group_size;
+  }
+  return size;
+}
+
+// The first Linear that groups of this size do not fit.
+const FolderItem* misfit_of(const Linears& linears, int group) {
+  const auto found = std::ranges::find_if(
+      linears, [group](const FolderItem* item) { return item->weight.cols() % group != 0; });
+  return found == linears.end() ? nullptr : *found;
+}
+
+std::string misfit_text(const FolderItem& misfit, int group) {
+  return fmt::format("group size {} does not divide the {} columns of {}", group,
+                     misfit.weight.cols(), misfit.name);
+}
+
+// A size that the user chose holds, or is refused with those that would.
+Result<void> check_chosen_group(const QuantizeJob& job, const WantedScheme& wanted,
+                                const Linears& linears) {
+  const int group = wanted.scheme.weight.group_size;
+  const FolderItem* misfit = misfit_of(linears, group);
+  if (misfit == nullptr) return {};
+  const LaneGroups& groups = wanted.groups;
+  std::string sizes;
+  std::string lanes;
+  for (const int size : groups.sizes) {
+    if (misfit_of(linears, size) != nullptr) continue;
+    sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", size);
+    lanes += fmt::format("{}-g{}, ", groups.stem, size);
+  }
+  if (groups.channel) lanes += groups.stem + "-channel, ";
+  return fail(unsupported("quantizing to " + wanted.lane)
+                  .in(job.source.path().string())
+                  .of(misfit->name)
+                  .expects("a group size that divides every width: " +
+                           (sizes.empty() ? "none of those that can be chosen" : sizes))
+                  .got(misfit_text(*misfit, group))
+                  .advise(lanes + "or " + groups.stem + ", which chooses by itself"));
+}
+
+// The group size for all `linears`: the one that was chosen; else that of the source, the lane's,
+// or the largest of 64 and 32 that divides every width.
+Result<LinearScheme> fit_group_size(const QuantizeJob& job, const WantedScheme& wanted,
+                                    const Linears& linears, std::vector<std::string>& notices) {
+  LinearScheme scheme = wanted.scheme;
+  job.lane.dialect->writer->complete(scheme, job.source.model_dtype());
+  if (scheme.weight.granularity != Granularity::kGroup) return scheme;
+  if (wanted.groups.chosen) {
+    QUANTLANE_TRY_VOID(check_chosen_group(job, wanted, linears));
+    return scheme;
+  }
+  if (const auto stored = stored_group_size(job, linears, scheme.weight)) {
+    scheme.weight.group_size = *stored;
+    return scheme;
+  }
+  std::vector<std::string> misfits;
+  for (const int group : {scheme.weight.group_size, 64, 32}) {
+    if (group > scheme.weight.group_size) continue;
+    const FolderItem* misfit = misfit_of(linears, group);
+    if (misfit == nullptr) {
+      scheme.weight.group_size = group;
+      if (!misfits.empty()) misfits.push_back("using " + scheme.weight.spelling());
+      notices.insert(notices.end(), misfits.begin(), misfits.end());
+      return scheme;
+    }
+    misfits.push_back(misfit_text(*misfit, group));
+  }
+  return fail(unsupported("choosing a group size for " + wanted.lane)
+                  .in(job.source.path().string())
+                  .expects("widths that 32 divides")
+                  .got(misfits.back())
+                  .advise("use a per-channel lane (fp8, w8a8) or a GGUF lane"));
+}
+
+// The Linears of the lane itself, then those of each override. The first override that matches
+// wins.
+Result<std::vector<Linears>> sort_linears(const QuantizeJob& job, std::vector<FolderItem>& items) {
+  const std::vector<SchemeOverride>& overrides = job.lane.overrides;
+  std::vector<Regex> patterns;
+  for (const SchemeOverride& override : overrides) {
+    QUANTLANE_TRY(Regex pattern, Regex::compile(override.pattern));
+    patterns.push_back(std::move(pattern));
+  }
+  std::vector<Linears> sorted(1 + overrides.size());
+  for (FolderItem& item : items) {
+    if (!item.quantized) continue;
+    const std::string module = module_of(item.name);
+    const auto found = std::ranges::find_if(
+        patterns, [&](const Regex& pattern) { return pattern.found_in(module); });
+    const bool own = found == patterns.end();
+    sorted[own ? 0 : 1 + static_cast<std::size_t>(found - patterns.begin())].push_back(&item);
+  }
+  for (std::size_t i = 0; i < overrides.size(); ++i) {
+    if (!sorted[1 + i].empty()) continue;
+    return fail(usage_error("quantizing to " + job.lane.name)
+                    .in(job.source.path().string())
+                    .of("--tensor-type")
+                    .expects("a pattern that is found in the name of a Linear and that no earlier "
+                             "one takes")
+                    .got("\"" + overrides[i].pattern + "\"")
+                    .advise("quantlane quantize … --dry-run lists the names"));
+  }
+  return sorted;
+}
+
+// The product that an engine makes of a Linear and others: q, k and v; gate and up; all experts.
+std::string product_of(const std::string& module) {
+  constexpr std::string_view kExperts = ".experts.";
+  const std::size_t experts = module.find(kExperts);
+  return experts == std::string::npos ? fused_name(module)
+                                      : module.substr(0, experts + kExperts.size() - 1);
+}
+
+std::string scheme_text(const FolderItem& item) {
+  if (!item.quantized) return "not quantized";
+  return item.scheme.weight.spelling() + (item.scheme.input ? " with rounded inputs" : "");
+}
+
+Result<void> check_products(const QuantizeJob& job, const std::vector<Linears>& sorted) {
+  std::map<std::string, const FolderItem*> first;
+  for (const Linears& linears : sorted) {
+    for (const FolderItem* item : linears) {
+      const FolderItem*& other = first[product_of(module_of(item->name))];
+      if (other == nullptr) other = item;
+      if (other->quantized == item->quantized && other->scheme == item->scheme) continue;
+      return fail(unsupported("quantizing to " + job.lane.name)
+                      .in(job.source.path().string())
+                      .of(item->name)
+                      .expects("the scheme of " + other->name +
+                               ", which engines load as one with "
+                               "it: " +
+                               scheme_text(*other))
+                      .got(scheme_text(*item))
+                      .advise("let patterns take all of q_proj, k_proj and v_proj, of gate_proj "
+                              "and up_proj, of the experts of a layer, or none"));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+bool keeps_codes(const QuantizeJob& job) {
+  return job.lane.transforms.empty() && !wants_feedback(job.lane);
+}
+
+Result<void> choose_schemes(const QuantizeJob& job, std::vector<FolderItem>& items,
+                            std::vector<std::string>& notices) {
+  QUANTLANE_TRY(const std::vector<Linears> sorted, sort_linears(job, items));
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    const SchemeOverride* override = i == 0 ? nullptr : &job.lane.overrides[i - 1];
+    const bool kept = override != nullptr && !override->scheme;
+    for (FolderItem* item : sorted[i]) item->quantized = !kept;
+    if (kept || sorted[i].empty()) continue;
+    const WantedScheme wanted = override == nullptr ? WantedScheme{.lane = job.lane.name,
+                                                                   .scheme = job.lane.scheme,
+                                                                   .groups = job.lane.groups}
+                                                    : WantedScheme{.lane = override->type,
+                                                                   .scheme = *override->scheme,
+                                                                   .groups = override->groups};
+    QUANTLANE_TRY(const LinearScheme scheme, fit_group_size(job, wanted, sorted[i], notices));
+    for (FolderItem* item : sorted[i]) item->scheme = scheme;
+  }
+  return check_products(job, sorted);
+}
+
+}  // namespace quantlane
