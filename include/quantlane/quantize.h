@@ -63,8 +63,8 @@ struct QuantizeOptions {
   std::string gpu;  // a name of data/hardware; empty = rules about devices are left out
   std::int64_t tensor_parallel = 1;
   std::string engine_version;
-  // Scheme of the key-value cache to calibrate and to write with the weights: fp8 or fp8_head,
-  // folder lanes whose dialect has it. Empty: none.
+  // Scheme of the key-value cache to write with the weights: fp8 or fp8_head with calibrated
+  // scales, int8 or int4; unquantized folder lanes and those whose dialect has it. Empty: none.
   std::string kv;
   // Give matrices that the source holds quantized new codes where the lane cannot take theirs.
   bool allow_requantize = false;

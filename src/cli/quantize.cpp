@@ -76,8 +76,10 @@ class Quantize final : public Command {
     options.flag("--arch-agnostic", options_.arch_agnostic,
                  "unknown architecture: choose matrices by name");
     declare_gguf(options);
-    options.option("--kv", options_.kv,
-                   "calibrate the key-value cache and write its scheme and scales: fp8, fp8_head");
+    options.option(
+        "--kv", options_.kv,
+        "write the scheme of the key-value cache with its calibrated scales (fp8, fp8_head) or "
+        "alone (int8, int4)");
     options.option("--engine", options_.engine,
                    "refuse what this engine will not load: vllm, sglang, tgi, tensorrt-llm, "
                    "llama.cpp, ollama, lmstudio, localai");

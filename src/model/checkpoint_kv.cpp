@@ -63,16 +63,29 @@ Result<KvRounding> Checkpoint::kv_rounding() const {
   KvRounding rounding;
   if (quantization_ == nullptr || !graph_) return rounding;
   if (!quantization_->kv_unknown.empty()) {
-    return fail(unsupported("reading the scheme of the key-value cache")
-                    .in((folder() / "config.json").string())
-                    .of("kv_cache_scheme")
-                    .expects("FP8 with static scales per tensor or per head")
-                    .got(quantization_->kv_unknown)
-                    .advise("set it to null to evaluate with a float cache"));
+    return fail(
+        unsupported("reading the scheme of the key-value cache")
+            .in((folder() / "config.json").string())
+            .of("kv_cache_scheme")
+            .expects("FP8 with static scales per tensor or per head, or INT8 or INT4 with dynamic "
+                     "scales per token and head")
+            .got(quantization_->kv_unknown)
+            .advise("set it to null to evaluate with a float cache"));
   }
   if (quantization_->kv_scheme.empty()) return rounding;
   QUANTLANE_TRY(rounding.scheme, find_kv_scheme(quantization_->kv_scheme));
   rounding.heads = graph_->config.kv_head_count;
+  const std::int64_t group = quantization_->kv_group_size;
+  if (group != 0 && group != graph_->config.head_dim) {
+    return fail(unsupported("reading the scheme of the key-value cache")
+                    .in((folder() / "config.json").string())
+                    .of("kv_cache_scheme")
+                    .expects("groups of " + std::to_string(graph_->config.head_dim) +
+                             ", a scale per token and head")
+                    .got("group_size " + std::to_string(group))
+                    .advise("set it to null to evaluate with a float cache"));
+  }
+  if (!rounding.scheme->calibrated) return rounding;
   const std::int64_t count = rounding.scheme->per_head ? rounding.heads : 1;
   for (std::int64_t layer = 0; layer < graph_->config.layer_count; ++layer) {
     const Parameter* key = graph_->find(Role::kKey, layer);

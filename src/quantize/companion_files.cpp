@@ -93,9 +93,9 @@ Result<void> write_companion_files(const Checkpoint& source, const Lane& lane,
   if (lane.plain) set_dtype(config, *lane.plain);
   if (!quantization_config.is_null()) {
     config.set("quantization_config", quantization_config);
-    if (const auto to_side_file = lane.dialect->writer->to_side_file) {
-      QUANTLANE_TRY_VOID(write_text(folder / lane.dialect->side_file,
-                                    to_side_file(quantization_config).dump(2) + "\n"));
+    if (lane.dialect != nullptr && lane.dialect->writer->to_side_file != nullptr) {
+      const Json side_file = lane.dialect->writer->to_side_file(quantization_config);
+      QUANTLANE_TRY_VOID(write_text(folder / lane.dialect->side_file, side_file.dump(2) + "\n"));
     }
   }
   return write_text(folder / "config.json", config.dump(2) + "\n");

@@ -276,7 +276,15 @@ std::vector<SchemeGroup> scheme_groups(const std::vector<FolderItem>& items) {
 }  // namespace
 
 Json quantization_config(const QuantizeJob& job, const std::vector<FolderItem>& items) {
-  if (job.lane.dialect == nullptr) return {};
+  const auto add_kv = [&](Json& config) {
+    if (job.kv == nullptr) return;
+    kv_writer(job.lane)->set_kv(config, *job.kv->scheme, job.source.graph()->config.head_dim);
+  };
+  if (job.lane.dialect == nullptr) {
+    Json config = job.kv == nullptr ? Json() : kv_writer(job.lane)->write_groups({}, {});
+    add_kv(config);
+    return config;
+  }
   std::vector<std::string> ignore;
   for (const FolderItem& item : items) {
     const bool matrix = item.shape.size() == 2 && item.name.ends_with(".weight");
@@ -289,7 +297,7 @@ Json quantization_config(const QuantizeJob& job, const std::vector<FolderItem>& 
   const std::vector<SchemeGroup> groups = scheme_groups(items);
   Json config = groups.size() == 1 ? writer.write_config(groups[0].scheme, ignore)
                                    : writer.write_groups(groups, ignore);
-  if (job.kv != nullptr) job.lane.dialect->writer->set_kv(config, *job.kv->scheme);
+  add_kv(config);
   return config;
 }
 

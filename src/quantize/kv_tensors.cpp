@@ -6,10 +6,18 @@
 
 namespace quantlane {
 
+const DialectWriter* kv_writer(const Lane& lane) {
+  if (lane.is_gguf()) return nullptr;
+  const Dialect* dialect =
+      lane.dialect != nullptr ? lane.dialect : dialect_by_name("compressed-tensors");
+  QUANTLANE_CHECK(dialect != nullptr && dialect->writer != nullptr);
+  return dialect->writer->set_kv != nullptr ? dialect->writer : nullptr;
+}
+
 std::vector<PlannedTensor> planned_kv_tensors(const QuantizeJob& job) {
   std::vector<PlannedTensor> plan;
-  if (job.kv == nullptr) return plan;
-  const DialectWriter& writer = *job.lane.dialect->writer;
+  if (job.kv == nullptr || !job.kv->scheme->calibrated) return plan;
+  const DialectWriter& writer = *kv_writer(job.lane);
   const Graph& graph = *job.source.graph();
   std::vector<std::int64_t> shape = {1};
   if (job.kv->scheme->per_head) shape = {graph.config.kv_head_count, 1, 1};

@@ -118,8 +118,7 @@ TEST(KvTensors, ASchemeThatIsNotKnownIsAnError) {
   auto edited = EditableCheckpoint::read(folder.path() / "a");
   Json quantization = edited.config["quantization_config"];
   Json scheme = quantization["kv_cache_scheme"];
-  scheme.set("num_bits", 4);
-  scheme.set("type", "int");
+  scheme.set("num_bits", 4);  // floats of 4 bits
   quantization.set("kv_cache_scheme", scheme);
   edited.config.set("quantization_config", quantization);
   fs::create_directories(folder.path() / "b");
@@ -143,8 +142,81 @@ TEST(KvTensors, LanesAndSchemesThatHaveNoneAreRefused) {
     return written ? ErrorCode::kInternal : written.error().code;
   };
   EXPECT_EQ(code(*find_lane("gguf:q8_0"), "fp8", folder.path() / "x.gguf"), ErrorCode::kUsage);
-  EXPECT_EQ(code(*find_lane("bf16"), "fp8", folder.path() / "x"), ErrorCode::kUsage);
-  EXPECT_EQ(code(fp8_lane("compressed-tensors"), "int8", folder.path() / "x"), ErrorCode::kUsage);
+  EXPECT_EQ(code(*find_lane("gguf:bf16"), "int8", folder.path() / "x.gguf"), ErrorCode::kUsage);
+  for (const char* lane : {"awq", "gptq", "nf4", "fp8-block"})
+    EXPECT_EQ(code(*find_lane(lane), "fp8", folder.path() / "x"), ErrorCode::kUsage) << lane;
+  // ModelOpt's configuration says FP8 under one scale per layer, whatever the tensors hold.
+  for (const char* scheme : {"fp8_head", "int8", "int4"})
+    EXPECT_EQ(code(fp8_lane("modelopt"), scheme, folder.path() / "x"), ErrorCode::kUsage) << scheme;
+}
+
+TEST(KvTensors, IntegersPerTokenAndHeadAreASchemeWithoutTensors) {
+  const auto source = open_checkpoint(model_data("llama"));
+  ASSERT_NE(source, nullptr);
+  const ScratchFolder folder;
+  for (const std::string scheme : {"int8", "int4"}) {
+    const KvRounding kv{.scheme = *find_kv_scheme(scheme)};
+    const fs::path out = folder.path() / scheme;
+    ASSERT_TRUE(write(*source, fp8_lane("compressed-tensors"), kv, out).has_value());
+    const auto artefact = open_checkpoint(out);
+    ASSERT_NE(artefact, nullptr);
+    EXPECT_TRUE(std::ranges::none_of(artefact->container().tensors(), [](const TensorInfo& tensor) {
+      return tensor.name.ends_with("k_scale");
+    }));
+    // As the library computes scales: groups along the last dimension of [B, H, T, head_dim].
+    const Json& args = artefact->config_json()["quantization_config"]["kv_cache_scheme"];
+    EXPECT_EQ(args["type"].string(), "int");
+    EXPECT_EQ(args["strategy"].string(), "group");
+    EXPECT_EQ(args["group_size"].integer(), source->graph()->config.head_dim);
+    EXPECT_TRUE(args["dynamic"].boolean());
+    const auto read = artefact->kv_rounding();
+    ASSERT_TRUE(read.has_value()) << read.error().message();
+    EXPECT_EQ(read->scheme->name, scheme);
+    EXPECT_EQ(read->heads, source->graph()->config.kv_head_count);
+  }
+  // Other groups round otherwise.
+  auto edited = EditableCheckpoint::read(folder.path() / "int8");
+  Json quantization = edited.config["quantization_config"];
+  Json args = quantization["kv_cache_scheme"];
+  args.set("group_size", 4);
+  quantization.set("kv_cache_scheme", args);
+  edited.config.set("quantization_config", quantization);
+  edited.write(folder.path() / "int8");
+  const auto other = open_checkpoint(folder.path() / "int8");
+  ASSERT_NE(other, nullptr);
+  const auto refused = other->kv_rounding();
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+}
+
+TEST(KvTensors, PlainWeightsCarryACacheAlone) {
+  const auto source = open_checkpoint(model_data("llama"));
+  ASSERT_NE(source, nullptr);
+  const ScratchFolder folder;
+  for (const std::string scheme : {"fp8", "fp8_head", "int8"}) {
+    const KvRounding kv = rounding_for(*source, scheme);
+    const fs::path out = folder.path() / scheme;
+    const auto written = write(*source, *find_lane("bf16"), kv, out);
+    ASSERT_TRUE(written.has_value()) << written.error().message();
+    const auto artefact = open_checkpoint(out);
+    ASSERT_NE(artefact, nullptr);
+    const Json& config = artefact->config_json()["quantization_config"];
+    EXPECT_EQ(config["format"].string(), "dense");
+    EXPECT_TRUE(config["config_groups"].is_object());
+    EXPECT_TRUE(config["config_groups"].members().empty());
+    const auto read = artefact->kv_rounding();
+    ASSERT_TRUE(read.has_value()) << read.error().message();
+    EXPECT_EQ(read->scheme->name, scheme);
+    if (kv.scheme->calibrated) {
+      EXPECT_EQ(read->key_scales, kv.key_scales);
+      EXPECT_EQ(read->value_scales, kv.value_scales);
+    }
+    for (const Parameter& p : source->graph()->parameters) {
+      const auto weight = artefact->weight(p);
+      ASSERT_TRUE(weight.has_value()) << weight.error().message();
+      EXPECT_FALSE(weight->is_quantized()) << p.name;
+    }
+  }
 }
 
 }  // namespace

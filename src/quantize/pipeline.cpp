@@ -12,6 +12,7 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "quantize/gguf_plan.h"
+#include "quantize/kv_tensors.h"
 #include "quantlane/version.h"
 
 namespace quantlane {
@@ -79,14 +80,25 @@ Result<void> check_source(const QuantizeJob& job) {
 
 Result<void> check_kv(const QuantizeJob& job) {
   if (job.kv == nullptr) return {};
-  const bool can = job.lane.dialect != nullptr && job.lane.dialect->writer->set_kv != nullptr;
-  if (can && job.kv->scheme->calibrated && job.source.graph() != nullptr) return {};
-  const std::string lane =
-      "a folder lane of compressed-tensors or ModelOpt and a known architecture";
-  return fail(usage_error("writing the scheme of the key-value cache")
-                  .expects(can ? "fp8 or fp8_head: checkpoints hold static scales only" : lane)
-                  .got(can ? "\"" + std::string(job.kv->scheme->name) + "\"" : job.lane.name)
-                  .advise("give --kv to quantlane eval or compare, and the flag to the engine"));
+  const Error refused = usage_error("writing the scheme of the key-value cache")
+                            .advise(
+                                "give --kv to quantlane eval or compare, and the flag to the "
+                                "engine (docs/deploying.md)");
+  const DialectWriter* writer = kv_writer(job.lane);
+  if (writer == nullptr || job.source.graph() == nullptr) {
+    return fail(Error(refused)
+                    .expects("a folder lane of compressed-tensors or ModelOpt, or an unquantized "
+                             "one, and a known architecture")
+                    .got(writer == nullptr ? job.lane.name + ": files of " +
+                                                 job.lane.dialect_name() + " have no place for it"
+                                           : "an architecture that is not known"));
+  }
+  if (writer->cannot_hold_kv == nullptr) return {};
+  const auto reason = writer->cannot_hold_kv(*job.kv->scheme);
+  if (!reason) return {};
+  return fail(Error(refused)
+                  .expects("a scheme that " + job.lane.dialect_name() + " holds: " + *reason)
+                  .got("\"" + std::string(job.kv->scheme->name) + "\""));
 }
 
 Result<void> check_output(const QuantizeJob& job) {

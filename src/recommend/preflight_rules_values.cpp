@@ -49,6 +49,12 @@ Found kv_integers(const Facts& f, const Target&) {
   return when(has_kv(f) && kv_bits(f) == 8 && kv_is_int(f), "kv_cache_scheme is INT8");
 }
 
+Found kv_strategy(const Facts& f, const Target&) {
+  const std::string_view strategy = kv_scheme(f)["strategy"].string("tensor");
+  return when(has_kv(f) && strategy != "tensor" && strategy != "attn_head",
+              "kv_cache_scheme has the strategy \"" + std::string(strategy) + "\"");
+}
+
 Found kv_not_fp8(const Facts& f, const Target&) {
   return when(has_kv(f) && (kv_is_int(f) || kv_bits(f) != 8),
               "kv_cache_scheme is no FP8: " + kv_scheme(f).dump());
@@ -89,10 +95,16 @@ constexpr std::array kValueRules = {
                   "the key-value cache of a checkpoint is FP8 only", "use --kv fp8",
                   "vLLM: \"Currently supported kv cache quantization is num_bits=8, type=float\"",
                   kv_width},
-    PreflightRule{"kv-int8", "vllm", PreflightEffect::kWrong,
-                  "INT8 passes the check of the scheme, but the cache is FP8 or 16 bit",
-                  "use --kv fp8", "vLLM validate_kv_cache_scheme tests type and width together",
-                  kv_integers},
+    PreflightRule{
+        "kv-int8", "vllm", PreflightEffect::kWrong,
+        "INT8 passes the check of the scheme, but the cache is FP8 or 16 bit",
+        "use --kv fp8; or no --kv, and --kv-cache-dtype int8_per_token_head of the engine",
+        "vLLM validate_kv_cache_scheme tests type and width together", kv_integers},
+    PreflightRule{
+        "kv-strategy", "vllm", PreflightEffect::kRefuse,
+        "scales of the cache belong to tensors or heads",
+        "use --kv fp8; or no --kv, and --kv-cache-dtype int8_per_token_head of the engine",
+        "vLLM validate_kv_cache_scheme: tensor, later also attn_head", kv_strategy},
     PreflightRule{"kv-fp8-only", "tensorrt-llm", PreflightEffect::kRefuse,
                   "of kv_cache_scheme only FP8 is taken", "use --kv fp8",
                   "TensorRT-LLM models/quant_config_utils.py: \"Unsupported kv_cache_scheme\"",

@@ -232,6 +232,10 @@ Result<void> read_kv(const JsonMembers& config, QuantizationMap& map) {
     map.kv_scheme = "fp8";
   } else if (fp8 && strategy == "attn_head") {
     map.kv_scheme = "fp8_head";
+  } else if (type == "int" && (bits == 8 || bits == 4) && symmetric && dynamic.dynamic &&
+             !dynamic.local && strategy == "group") {
+    QUANTLANE_TRY(map.kv_group_size, read_group_size(args));
+    map.kv_scheme = "int" + std::to_string(bits);
   } else {
     map.kv_unknown = args.json().dump();
   }
@@ -334,8 +338,9 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
                                {"initialized", "calibration", "frozen", "compressed"}));
   QUANTLANE_TRY(const auto common, read_format(config));
   QUANTLANE_TRY(const JsonMembers groups, config.object("config_groups"));
-  if (groups.json().members().empty()) {
-    return fail(config.wrong("config_groups").expects("at least one group"));
+  if (groups.json().members().empty() && !config.has("kv_cache_scheme")) {
+    return fail(
+        config.wrong("config_groups").expects("at least one group, or a kv_cache_scheme alone"));
   }
   for (const auto& [name, value] : groups.json().members()) {
     QUANTLANE_TRY(const JsonMembers group, groups.object(name));

@@ -44,15 +44,15 @@ bool is_packed(const TensorInfo& tensor) { return tensor.name.ends_with(kPackedS
 
 Result<std::string_view> read_format(const JsonMembers& config) {
   std::vector<std::string_view> known = names();
-  known.push_back(kMixed);
+  known.insert(known.end(), {kMixed, kDense});
   return config.word("format", "", known);
 }
 
 Result<std::string_view> read_group_format(const JsonMembers& group, std::string_view common) {
   QUANTLANE_TRY(const auto name, group.word("format", common, names()));
-  if (name != kMixed) return name;
+  if (name != kMixed && name != kDense) return name;
   return fail(group.wrong("format")
-                  .expects("the format of this group, as \"format\": \"mixed-precision\" asks for")
+                  .expects("the format of this group, which the common one does not name")
                   .advise("name the format in every group, or one for all of them"));
 }
 

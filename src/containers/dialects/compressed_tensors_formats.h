@@ -12,10 +12,11 @@ namespace quantlane::compressed_tensors {
 
 // "mixed-precision": each group says its own.
 constexpr std::string_view kMixed = "mixed-precision";
+constexpr std::string_view kDense = "dense";  // no quantized Linears
 
 // The format of the whole configuration, "" when it says none.
 Result<std::string_view> read_format(const JsonMembers& config);
-// That of a group; without a key it is `common`, which must then not be mixed.
+// That of a group; without a key it is `common`, which must then be one of tensors.
 Result<std::string_view> read_group_format(const JsonMembers& group, std::string_view common);
 // Is `name` a format of the numbers that `weight` has? The error is about the key of `group`, or
 // of `config` where that has none.

@@ -22,7 +22,7 @@ bool recognises(const Json& config);
 Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source);
 Json write_config(const LinearScheme& scheme, std::span<const std::string> ignore);
 Json write_groups(std::span<const SchemeGroup> groups, std::span<const std::string> ignore);
-void set_kv(Json& config, const KvScheme& scheme);
+void set_kv(Json& config, const KvScheme& scheme, std::int64_t head_dim);
 extern const DialectWriter kWriter;
 
 }  // namespace quantlane::compressed_tensors

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "containers/dialects/compressed_tensors_formats.h"
 #include "containers/dialects/compressed_tensors_parts.h"
 #include "containers/dialects/packed_parts.h"
 
@@ -110,9 +111,10 @@ Json write_config(const LinearScheme& scheme, std::span<const std::string> ignor
                Json::object({{"group_0", write_group(scheme, Json::array().push("Linear"))}}));
 }
 
+// Without groups nothing but the cache is quantized: "dense", as the library writes it.
 // Every module is named: engines ask a class name ("Linear") before the shards of what they fuse.
 Json write_groups(std::span<const SchemeGroup> groups, std::span<const std::string> ignore) {
-  Json written;
+  Json written = Json(Json::Object{});
   std::set<std::string_view> formats;
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const std::string_view format = format_name(layout_of(groups[i].scheme));
@@ -127,17 +129,21 @@ Json write_groups(std::span<const SchemeGroup> groups, std::span<const std::stri
     group.set("format", format);
     written.set("group_" + std::to_string(i), std::move(group));
   }
-  return frame(formats.size() == 1 ? *formats.begin() : "mixed-precision", ignore,
-               std::move(written));
+  const std::string_view common = formats.empty() ? kDense : *formats.begin();
+  return frame(formats.size() > 1 ? "mixed-precision" : common, ignore, std::move(written));
 }
 
-void set_kv(Json& config, const KvScheme& scheme) {
-  config.set("kv_cache_scheme",
-             Json::object({{"num_bits", scheme.bits},
-                           {"type", "float"},
-                           {"symmetric", true},
-                           {"strategy", scheme.per_head ? "attn_head" : "tensor"},
-                           {"dynamic", false}}));
+// A scale per token and head is one of groups as wide as a head.
+void set_kv(Json& config, const KvScheme& scheme, std::int64_t head_dim) {
+  Json args = Json::object({{"num_bits", scheme.bits},
+                            {"type", scheme.calibrated ? "float" : "int"},
+                            {"symmetric", true},
+                            {"strategy", !scheme.calibrated ? "group"
+                                         : scheme.per_head  ? "attn_head"
+                                                            : "tensor"},
+                            {"dynamic", !scheme.calibrated}});
+  if (!scheme.calibrated) args.set("group_size", head_dim);
+  config.set("kv_cache_scheme", std::move(args));
 }
 
 }  // namespace quantlane::compressed_tensors

@@ -45,6 +45,7 @@ class QuantizationMap {
   // configuration says and no row is, is in kv_unknown.
   std::string kv_scheme;
   std::string kv_unknown;
+  std::int64_t kv_group_size = 0;  // values of a head that share a scale; 0 = not said
 };
 
 // What a map is read from.
@@ -101,10 +102,12 @@ struct DialectWriter {
   // tensor is not there if it follows the rows (kRows): it is streamed, and parts[0] is empty.
   void (*finish)(const LinearScheme& scheme, std::int64_t rows, std::int64_t cols,
                  std::vector<std::vector<std::byte>>& parts) = nullptr;
-  // Adds the scheme of a calibrated key-value cache to quantization_config; nullptr: the dialect
-  // has none. Names of the scales of keys and values (F32 [1], or [heads, 1, 1]) below the
-  // attention.
-  void (*set_kv)(Json& quantization_config, const KvScheme& scheme) = nullptr;
+  // Adds the scheme of a key-value cache with heads of `head_dim` to quantization_config; nullptr:
+  // the dialect has none. cannot_hold_kv: nullopt, or why the dialect cannot hold this one. Names
+  // of the calibrated scales of keys and values (F32 [1], or [heads, 1, 1]) below the attention.
+  void (*set_kv)(Json& quantization_config, const KvScheme& scheme,
+                 std::int64_t head_dim) = nullptr;
+  std::optional<std::string> (*cannot_hold_kv)(const KvScheme& scheme) = nullptr;
   std::string_view key_scale = {};
   std::string_view value_scale = {};
 };

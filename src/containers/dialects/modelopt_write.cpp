@@ -142,7 +142,12 @@ Json to_side_file(const Json& config) {
   return Json::object({{"producer", producer()}, {"quantization", std::move(quantization)}});
 }
 
-void set_kv(Json& config, const KvScheme&) {
+std::optional<std::string> cannot_hold_kv(const KvScheme& scheme) {
+  if (scheme.calibrated && !scheme.per_head) return std::nullopt;
+  return "its cache is FP8 under one scale per layer";
+}
+
+void set_kv(Json& config, const KvScheme&, std::int64_t) {
   config.set("kv_cache_scheme",
              Json::object({{"dynamic", false}, {"num_bits", 8}, {"type", "float"}}));
 }
@@ -171,6 +176,7 @@ constinit const DialectWriter kWriter = {.complete = complete,
                                          .write_config = write_config,
                                          .to_side_file = to_side_file,
                                          .set_kv = set_kv,
+                                         .cannot_hold_kv = cannot_hold_kv,
                                          .key_scale = "k_proj.k_scale",
                                          .value_scale = "v_proj.v_scale"};
 

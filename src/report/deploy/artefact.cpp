@@ -42,6 +42,7 @@ void add_configuration(const ModelConfig& config, Artefact& artefact) {
 // Linears of a quantized folder that the map says are quantized.
 void add_schemes(const Checkpoint& checkpoint, Artefact& artefact) {
   const QuantizationMap* map = checkpoint.quantization();
+  if (map != nullptr) artefact.kv_scheme = map->kv_scheme;
   if (map == nullptr || checkpoint.graph() == nullptr) return;
   std::map<std::string, std::int64_t> counts;
   for (const Parameter& parameter : checkpoint.graph()->parameters) {

@@ -31,6 +31,7 @@ struct Artefact {
   std::vector<std::string> types = {};       // of the matrices, most frequent first: "q4_k", "bf16"
   std::string dialect = {};                  // of a quantized folder, else empty
   std::vector<LinearScheme> schemes = {};    // of its Linears, each once
+  std::string kv_scheme = {};                // row of kv_schemes(), empty = as the model computes
   std::string chat_template = {};            // Jinja source, empty when there is none
   std::string bos_text = {};                 // the BOS token, empty when there is none
   bool adds_bos = false;                     // the tokenizer puts it before every text

@@ -50,6 +50,7 @@ const std::map<std::string, Flags> kDocumented = {{"llama-server",
                                                    {{"--served-model-name", true},
                                                     {"--max-model-len", true},
                                                     {"--max-num-seqs", true},
+                                                    {"--kv-cache-dtype", true},
                                                     {"--tensor-parallel-size", true}}},
                                                   {"sglang",
                                                    {{"-m", true},
@@ -58,6 +59,7 @@ const std::map<std::string, Flags> kDocumented = {{"llama-server",
                                                     {"--context-length", true},
                                                     {"--load-format", true},
                                                     {"--quantization", true},
+                                                    {"--kv-cache-dtype", true},
                                                     {"--max-running-requests", true}}},
                                                   {"tgi",
                                                    {{"--model-id", true},
@@ -146,6 +148,24 @@ TEST(Deploy, EngineOptionsFollowTheStorage) {
             "gguf");
   EXPECT_FALSE(
       options_of("tgi", text("tgi", test::folder_artefact("", ""))).contains("--quantize"));
+}
+
+TEST(Deploy, CachesOfTheCheckpointAreAskedFor) {
+  Artefact folder = test::folder_artefact("compressed-tensors", "fp8_e4m3_channel");
+  const auto dtype = [&](const char* target) {
+    return options_of(target, test::deploy_for(target, folder).value().text)["--kv-cache-dtype"];
+  };
+  EXPECT_EQ(dtype("vllm"), "");
+  EXPECT_EQ(dtype("sglang"), "");
+  folder.kv_scheme = "fp8";
+  EXPECT_EQ(dtype("vllm"), "fp8");
+  EXPECT_EQ(dtype("sglang"), "fp8_e4m3");
+  folder.kv_scheme = "fp8_head";
+  EXPECT_EQ(dtype("vllm"), "fp8");
+  folder.kv_scheme = "int8";
+  const auto refused = test::deploy_for("vllm", folder);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().hint.find("int8_per_token_head"), std::string::npos);
 }
 
 TEST(Deploy, RefusesWhatAProductCannotLoadWithTheReason) {

@@ -30,6 +30,7 @@ Deployment write(const Artefact& artefact, const DeployWishes& wishes) {
     const bool fp4 = !artefact.types.empty() && artefact.types.front() == "nvfp4";
     command.options.push_back({"--quantization", fp4 ? "modelopt_fp4" : "modelopt_fp8"});
   }
+  if (artefact.kv_scheme == "fp8") command.options.push_back({"--kv-cache-dtype", "fp8_e4m3"});
   if (wishes.concurrency > 0) {
     command.options.push_back({"--max-running-requests", fmt::format("{}", wishes.concurrency)});
   }

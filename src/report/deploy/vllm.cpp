@@ -9,6 +9,13 @@ namespace quantlane {
 namespace {
 
 std::optional<Refusal> cannot_load(const Artefact& artefact) {
+  if (artefact.kv_scheme.starts_with("int")) {
+    return Refusal{.expected = "kv_cache_scheme FP8 with scales per tensor or head, or null",
+                   .found = artefact.kv_scheme,
+                   .advice =
+                       "quantize without --kv and serve with --kv-cache-dtype "
+                       "int8_per_token_head"};
+  }
   if (!artefact.gguf) return std::nullopt;
   Refusal refusal = needs_folder(artefact, "vLLM");
   refusal.advice += "; vLLM's GGUF loader is experimental and several times slower";
@@ -22,6 +29,8 @@ Deployment write(const Artefact& artefact, const DeployWishes& wishes) {
       .words = {"vllm", "serve", artefact.path.string()},
       .options = {{"--served-model-name", model_slug(artefact.name)},
                   {"--max-model-len", fmt::format("{}", wishes.context)}}};
+  // Without it the scales of the checkpoint are not used.
+  if (artefact.kv_scheme.starts_with("fp8")) command.options.push_back({"--kv-cache-dtype", "fp8"});
   if (wishes.concurrency > 0) {
     command.options.push_back({"--max-num-seqs", fmt::format("{}", wishes.concurrency)});
   }
