@@ -29,7 +29,8 @@ EXACT, CHAOTIC, OTHER_ROUNDING = 1e-6, 0.002, 0.003
 LANES = {"fp8": CHAOTIC, "fp8-static": CHAOTIC, "fp8-block": CHAOTIC, "w8a8": CHAOTIC, "w8a8-static": CHAOTIC,
          **{lane: EXACT for lane in ("w4a16", "w2a16-channel", "w3a16-g32", "w5a16", "w6a16-channel", "w7a16-g64", "w8a16-g16",
                                        "w4a16 --tensor-type down_proj=w8a16-channel")},
-         "nvfp4a16": EXACT, "mxfp4a16": EXACT, "awq": EXACT, "gptq": OTHER_ROUNDING, "nf4": OTHER_ROUNDING}
+         "nvfp4a16": EXACT, "mxfp4a16": EXACT, "awq": EXACT, "awq-g32": EXACT, "gptq": OTHER_ROUNDING, "gptq-int8": OTHER_ROUNDING,
+         "gptq-int3-channel": OTHER_ROUNDING, "gptq-v2": OTHER_ROUNDING, "gptq-v2-asym": OTHER_ROUNDING, "nf4": OTHER_ROUNDING}
 
 
 def log_softmax(x):
