@@ -1,5 +1,5 @@
-// Pre-flight: TensorRT-LLM's PyTorch backend, by its sources of 2026 (main, after 1.3.0rc); paths are
-// below tensorrt_llm.
+// Pre-flight: TensorRT-LLM's PyTorch backend, by its sources of 2026 (main, after 1.3.0rc); paths
+// are below tensorrt_llm.
 #include <array>
 
 #include "recommend/preflight_rules.h"
@@ -32,7 +32,8 @@ Found trt_native(const Facts& f, const Target&) {
 }
 Found trt_inputs(const Facts& f, const Target&) {
   if (!is_ct(f)) return std::nullopt;
-  return first_scheme(f, [](const LinearScheme& s) { return !is_int(s) && !s.input && !is_mxfp4(s); });
+  return first_scheme(f,
+                      [](const LinearScheme& s) { return !is_int(s) && !s.input && !is_mxfp4(s); });
 }
 Found trt_mxfp4(const Facts& f, const Target&) {
   if (!is_ct(f)) return std::nullopt;
@@ -55,7 +56,7 @@ Found trt_capability(const Facts& f, const Target& t) {
   return first_linear(f, [&](const LinearFacts& linear) -> Found {
     if (!linear.scheme) return std::nullopt;
     const LinearScheme& s = *linear.scheme;
-    const int needed = is_nvfp4(s)                       ? 100
+    const int needed = is_nvfp4(s)                      ? 100
                        : is_mxfp4(s) || is_fp8_block(s) ? 90
                        : is_fp8(s)                      ? 89
                                                         : 80;
@@ -87,10 +88,10 @@ constexpr std::array kTensorRtRules = {
     PreflightRule{"trt-integers", "tensorrt-llm", PreflightEffect::kRefuse,
                   "packed integers of compressed-tensors are not taken",
                   "export INT4 with ModelOpt", kGroups, trt_integers},
-    PreflightRule{"trt-fp8-blocks", "tensorrt-llm", PreflightEffect::kRefuse,
-                  "native FP8 is taken in blocks of [128, 128], or with static scales of the inputs",
-                  "write modelopt", "TensorRT-LLM _torch/model_config.py: load_hf_quant_config",
-                  trt_native},
+    PreflightRule{
+        "trt-fp8-blocks", "tensorrt-llm", PreflightEffect::kRefuse,
+        "native FP8 is taken in blocks of [128, 128], or with static scales of the inputs",
+        "write modelopt", "TensorRT-LLM _torch/model_config.py: load_hf_quant_config", trt_native},
     PreflightRule{"trt-inputs", "tensorrt-llm", PreflightEffect::kRefuse,
                   "compressed-tensors without rounded inputs is taken for MXFP4 only",
                   "take a lane that rounds inputs (fp8, nvfp4)", kGroups, trt_inputs},
@@ -100,17 +101,20 @@ constexpr std::array kTensorRtRules = {
     PreflightRule{"trt-class-names", "tensorrt-llm", PreflightEffect::kRefuse,
                   "with several groups, targets must be names or \"re:\" patterns",
                   "name the modules in targets",
-                  "TensorRT-LLM models/quant_config_utils.py: _build_layer_quant_configs", trt_groups},
+                  "TensorRT-LLM models/quant_config_utils.py: _build_layer_quant_configs",
+                  trt_groups},
     PreflightRule{"trt-capability", "tensorrt-llm", PreflightEffect::kRefuse,
                   "the device is older than the scheme", "take an older scheme",
                   "TensorRT-LLM docs/source/features/quantization.md: hardware support matrix; "
-                  "get_mxfp4_quant_algo: W4A16 before 10.0", trt_capability},
+                  "get_mxfp4_quant_algo: W4A16 before 10.0",
+                  trt_capability},
     PreflightRule{"trt-cuda", "tensorrt-llm", PreflightEffect::kRefuse,
                   "the engine runs on NVIDIA GPUs", "serve it with another engine",
                   "TensorRT-LLM docs/source/supported-hardware.md", trt_cuda},
     PreflightRule{"trt-latent-kv", "tensorrt-llm", PreflightEffect::kRefuse,
                   "kv_b_proj of latent attention must stay unquantized", "list it in \"ignore\"",
-                  "TensorRT-LLM _torch/model_config.py: \"kv_b_proj must always be excluded\"", trt_latent},
+                  "TensorRT-LLM _torch/model_config.py: \"kv_b_proj must always be excluded\"",
+                  trt_latent},
 };
 
 }  // namespace

@@ -12,8 +12,8 @@ using namespace preflight_parts;  // NOLINT(google-build-using-namespace): the w
 Found tgi_kv_heads(const Facts& f, const Target& t) {
   const std::int64_t count = f.model_key("num_key_value_heads").integer();
   return when(count > 0 && count % t.tensor_parallel != 0,
-              std::to_string(count) + " key-value heads over " +
-                  std::to_string(t.tensor_parallel) + " ranks");
+              std::to_string(count) + " key-value heads over " + std::to_string(t.tensor_parallel) +
+                  " ranks");
 }
 // The loader of each group is chosen by the format of the whole configuration.
 Found tgi_format(const Facts& f, const Target&) {
@@ -89,31 +89,34 @@ constexpr std::array kTgiRules = {
     PreflightRule{"tgi-group-format", "tgi", PreflightEffect::kRefuse,
                   "loaders are chosen by the format of the whole configuration, not of groups",
                   "quantize all modules alike",
-                  "TGI 3.3.7 layers/compressed_tensors/loader.py: _get_target_loaders",
-                  tgi_format},
+                  "TGI 3.3.7 layers/compressed_tensors/loader.py: _get_target_loaders", tgi_format},
     PreflightRule{"tgi-fp4", "tgi", PreflightEffect::kRefuse, "there is no FP4", "take FP8 or INT4",
-                  "TGI 3.3.7 layers/compressed_tensors/loader.py: _create_loader_for_group", tgi_fp4},
+                  "TGI 3.3.7 layers/compressed_tensors/loader.py: _create_loader_for_group",
+                  tgi_fp4},
     PreflightRule{"tgi-gptq-asymmetric", "tgi", PreflightEffect::kSlow,
                   "Marlin has zero points for AWQ only; Exllama takes over",
-                  "quantize symmetrically",
-                  "TGI 3.3.7 layers/marlin/gptq.py: can_use_gptq_marlin", tgi_asymmetric},
+                  "quantize symmetrically", "TGI 3.3.7 layers/marlin/gptq.py: can_use_gptq_marlin",
+                  tgi_asymmetric},
     PreflightRule{"tgi-width", "tgi", PreflightEffect::kRefuse, "packed integers have 4 or 8 bits",
-                  "", "TGI 3.3.7 layers/compressed_tensors/loader.py, layers/marlin/gptq.py", tgi_width},
-    PreflightRule{"tgi-packed-ampere", "tgi", PreflightEffect::kRefuse,
-                  "packed integers of compressed-tensors run in Marlin, from compute capability 8.0",
-                  "take GPTQ or AWQ",
-                  "TGI 3.3.7 layers/marlin/util.py: _check_marlin_kernels (\"requires a GPU with "
-                  "CUDA capability 8.0 or later\")",
-                  tgi_old_packed},
+                  "", "TGI 3.3.7 layers/compressed_tensors/loader.py, layers/marlin/gptq.py",
+                  tgi_width},
+    PreflightRule{
+        "tgi-packed-ampere", "tgi", PreflightEffect::kRefuse,
+        "packed integers of compressed-tensors run in Marlin, from compute capability 8.0",
+        "take GPTQ or AWQ",
+        "TGI 3.3.7 layers/marlin/util.py: _check_marlin_kernels (\"requires a GPU with "
+        "CUDA capability 8.0 or later\")",
+        tgi_old_packed},
     PreflightRule{"tgi-needs-ampere", "tgi", PreflightEffect::kSlow,
                   "Marlin and Exllama need compute capability 8.0; Triton takes over", "",
                   "TGI 3.3.7 layers/marlin/gptq.py: has_sm_8_0, layers/gptq/__init__.py: "
                   "CAN_EXLLAMA",
                   tgi_old_gptq},
-    PreflightRule{"tgi-packed-group", "tgi", PreflightEffect::kRefuse,
-                  "packed integers of compressed-tensors have groups of 32, 64 or 128, or whole rows",
-                  "take one of those group sizes",
-                  "TGI 3.3.7 layers/marlin/gptq.py: repack_gptq_for_marlin", tgi_group},
+    PreflightRule{
+        "tgi-packed-group", "tgi", PreflightEffect::kRefuse,
+        "packed integers of compressed-tensors have groups of 32, 64 or 128, or whole rows",
+        "take one of those group sizes", "TGI 3.3.7 layers/marlin/gptq.py: repack_gptq_for_marlin",
+        tgi_group},
     PreflightRule{
         "tgi-marlin-shape", "tgi", PreflightEffect::kRefuse,
         "Marlin wants multiples of 128 columns and 64 rows, or of 64 columns and 128 rows",
