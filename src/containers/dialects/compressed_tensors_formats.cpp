@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/check.h"
@@ -52,7 +53,8 @@ Result<std::string_view> read_group_format(const JsonMembers& group, std::string
   QUANTLANE_TRY(const auto name, group.word("format", common, names()));
   if (name != kMixed && name != kDense) return name;
   return fail(group.wrong("format")
-                  .expects("the format of this group, which the common one does not name")
+                  .expects("the format of this group, as \"format\": \"" + std::string(name) +
+                           "\" for all asks for")
                   .advise("name the format in every group, or one for all of them"));
 }
 
