@@ -204,8 +204,7 @@ Result<void> Comparison::calibrate() {
       make_key({reference_hash_, calibration_.text, std::to_string(kCalibrationChunks), version()});
   report_.calibration = calibration_.name;
   QUANTLANE_TRY(const TokenChunks chunks,
-                make_chunks(*reference_, calibration_.text, calibration_.name, kCalibrationChunk,
-                            kCalibrationChunks));
+                calibration_chunks(*reference_, calibration_, kCalibrationChunks));
   report_.calibration_tokens = static_cast<std::int64_t>(chunks.tokens.size());
   const fs::path file = store_.path("calibration.safetensors");
   if (store_.find("calibration", calibration_key_)) {
@@ -219,7 +218,7 @@ Result<void> Comparison::calibrate() {
   QUANTLANE_TRY(Statistics statistics, collect_statistics(*runtime, chunks, pool_, progress_));
   statistics.come_from({.model = reference_hash_,
                         .texts = {calibration_.name},
-                        .chunk_size = kCalibrationChunk,
+                        .chunk_size = chunks.chunk,
                         .experts = reference_->graph()->config.experts.count});
   QUANTLANE_TRY_VOID(statistics.save(file));
   importances_ =
@@ -248,8 +247,8 @@ Result<QuantizeSummary> Comparison::write_artefact(const LaneWork& work,
   if (work.lane.transforms.empty() && !wants_pass(work.lane) && !work.lane.size.any()) {
     return run_quantize(job_of(*reference_, importances.statistics), pool_, progress_);
   }
-  QUANTLANE_TRY(TokenChunks chunks, make_chunks(*reference_, calibration_.text, calibration_.name,
-                                                kCalibrationChunk, kCalibrationChunks));
+  QUANTLANE_TRY(TokenChunks chunks,
+                calibration_chunks(*reference_, calibration_, kCalibrationChunks));
   QUANTLANE_TRY(TransformedModel model,
                 apply_transforms(job_of(*reference_, importances.statistics), reference_, chunks,
                                  work.memory.sample_bytes, pool_, progress_));

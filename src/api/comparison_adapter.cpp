@@ -72,8 +72,7 @@ Result<void> Comparison::measure_activation_shift() {
     base = std::move(*kept);
   } else {
     QUANTLANE_TRY(const TokenChunks chunks,
-                  make_chunks(*base_, calibration_.text, calibration_.name, kCalibrationChunk,
-                              kCalibrationChunks));
+                  calibration_chunks(*base_, calibration_, kCalibrationChunks));
     QUANTLANE_TRY(const auto runtime, load(base_));
     QUANTLANE_TRY(base, collect_statistics(*runtime, chunks, pool_, progress_));
     QUANTLANE_TRY_VOID(base.save(file));

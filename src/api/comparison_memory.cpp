@@ -86,8 +86,7 @@ Result<void> Comparison::plan_memory() {
                         .folder = std::filesystem::absolute(options_.out),
                         .threads = pool_.size()};
   QUANTLANE_TRY(const TokenChunks calibration,
-                make_chunks(*reference_, calibration_.text, calibration_.name, kCalibrationChunk,
-                            kCalibrationChunks));
+                calibration_chunks(*reference_, calibration_, kCalibrationChunks));
   QUANTLANE_TRY(const std::int64_t task, task_tokens(task_sets_, *reference_));
   const ModelConfig& config = reference_->graph()->config;
   const ModelBytes reference = model_bytes(*reference_);

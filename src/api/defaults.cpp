@@ -75,4 +75,10 @@ Result<NamedText> calibration_text(const std::optional<fs::path>& file) {
   return named_text(file, "calibration.txt");
 }
 
+Result<TokenChunks> calibration_chunks(const Checkpoint& checkpoint, const NamedText& text,
+                                       std::int64_t limit) {
+  return make_chunks(checkpoint, text.text, text.name,
+                     chunk_within_context(checkpoint, kCalibrationChunk), limit);
+}
+
 }  // namespace quantlane

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "calibrate/dataset.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -25,5 +26,10 @@ struct NamedText {
 // The file, or the embedded prose for that purpose.
 Result<NamedText> evaluation_text(const std::optional<std::filesystem::path>& file);
 Result<NamedText> calibration_text(const std::optional<std::filesystem::path>& file);
+
+// make_chunks() in samples of kCalibrationChunk tokens, or of the model's context where that is
+// shorter; at most `limit` (0 = all).
+Result<TokenChunks> calibration_chunks(const Checkpoint& checkpoint, const NamedText& text,
+                                       std::int64_t limit);
 
 }  // namespace quantlane

@@ -56,8 +56,8 @@ Result<void> check_sources(const QuantizeOptions& options, const Lane& lane) {
 }
 
 // Calibration reads text, folders need no tokenizer beyond it.
-Result<TokenChunks> calibration_chunks(const QuantizeOptions& options, const Checkpoint& checkpoint,
-                                       const NamedText& text) {
+Result<TokenChunks> chunks_of(const QuantizeOptions& options, const Checkpoint& checkpoint,
+                              const NamedText& text) {
   if (const auto tokenizer = checkpoint.tokenizer();
       !tokenizer && !ascii_lower(options.lane).starts_with("gguf:")) {
     Error error = tokenizer.error();
@@ -65,8 +65,7 @@ Result<TokenChunks> calibration_chunks(const QuantizeOptions& options, const Che
                   std::string("quantize with --data-free, which reads no text");
     return fail(std::move(error));
   }
-  return make_chunks(checkpoint, text.text, text.name, kCalibrationChunk,
-                     options.calibration_chunks);
+  return calibration_chunks(checkpoint, text, options.calibration_chunks);
 }
 
 // What a job calibrates on, read and cut once; empty where it reads no text.
@@ -284,8 +283,7 @@ Result<Calibration> read_calibration(const QuantizeOptions& options, const Prepa
   const bool reads = runs_passes(options, prepared) || wants_feedback(prepared.lane);
   if (!reads || prepared.checkpoint->graph() == nullptr) return calibration;
   QUANTLANE_TRY(calibration.text, calibration_text(options.calibration_text));
-  QUANTLANE_TRY(calibration.chunks,
-                calibration_chunks(options, *prepared.checkpoint, calibration.text));
+  QUANTLANE_TRY(calibration.chunks, chunks_of(options, *prepared.checkpoint, calibration.text));
   return calibration;
 }
 

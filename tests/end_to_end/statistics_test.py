@@ -4,7 +4,7 @@
 import json
 import unittest
 
-from program import CANARY, TEXT, ProgramTest, read_safetensors, write_safetensors
+from program import CANARY, TEXT, ProgramTest, edit_json, read_safetensors, write_safetensors
 
 TWO = ["--chunks", "2"]
 CALIBRATION = CANARY / "calibration.txt"
@@ -26,6 +26,20 @@ class SavedStatistics(ProgramTest):
         shown = self.succeeds("inspect", "named.gguf", "--no-verify").output
         self.assertRegex(shown, r"quantize.imatrix.file +s.safetensors")
         self.assertRegex(shown, r"quantize.imatrix.chunks_count +2")
+
+    def test_samples_are_no_longer_than_the_context_of_the_model(self):
+        model = self.copy_of_canary("short")
+        edit_json(model / "config.json", max_position_embeddings=256)
+        self.succeeds("imatrix", model, "--text", CALIBRATION, *TWO, "-o", "s.safetensors")
+        own = ["--calibration-text", CALIBRATION, "--calibration-chunks", "2"]
+        self.succeeds("quantize", model, "w4a16", "-o", "own", *own)
+        self.succeeds("quantize", model, "w4a16", "-o", "saved", "--statistics", "s.safetensors")
+        made, saved = ((self.folder / name / "model.safetensors").read_bytes() for name in ("own", "saved"))
+        self.assertEqual(made, saved)
+        self.succeeds("compare", model, "--lanes", "w4a16", "--calibration-text", CALIBRATION, "--chunk", "64",
+                      "--chunks", "2", "--task-items", "1", "--out", "report")
+        report = json.loads((self.folder / "report/report.json").read_text())
+        self.assertEqual(report["calibration"]["tokens"], 32 * 256)
 
     def test_compare_takes_them_for_its_gguf_lanes(self):
         self.succeeds("imatrix", CANARY, "--text", CALIBRATION, *TWO, "-o", "s.safetensors")
