@@ -291,6 +291,9 @@ std::vector<RuleTest> value_tests() {
        {kv(R"({"num_bits": 8, "type": "float", "strategy": "attn_head"})"),
         version(vllm, "0.32.0")}},
       {"kv-flag", {kv(kFp8Cache), vllm}, {fp8_facts(), vllm}},
+      {"cpu-kv-cut",
+       {kv(kFp8Cache), target("vllm", "epyc-turin")},
+       {kv(kFp8Cache), target("vllm", "h100-sxm")}},
       {"kv-without-scales", {kv(kFp8Cache, false), vllm}, {kv(kFp8Cache), vllm}},
   };
 }

@@ -65,6 +65,11 @@ Found kv_needs_flag(const Facts& f, const Target&) {
               "kv_cache_scheme " + std::string(kv_per_head(f) ? "per head" : "per tensor"));
 }
 
+Found kv_cut(const Facts& f, const Target& t) {
+  if (!t.is_cpu()) return std::nullopt;
+  return when(has_kv(f), "kv_cache_scheme on " + t.device->name);
+}
+
 Found kv_without_scales(const Facts& f, const Target&) {
   return when(has_kv(f) && !kv_scheme(f)["dynamic"].boolean() && !f.has_tensor_ending("k_scale") &&
                   !f.has_tensor_ending("_proj.output_scale"),
@@ -118,6 +123,11 @@ constexpr std::array kValueRules = {
         "the scales are used with --kv-cache-dtype fp8 only, per head with Flash Attention "
         "only",
         "", "vLLM docs/features/quantization/quantized_kvcache.md", kv_needs_flag},
+    PreflightRule{"cpu-kv-cut", "vllm", PreflightEffect::kNote,
+                  "an FP8 cache on a CPU cuts keys and values towards zero, which loses about "
+                  "three times as much as rounding",
+                  "serve with a 16-bit cache there",
+                  "measured with vLLM 0.32.0: cpu_attn_reshape_and_cache", kv_cut},
     PreflightRule{"kv-without-scales", "vllm sglang", PreflightEffect::kNote,
                   "missing scales of keys and values count as 1, with a warning", "",
                   "vLLM and SGLang quantization/kv_cache.py", kv_without_scales},
