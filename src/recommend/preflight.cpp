@@ -13,12 +13,12 @@
 namespace quantlane {
 namespace {
 
-constexpr std::array<std::string_view, 10> kVllmMethods = {
-    "compressed-tensors", "gptq",  "awq",   "fp8",        "modelopt",
-    "bitsandbytes",       "mxfp4", "quark", "auto-round", "fbgemm_fp8"};
+// bitsandbytes left the sources before 0.32.0; fbgemm_fp8 wants --allow-deprecated-quantization.
+constexpr std::array<std::string_view, 8> kVllmMethods = {
+    "compressed-tensors", "gptq", "awq", "fp8", "modelopt", "mxfp4", "quark", "auto-round"};
 constexpr std::array<std::string_view, 10> kSglangMethods = {
     "compressed-tensors", "gptq",  "awq",   "fp8",        "modelopt",
-    "bitsandbytes",       "mxfp4", "quark", "auto-round", "fbgemm_fp8"};
+    "bitsandbytes",       "mxfp4", "quark", "auto-round", "mxfp8"};
 // bitsandbytes quantizes plain weights while they are loaded, and reads none that are quantized.
 constexpr std::array<std::string_view, 6> kTgiMethods = {"compressed-tensors", "gptq", "awq", "fp8",
                                                          "fbgemm_fp8",         "exl2"};
@@ -28,13 +28,14 @@ constexpr std::array<std::string_view, 6> kTensorRtMethods = {
 // The versions are those whose sources and documents were read, or that were run.
 constexpr std::array kEngines = {
     EngineRow{Engine::kVllm, "vllm", "vLLM", "0.32.0", kVllmMethods, false},
-    EngineRow{Engine::kSglang, "sglang", "SGLang", "2026-08", kSglangMethods, true},
+    EngineRow{Engine::kSglang, "sglang", "SGLang", "0.5.23", kSglangMethods, true},
     EngineRow{Engine::kTgi, "tgi", "TGI", "3.3.7", kTgiMethods, false},
-    EngineRow{Engine::kTensorRtLlm, "tensorrt-llm", "TensorRT-LLM", "1.3", kTensorRtMethods, false},
+    EngineRow{Engine::kTensorRtLlm, "tensorrt-llm", "TensorRT-LLM", "main 008e0af",
+              kTensorRtMethods, false},
     EngineRow{Engine::kLlamaCpp, "llama.cpp", "llama.cpp", "2026-10", {}, true, "llama-server"},
-    EngineRow{Engine::kOllama, "ollama", "Ollama", "2026-08", {}, true},
-    EngineRow{Engine::kLmStudio, "lmstudio", "LM Studio", "2026-08", {}, true},
-    EngineRow{Engine::kLocalAi, "localai", "LocalAI", "2026-08", {}, true}};
+    EngineRow{Engine::kOllama, "ollama", "Ollama", "0.33.0-rc2", {}, true},
+    EngineRow{Engine::kLmStudio, "lmstudio", "LM Studio", "documents 03123e6", {}, true},
+    EngineRow{Engine::kLocalAi, "localai", "LocalAI", "4.9.0", {}, true}};
 
 // Letters and digits, in lower case.
 std::string plain_name(std::string_view text) {
@@ -102,7 +103,7 @@ std::vector<const PreflightRule*> preflight_rules() {
   for (const auto part :
        {preflight_agreement_rules(), preflight_config_rules(), preflight_shape_rules(),
         preflight_value_rules(), preflight_kernel_rules(), preflight_engine_rules(),
-        preflight_tgi_rules(), preflight_tensorrt_llm_rules()}) {
+        preflight_sglang_rules(), preflight_tgi_rules(), preflight_tensorrt_llm_rules()}) {
     for (const PreflightRule& rule : part) all.push_back(&rule);
   }
   return all;

@@ -61,17 +61,21 @@ void expect_answers(const char* engine, const char* device, const Expected& expe
 
 TEST(PreflightFixtures, AnswerForVllmOnHopper) {
   expect_answers("vllm", "h100-sxm",
-                 {{"ct-mxfp4", {"fp4-weight-only"}},
+                 {{"bnb-nf4", {"unknown-method"}},
+                  {"bnb-nf4-double-quant", {"unknown-method"}},
+                  {"ct-mxfp4", {"fp4-weight-only"}},
                   {"ct-nvfp4", {"fp4-weight-only"}},
                   {"modelopt-nvfp4", {"fp4-weight-only"}},
                   {"ct-w4a16-gptq-gidx-g128", {"ct-group-order"}},
-                  {"gptqmodel-gptq-v1-asym-descact-g128", {"gptq-asymmetric"}},
-                  {"gptqmodel-gptq-v2-asym-descact-g128", {"gptq-asymmetric"}}});
+                  {"gptqmodel-gptq-v1-asym-descact-g128", {"gptq-asymmetric", "gptq-order"}},
+                  {"gptqmodel-gptq-v2-asym-descact-g128", {"gptq-asymmetric", "gptq-order"}}});
 }
 
 TEST(PreflightFixtures, AnswerForVllmOnAmpere) {
   expect_answers("vllm", "a100",
-                 {{"ct-fp8-block", {"fp8-weight-only"}},
+                 {{"bnb-nf4", {"unknown-method"}},
+                  {"bnb-nf4-double-quant", {"unknown-method"}},
+                  {"ct-fp8-block", {"fp8-weight-only"}},
                   {"ct-fp8-dynamic-channel", {"fp8-weight-only"}},
                   {"ct-fp8-static-tensor", {"fp8-weight-only"}},
                   {"modelopt-fp8", {"fp8-weight-only"}},
@@ -79,34 +83,35 @@ TEST(PreflightFixtures, AnswerForVllmOnAmpere) {
                   {"ct-nvfp4", {"fp4-weight-only"}},
                   {"modelopt-nvfp4", {"fp4-weight-only"}},
                   {"ct-w4a16-gptq-gidx-g128", {"ct-group-order"}},
-                  {"gptqmodel-gptq-v1-asym-descact-g128", {"gptq-asymmetric"}},
-                  {"gptqmodel-gptq-v2-asym-descact-g128", {"gptq-asymmetric"}}});
+                  {"gptqmodel-gptq-v1-asym-descact-g128", {"gptq-asymmetric", "gptq-order"}},
+                  {"gptqmodel-gptq-v2-asym-descact-g128", {"gptq-asymmetric", "gptq-order"}}});
 }
 
 // What vLLM 0.32.0 was seen to do on an AVX-512 CPU.
 TEST(PreflightFixtures, AnswerForVllmOnAProcessorAsMeasured) {
   const std::vector<std::string> int4 = {"cpu-int4-slow"};
-  expect_answers("vllm", "epyc-turin",
-                 {{"autoawq-gemm-asym-g128", int4},
-                  {"autoround-auto_awq-asym-g128", int4},
-                  {"autoround-auto_gptq-sym-g128", int4},
-                  {"gptqmodel-gptq-v1-sym-g128", int4},
-                  {"ct-w4a16-awq-asym-g128", int4},
-                  {"ct-w4a16-gptq-static-g128", int4},
-                  {"ct-w4a16-sym-g128", int4},
-                  {"ct-w4a16-gptq-gidx-g128", {"ct-group-order", "cpu-int4-slow"}},
-                  {"gptqmodel-gptq-v1-asym-descact-g128", {"cpu-int4-slow", "gptq-asymmetric"}},
-                  {"gptqmodel-gptq-v2-asym-descact-g128", {"cpu-int4-slow", "gptq-asymmetric"}},
-                  {"ct-fp8-block", {"cpu-fp8-slow"}},
-                  {"ct-fp8-dynamic-channel", {"cpu-fp8-slow"}},
-                  {"ct-fp8-static-tensor", {"cpu-fp8-slow"}},
-                  {"modelopt-fp8", {"cpu-fp8-slow"}},
-                  {"ct-mxfp4", {"cpu-no-fp4"}},
-                  {"ct-nvfp4", {"cpu-no-fp4"}},
-                  {"ct-nvfp4a16", {"cpu-no-fp4"}},
-                  {"modelopt-nvfp4", {"cpu-no-fp4"}},
-                  {"bnb-nf4", {"cpu-no-bitsandbytes"}},
-                  {"bnb-nf4-double-quant", {"cpu-no-bitsandbytes"}}});
+  expect_answers(
+      "vllm", "epyc-turin",
+      {{"autoawq-gemm-asym-g128", int4},
+       {"autoround-auto_awq-asym-g128", int4},
+       {"autoround-auto_gptq-sym-g128", int4},
+       {"gptqmodel-gptq-v1-sym-g128", int4},
+       {"ct-w4a16-awq-asym-g128", int4},
+       {"ct-w4a16-gptq-static-g128", int4},
+       {"ct-w4a16-sym-g128", int4},
+       {"ct-w4a16-gptq-gidx-g128", {"ct-group-order", "cpu-int4-slow"}},
+       {"gptqmodel-gptq-v1-asym-descact-g128", {"cpu-int4-slow", "gptq-asymmetric", "gptq-order"}},
+       {"gptqmodel-gptq-v2-asym-descact-g128", {"cpu-int4-slow", "gptq-asymmetric", "gptq-order"}},
+       {"ct-fp8-block", {"cpu-fp8-slow"}},
+       {"ct-fp8-dynamic-channel", {"cpu-fp8-slow"}},
+       {"ct-fp8-static-tensor", {"cpu-fp8-slow"}},
+       {"modelopt-fp8", {"cpu-fp8-slow"}},
+       {"ct-mxfp4", {"cpu-no-fp4"}},
+       {"ct-nvfp4", {"cpu-no-fp4"}},
+       {"ct-nvfp4a16", {"cpu-no-fp4"}},
+       {"modelopt-nvfp4", {"cpu-no-fp4"}},
+       {"bnb-nf4", {"unknown-method"}},
+       {"bnb-nf4-double-quant", {"unknown-method"}}});
 }
 
 TEST(PreflightFixtures, AnswerForTgiOnHopper) {
@@ -120,7 +125,6 @@ TEST(PreflightFixtures, AnswerForTgiOnHopper) {
                   {"ct-nvfp4", {"tgi-fp4"}},
                   {"ct-nvfp4a16", {"tgi-fp4"}},
                   {"ct-fp8-block", {"tgi-fp8-block"}},
-                  {"ct-w4a16-gptq-gidx-g128", {"ct-group-order"}},
                   {"gptqmodel-gptq-v1-asym-descact-g128", {"tgi-gptq-asymmetric"}},
                   {"gptqmodel-gptq-v2-asym-descact-g128", {"tgi-gptq-asymmetric"}}});
 }
@@ -140,7 +144,7 @@ TEST(PreflightFixtures, AnswerForTensorRtLlmOnBlackwell) {
                   {"ct-w4a16-awq-asym-g128", integers},
                   {"ct-w4a16-gptq-static-g128", integers},
                   {"ct-w4a16-sym-g128", integers},
-                  {"ct-w4a16-gptq-gidx-g128", {"ct-group-order", "trt-integers"}},
+                  {"ct-w4a16-gptq-gidx-g128", integers},
                   {"ct-fp8-static-tensor", {"trt-fp8-tensor"}},
                   {"ct-mxfp4", {"trt-mxfp4-inputs"}},
                   {"ct-nvfp4a16", {"trt-inputs"}},

@@ -19,6 +19,7 @@ std::span<const PreflightRule> preflight_shape_rules();   // divisibility, befor
 std::span<const PreflightRule> preflight_value_rules();   // what the tensors hold
 std::span<const PreflightRule> preflight_kernel_rules();  // has the device a kernel?
 std::span<const PreflightRule> preflight_engine_rules();  // limits of single engines
+std::span<const PreflightRule> preflight_sglang_rules();
 std::span<const PreflightRule> preflight_tgi_rules();
 std::span<const PreflightRule> preflight_tensorrt_llm_rules();
 
@@ -76,6 +77,12 @@ Found first_scheme(const Facts& facts, const Is& is) {
     if (!linear.scheme || !is(*linear.scheme)) return std::nullopt;
     return linear.scheme->weight.spelling();
   });
+}
+
+// Groups that Marlin has: 32, 64, 128 and whole rows.
+inline bool is_marlin_group(const LinearScheme& s) {
+  const int group = s.weight.granularity == Granularity::kGroup ? s.weight.group_size : 32;
+  return group == 32 || group == 64 || group == 128;
 }
 
 // The same over products of fused Linears.

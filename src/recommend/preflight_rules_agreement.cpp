@@ -69,9 +69,9 @@ Found codes(const Facts& f, const Target&) { return differing(f, ".weight"); }
 
 constexpr std::string_view kAll = "vllm sglang tgi tensorrt-llm";
 constexpr std::string_view kLoaders =
-    "vLLM model_executor/parameter.py (\"assert param.shape == loaded_weight.shape\"); SGLang "
-    "srt/layers/parameter.py; TGI 3.3.7 server/text_generation_server/utils/weights.py (\"weight "
-    "... does not exist\"); TensorRT-LLM _torch/modules/linear.py";
+    "vLLM 0.32.0 model_executor/parameter.py and SGLang 0.5.23 srt/layers/parameter.py (\"assert "
+    "self.data.shape == loaded_weight.shape\"); TGI 3.3.7 utils/weights.py: get_filename; "
+    "TensorRT-LLM main (00bbf71) _torch/modules/linear.py: copy_weight";
 
 constexpr std::array kAgreementRules = {
     PreflightRule{"config-contradicts", kAll, PreflightEffect::kRefuse,
@@ -84,43 +84,47 @@ constexpr std::array kAgreementRules = {
                   "words hold codes of another width than the configuration says",
                   "set \"bits\" to what the tensors have", kLoaders, bits},
     PreflightRule{
-        "quantized-but-kept", "vllm tgi tensorrt-llm", PreflightEffect::kRefuse,
+        "quantized-but-kept", "vllm tgi", PreflightEffect::kRefuse,
         "modules that the configuration keeps plain have no parameters for codes and scales",
         "take them out of \"ignore\" (\"modules_to_not_convert\", \"-:\" of \"dynamic\")",
-        "vLLM model_executor/models/utils.py: AutoWeightsLoader (\"no module or parameter "
-        "named\"); "
-        "TGI 3.3.7 layers/compressed_tensors/loader.py: ignored modules load \"weight\"; "
-        "TensorRT-LLM _torch/model_config.py: exclude_modules are built as bf16",
+        "vLLM 0.32.0 model_executor/models/utils.py: AutoWeightsLoader (\"There is no module or "
+        "parameter named\"); TGI 3.3.7 layers/compressed_tensors/loader.py: _lookup_loader loads "
+        "\"weight\" of ignored modules",
         kept},
-    PreflightRule{"sglang-quantized-but-kept", "sglang", PreflightEffect::kWrong,
-                  "modules that the configuration keeps plain take the codes without their scales, "
-                  "with a warning",
+    PreflightRule{"kept-without-scales", "sglang tensorrt-llm", PreflightEffect::kWrong,
+                  "modules that the configuration keeps plain take the codes without their scales",
                   "take them out of \"ignore\" or \"modules_to_not_convert\"",
-                  "SGLang #23467: \"weight_scale_inv not found\" and bad output", kept},
+                  "SGLang 0.5.23 srt/models/llama.py: warns \"not found in params_dict\", and "
+                  "#23687 (garbage); TensorRT-LLM main _torch/model_config.py (008e0af: \"must be "
+                  "built as bf16\"), _torch/modules/linear.py (00bbf71: copy_weight casts)",
+                  kept},
     PreflightRule{"fp8-unlisted", "vllm sglang", PreflightEffect::kWrong,
                   "plain weights of modules that are not listed are cast to FP8 under a scale that "
                   "was never loaded",
                   "list them in \"modules_to_not_convert\"",
-                  "vLLM model_executor/layers/quantization/fp8.py: create_weights; SGLang "
-                  "srt/layers/quantization/fp8.py",
+                  "vLLM 0.32.0 model_executor/layers/quantization/fp8.py: create_weights, "
+                  "utils/fp8_utils.py: FP8_SCALE_SENTINEL; SGLang 0.5.23 "
+                  "srt/layers/quantization/fp8.py: get_quant_method",
                   unlisted},
-    PreflightRule{
-        "zeros-differ", "*", PreflightEffect::kWrong,
-        "zero points that the configuration does not announce shift every weight, except in "
-        "kernels that ignore them (Marlin)",
-        "correct checkpoint_format (\"sym\", \"zero_point\")", "vLLM #26343, #26092, #38966",
-        zeros},
+    PreflightRule{"zeros-differ", "*", PreflightEffect::kWrong,
+                  "zero points that the configuration does not announce shift every weight, except "
+                  "in kernels that ignore them (Marlin)",
+                  "correct checkpoint_format (\"sym\", \"zero_point\")",
+                  "vLLM #26092 (GPTQ v2 in the kernel of v1: gibberish); TGI 3.3.7 "
+                  "layers/marlin/gptq.py: qzeros = None where sym",
+                  zeros},
     PreflightRule{"order-differs", "*", PreflightEffect::kWrong,
                   "without desc_act engines ignore g_idx, and give columns the scales of others",
-                  "set \"desc_act\" to true",
-                  "vLLM model_executor/layers/quantization/utils/marlin_utils.py: "
-                  "marlin_is_k_full, g_idx; TGI 3.3.7 layers/marlin/gptq.py",
+                  "set \"desc_act\" to true (vLLM from 0.32.0 on: quantize with static groups)",
+                  "SGLang 0.5.23 srt/layers/quantization/marlin_utils.py: marlin_is_k_full; TGI "
+                  "3.3.7 layers/marlin/gptq.py: perm where desc_act; vLLM 0.32.0 "
+                  "utils/gptq_utils.py: normalize_and_validate_gptq_desc_act",
                   order},
-    PreflightRule{"codes-differ", kAll, PreflightEffect::kWrong,
+    PreflightRule{"codes-differ", "vllm sglang tgi tensorrt-llm", PreflightEffect::kWrong,
                   "codes are outside the range that num_bits says, and are cut or wrap around",
                   "correct \"num_bits\"",
-                  "vLLM model_executor/layers/quantization/compressed_tensors/schemes/"
-                  "compressed_tensors_w4a8_int.py: bytes are taken for INT4",
+                  "vLLM 0.32.0 compressed_tensors/schemes/compressed_tensors_w4a8_int.py: bytes "
+                  "(torch.int8) are taken for INT4",
                   codes},
 };
 

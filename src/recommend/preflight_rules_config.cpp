@@ -115,10 +115,32 @@ Found fused_schemes(const Facts& f, const Target&) {
   });
 }
 
-Found embedding(const Facts& f, const Target&) {
+Found packed_zero_points(const Facts& f, const Target&) {
   return first_linear(f, [](const LinearFacts& linear) {
-    return when(linear.scheme && linear.module.ends_with("embed_tokens"), "");
+    return when(linear.stored_zeros && linear.scheme && linear.scheme->weight.symmetric,
+                "weight_zero_point beside \"symmetric\": true");
   });
+}
+
+Found embedding(const Facts& f, const Target& t) {
+  return first_linear(f, [&](const LinearFacts& linear) -> Found {
+    if (!linear.scheme || !linear.module.ends_with("embed_tokens")) return std::nullopt;
+    const bool packed = t.is(Engine::kVllm) && is_ct(f) && is_weight_only_int(*linear.scheme);
+    return when(!packed, "");
+  });
+}
+
+// Names that have no place are left out with a warning, or none: what stands there is not loaded.
+Found sglang_skipped(const Facts& f, const Target& t) {
+  for (auto* finds : {routers, targeted_but_plain, embedding, packed_zero_points}) {
+    if (const Found found = finds(f, t)) return found;
+  }
+  return std::nullopt;
+}
+
+// These are read, with others assumed where they are missing.
+Found tgi_missing_keys(const Facts& f, const Target& t) {
+  return is_gptq(f) || f.method == "awq" ? missing_keys(f, t) : std::nullopt;
 }
 
 Found status(const Facts& f, const Target&) {
@@ -148,36 +170,32 @@ Found side_file(const Facts& f, const Target&) {
               "hf_quant_config.json says " + beside.dump() + ", config.json " + own.dump());
 }
 
-Found packed_zero_points(const Facts& f, const Target&) {
-  return first_linear(f, [](const LinearFacts& linear) {
-    return when(linear.stored_zeros && linear.scheme && linear.scheme->weight.symmetric,
-                "weight_zero_point beside \"symmetric\": true");
-  });
-}
-
 constexpr std::array kConfigRules = {
-    PreflightRule{
-        "unknown-method", "*", PreflightEffect::kRefuse,
-        "the engine does not know this quant_method",
-        "convert it to another dialect, or serve it with another engine",
-        "vLLM: \"Unknown quantization method\"; SGLang srt/layers/quantization/__init__.py: "
-        "QUANTIZATION_METHODS; TGI 3.3.7 models/__init__.py: get_model; TensorRT-LLM "
-        "_torch/model_config.py: load_hf_quant_config",
-        unknown_method},
-    PreflightRule{"missing-keys", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+    PreflightRule{"unknown-method", "*", PreflightEffect::kRefuse,
+                  "the engine does not load this quant_method",
+                  "convert it to another dialect, or serve it with another engine",
+                  "vLLM 0.32.0 and SGLang 0.5.23: \"Unknown quantization method\" "
+                  "(layers/quantization/__init__.py); TGI 3.3.7 models/__init__.py: get_model; "
+                  "TensorRT-LLM main (008e0af) _torch/model_config.py: load_hf_quant_config",
+                  unknown_method},
+    PreflightRule{"missing-keys", "vllm sglang tensorrt-llm", PreflightEffect::kRefuse,
                   "keys of quantization_config that the engine asks for are missing",
                   "add them to quantization_config in config.json",
-                  "vLLM and SGLang base_config.py: \"Cannot find any of [...] in the model's "
-                  "quantization config\"; TGI 3.3.7 utils/quantization.py: _get_quantizer_config; "
-                  "TensorRT-LLM models/quant_config_utils.py: \"config_groups is not set\"",
+                  "vLLM 0.32.0 and SGLang 0.5.23 layers/quantization/base_config.py: \"Cannot find "
+                  "any of ... in the model's quantization config\"; TensorRT-LLM main (21156a7) "
+                  "models/quant_config_utils.py: \"config_groups is not set\"",
                   missing_keys},
-    PreflightRule{
-        "ct-arguments", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
-        "no engine has a scheme for these quantization arguments", "",
-        "vLLM and SGLang compressed_tensors.py: \"No compressed-tensors compatible scheme was "
-        "found\"; TGI 3.3.7 layers/compressed_tensors/loader.py; TensorRT-LLM "
-        "models/quant_config_utils.py: \"Unsupported quant_bits\"",
-        arguments_outside_tables},
+    PreflightRule{"tgi-missing-keys", "tgi", PreflightEffect::kWrong,
+                  "missing keys are assumed: 4 bits, whole rows, asymmetric",
+                  "add them to quantization_config in config.json",
+                  "TGI 3.3.7 utils/quantization.py: _get_quantizer_config", tgi_missing_keys},
+    PreflightRule{"ct-arguments", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "no engine has a scheme for these quantization arguments", "",
+                  "vLLM 0.32.0 and SGLang 0.5.23 compressed_tensors.py: \"No compressed-tensors "
+                  "compatible scheme was found\"; TGI 3.3.7 layers/compressed_tensors/loader.py: "
+                  "\"has unsupported compressed-tensors\"; TensorRT-LLM main (21156a7) "
+                  "models/quant_config_utils.py: \"Unsupported quant_bits\"",
+                  arguments_outside_tables},
     PreflightRule{"not-judged", "vllm sglang tgi tensorrt-llm", PreflightEffect::kUnknown,
                   "this configuration cannot be read here: rules about its schemes were not asked",
                   "ask the engine itself", "this program", not_judged},
@@ -185,66 +203,79 @@ constexpr std::array kConfigRules = {
         "fused-scheme", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
         "Linears that the engine loads as one must all be quantized, the same way, or none",
         "quantize q, k and v (gate and up; all experts) alike",
-        "vLLM: \"Detected some but not all shards of ... are quantized\"; SGLang "
-        "docs/advanced_features/quantization.md: mixed-bit limitations; TGI 3.3.7 "
-        "layers/compressed_tensors/loader.py: get_multi_weights_col; TensorRT-LLM "
-        "_torch/modules/linear.py: one quant_config",
+        "vLLM 0.32.0 layers/quantization/utils/quant_utils.py: \"Detected some but not all shards "
+        "of ... are quantized\"; SGLang documents (010dc4b) advanced_features/quantization.mdx: "
+        "mixed-bit limitations; TGI 3.3.7 layers/compressed_tensors/loader.py: "
+        "get_multi_weights_col; TensorRT-LLM main (00547a2) _torch/modules/attention.py: one "
+        "qkv_proj",
         fused_schemes},
-    PreflightRule{
-        "router-quantized", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
-        "routers are built without quantization, so their tensors find no place",
-        "list routers and expert gates in \"ignore\"",
-        "vLLM fused MoE: gates take no quantization config; SGLang "
-        "docs/advanced_features/quantization.md: \"mlp.gate layer quantization\"; TGI 3.3.7 "
-        "flash_mixtral_modeling.py: FastLinear; TensorRT-LLM _torch/modules/fused_moe",
-        routers},
-    PreflightRule{
-        "targeted-but-plain", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
-        "the configuration says quantized where the tensors are plain",
-        "list these modules in \"ignore\"",
-        "KeyError \"...weight_scale\" (vLLM; llm-compressor #870, #959, #967, #1075); SGLang "
-        "srt/models/llama.py: params_dict; TGI 3.3.7 utils/weights.py: \"weight ... does "
-        "not exist\"; TensorRT-LLM _torch/modules/linear.py",
-        targeted_but_plain},
-    PreflightRule{"embedding-quantized", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
-                  "the token embedding is kept dense, so its packed tensors find no place",
+    PreflightRule{"router-quantized", "vllm tgi", PreflightEffect::kRefuse,
+                  "routers are built without quantization, so their tensors find no place",
+                  "list routers and expert gates in \"ignore\"",
+                  "vLLM 0.32.0 model_executor/models/mixtral.py: GateLinear without quant_config; "
+                  "TGI 3.3.7 flash_mixtral_modeling.py: gate = FastLinear",
+                  routers},
+    PreflightRule{"targeted-but-plain", "vllm tgi", PreflightEffect::kRefuse,
+                  "the configuration says quantized where the tensors are plain",
+                  "list these modules in \"ignore\"",
+                  "KeyError \"...weight_scale\" (vLLM; llm-compressor #959); TGI 3.3.7 "
+                  "utils/weights.py: get_filename",
+                  targeted_but_plain},
+    PreflightRule{"scales-missing", "tensorrt-llm", PreflightEffect::kWrong,
+                  "plain weights where the configuration says quantized are cast, and their scales "
+                  "are never loaded",
+                  "list these modules in \"ignore\"",
+                  "TensorRT-LLM main (00bbf71) _torch/modules/linear.py: copy_weight, "
+                  "FP8BlockScalesLinearMethod",
+                  targeted_but_plain},
+    PreflightRule{"sglang-skipped", "sglang", PreflightEffect::kWrong,
+                  "tensors that have no place (of routers, embeddings, plain or symmetric Linears) "
+                  "are left out with a warning or none",
+                  "list such modules in \"ignore\"; drop weight_zero_point",
+                  "SGLang 0.5.23 srt/models/llama.py: _load_weights (\"not found in "
+                  "params_dict\"), srt/models/mixtral.py: gate without quant_config",
+                  sglang_skipped},
+    PreflightRule{"embedding-quantized", "vllm tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "the token embedding is kept dense (vLLM: or packed integers), so its tensors "
+                  "find no place",
                   "leave embed_tokens out of the targets",
-                  "KeyError \"embed_tokens.weight_packed\" (vLLM; llm-compressor #1075); SGLang "
-                  "srt/models/llama.py: params_dict; TGI 3.3.7 utils/weights.py: \"weight ... does "
-                  "not exist\"; TensorRT-LLM _torch/modules/embedding.py",
+                  "vLLM 0.32.0 compressed_tensors.py: \"embeddings only support weight-only INT\"; "
+                  "TGI 3.3.7 utils/weights.py: get_filename; TensorRT-LLM main (06d0733) "
+                  "_torch/modules/embedding.py: no quant_config",
                   embedding},
-    PreflightRule{"zeros-on-symmetric", "vllm sglang", PreflightEffect::kRefuse,
-                  "a symmetric scheme has no parameter for zero points",
-                  "drop weight_zero_point, or say \"symmetric\": false",
-                  "vLLM and SGLang compressed_tensors_wNA16.py: "
-                  "create_weights",
-                  packed_zero_points},
+    PreflightRule{
+        "zeros-on-symmetric", "vllm", PreflightEffect::kRefuse,
+        "a symmetric scheme has no parameter for zero points",
+        "drop weight_zero_point, or say \"symmetric\": false",
+        "vLLM 0.32.0 compressed_tensors/schemes/compressed_tensors_wNa16.py: create_weights",
+        packed_zero_points},
     PreflightRule{"quantization-status", "tgi", PreflightEffect::kRefuse,
                   "only finished checkpoints are taken: \"compressed\" or \"frozen\"", "",
                   "TGI 3.3.7 layers/compressed_tensors/loader.py: \"Model quantization was not "
                   "finished\"",
                   status},
     PreflightRule{
-        "sparsity-removed", "vllm sglang tensorrt-llm", PreflightEffect::kRefuse,
+        "sparsity-removed", "vllm sglang", PreflightEffect::kRefuse,
         "2:4 sparsity was removed from the engines", "save the model dense",
-        "vLLM #36799; SGLang compressed_tensors.py: \"CompressedTensorsW4A16Sparse24 is not "
-        "supported now\"; TensorRT-LLM models/quant_config_utils.py: no such branch",
+        "vLLM #36799, 0.32.0 compressed_tensors.py: \"Sparsity support has been removed\"; SGLang "
+        "0.5.23 compressed_tensors.py: \"CompressedTensors24 is not supported now\"",
         sparsity},
     PreflightRule{"rotations-ignored", "sglang tgi tensorrt-llm", PreflightEffect::kWrong,
                   "online rotations of transform_config are not applied",
                   "fuse the rotations into the weights",
-                  "SGLang compressed_tensors.py: from_config, TGI 3.3.7 "
-                  "layers/compressed_tensors/loader.py and TensorRT-LLM "
+                  "SGLang 0.5.23 compressed_tensors.py: from_config, TGI 3.3.7 "
+                  "layers/compressed_tensors/loader.py and TensorRT-LLM main (21156a7) "
                   "models/quant_config_utils.py do not read transform_config",
                   rotations},
     PreflightRule{"dynamic-ignored", "tgi", PreflightEffect::kWrong,
                   "per-module overrides of GPTQModel are not read", "quantize all modules alike",
                   "TGI 3.3.7 utils/quantization.py: _QuantizerConfig", overrides},
-    PreflightRule{"side-file-differs", "tensorrt-llm", PreflightEffect::kWrong,
-                  "hf_quant_config.json is preferred to config.json, and they differ",
-                  "make both say the same",
-                  "TensorRT-LLM quantization/modelopt_config.py: warn_if_inline_diverges",
-                  side_file},
+    PreflightRule{
+        "side-file-differs", "tensorrt-llm", PreflightEffect::kWrong,
+        "hf_quant_config.json is preferred to config.json, and they differ",
+        "make both say the same",
+        "TensorRT-LLM main (008e0af) _torch/model_config.py: \"The file is authoritative\"",
+        side_file},
 };
 
 }  // namespace

@@ -52,18 +52,29 @@ Found fp4_weight_only(const Facts& f, const Target& t) {
   return on(older, f, t, fp4_inputs);
 }
 Found mxfp4_half(const Facts& f, const Target&) {
-  return f.dtype == DType::kF16 ? first_scheme(f, is_mxfp4) : std::nullopt;
+  return when(f.dtype == DType::kF16 && f.method == "mxfp4", "dtype float16");
 }
 
 Found amd_marlin(const Facts& f, const Target& t) {
   return on(t.is_amd_gpu(), f, t, is_weight_only_int);
 }
-Found amd_nvfp4(const Facts& f, const Target& t) { return on(t.is_amd_gpu(), f, t, is_nvfp4); }
+Found amd_nvfp4(const Facts& f, const Target& t) {
+  return on(t.is_amd_gpu(), f, t, [](const LinearScheme& s) { return is_nvfp4(s) && !s.input; });
+}
+Found amd_emulated(const Facts& f, const Target& t) {
+  return on(t.is_amd_gpu(), f, t, [](const LinearScheme& s) { return is_nvfp4(s) && s.input; });
+}
+bool is_odd_width(const LinearScheme& s) {
+  return is_weight_only_int(s) && s.weight.bits != 4 && s.weight.bits != 8;
+}
+Found odd_width(const Facts& f, const Target& t) {
+  return is_ct(f) && !t.is_cpu() && !t.is_amd_gpu() ? first_scheme(f, is_odd_width) : std::nullopt;
+}
+Found amd_odd_width(const Facts& f, const Target& t) {
+  return is_ct(f) ? on(t.is_amd_gpu(), f, t, is_odd_width) : std::nullopt;
+}
 Found amd_mxfp4(const Facts& f, const Target& t) {
   return on(t.is_amd_gpu() && t.device->arch != "gfx950", f, t, is_mxfp4);
-}
-Found amd_nf4(const Facts& f, const Target& t) {
-  return when(t.is_amd_gpu() && f.method == "bitsandbytes", "quant_method bitsandbytes");
 }
 Found amd_fnuz(const Facts& f, const Target& t) {
   return on(t.is_amd_gpu() && t.device->arch == "gfx942", f, t, is_fp8);
@@ -73,12 +84,9 @@ Found cpu_fp4(const Facts& f, const Target& t) {
   return on(t.is_cpu(), f, t,
             [](const LinearScheme& s) { return is_nvfp4(s) || is_shared_exponent(s); });
 }
-Found cpu_nf4(const Facts& f, const Target& t) {
-  return when(t.is_cpu() && f.method == "bitsandbytes", "quant_method bitsandbytes");
-}
 Found cpu_w8a16(const Facts& f, const Target& t) {
   return on(t.is_cpu(), f, t,
-            [](const LinearScheme& s) { return is_weight_only_int(s) && s.weight.bits == 8; });
+            [](const LinearScheme& s) { return is_weight_only_int(s) && s.weight.bits != 4; });
 }
 Found cpu_fp8(const Facts& f, const Target& t) { return on(t.is_cpu(), f, t, is_fp8); }
 Found cpu_int4(const Facts& f, const Target& t) {
@@ -105,84 +113,116 @@ Found no_kernel(const Facts& f, const Target& t) {
   });
 }
 
-constexpr std::string_view kHardware = "vLLM docs/features/quantization: supported hardware";
 constexpr std::string_view kMeasured = "measured with vLLM 0.32.0 on an AVX-512 CPU";
 
 constexpr std::array kKernelRules = {
     PreflightRule{"fp8-needs-turing", "vllm", PreflightEffect::kRefuse,
                   "FP8 needs compute capability 7.5", "take an FP16 or GGUF lane",
-                  "vLLM docs/features/quantization/llm_compressor/fp8.md (0.32.0)", fp8_old},
-    PreflightRule{
-        "fp8-weight-only", "vllm", PreflightEffect::kSlow,
-        "before compute capability 8.9 FP8 runs as 16-bit arithmetic on FP8 weights (Marlin); "
-        "inputs are not rounded",
-        "take INT8 (w8a8) for arithmetic, or INT4 for memory",
-        "vLLM docs/features/quantization/llm_compressor/fp8.md (0.32.0)", fp8_weight_only},
-    PreflightRule{"int8-needs-turing", "vllm sglang", PreflightEffect::kRefuse,
+                  "vLLM 0.32.0 fp8.py and compressed_tensors_w8a16_fp8.py: get_min_capability; "
+                  "docs/features/quantization/llm_compressor/fp8.md",
+                  fp8_old},
+    PreflightRule{"fp8-weight-only", "vllm", PreflightEffect::kSlow,
+                  "before compute capability 8.9 FP8 runs as 16-bit arithmetic on FP8 weights "
+                  "(Marlin); inputs are not rounded",
+                  "take INT8 (w8a8) for arithmetic, or INT4 for memory",
+                  "vLLM docs/features/quantization/llm_compressor/fp8.md (263eecf)",
+                  fp8_weight_only},
+    PreflightRule{"int8-needs-turing", "vllm", PreflightEffect::kRefuse,
                   "INT8 products need compute capability 7.5", "",
-                  "vLLM docs/features/quantization: supported hardware; SGLang "
-                  "compressed_tensors_w8a8_int8.py: get_min_capability",
-                  int8_old},
+                  "vLLM 0.32.0 compressed_tensors_w8a8_int8.py: get_min_capability", int8_old},
     PreflightRule{"int8-blackwell", "vllm", PreflightEffect::kRefuse,
                   "INT8 is not supported from compute capability 10.0 on", "take the FP8 lane",
-                  "vLLM docs/features/quantization/llm_compressor/int8_w8a8.md: \"Blackwell GPU "
-                  "Limitation\"",
+                  "vLLM docs/features/quantization/llm_compressor/int8_w8a8.md (4ad1404): "
+                  "\"Blackwell GPU Limitation\"",
                   int8_new},
     PreflightRule{"int4-needs-turing", "vllm", PreflightEffect::kRefuse,
                   "AWQ and packed integers need compute capability 7.5", "take GPTQ or GGUF",
-                  kHardware, int4_old},
-    PreflightRule{"gptq-on-volta", "vllm", PreflightEffect::kSlow,
-                  "before compute capability 7.5 only the old GPTQ kernel runs", "", kHardware,
-                  gptq_old},
+                  "vLLM 0.32.0 auto_awq.py and compressed_tensors_wNa16.py: get_min_capability",
+                  int4_old},
+    PreflightRule{
+        "gptq-on-volta", "vllm", PreflightEffect::kSlow,
+        "before compute capability 7.5 there is no Marlin: Exllama (float16) or Triton takes over",
+        "",
+        "vLLM 0.32.0 auto_gptq.py, kernels/linear/mixed_precision/exllama.py and marlin.py: "
+        "get_min_capability",
+        gptq_old},
     PreflightRule{"w4afp8-sm90", "vllm", PreflightEffect::kRefuse,
                   "INT4 weights with FP8 inputs run on compute capability 9.0 only", "",
-                  "vLLM CutlassW4A8LinearKernel", w4afp8},
+                  "vLLM 0.32.0 kernels/linear/mixed_precision/cutlass.py: \"CUTLASS W4A8 requires "
+                  "compute capability of 90\"",
+                  w4afp8},
     PreflightRule{"nvfp4-needs-turing", "vllm", PreflightEffect::kRefuse,
-                  "NVFP4 needs compute capability 7.5", "", "vLLM #32838", nvfp4_old},
+                  "NVFP4 needs compute capability 7.5", "",
+                  "vLLM 0.32.0 compressed_tensors_w4a4_nvfp4.py: get_min_capability; #33076",
+                  nvfp4_old},
     PreflightRule{"mxfp4-needs-ampere", "vllm", PreflightEffect::kRefuse,
                   "MXFP4 needs compute capability 8.0", "",
-                  "vLLM docs/features/quantization: \"Turing does not support Marlin MXFP4\"",
-                  mxfp4_old},
+                  "vLLM 0.32.0 compressed_tensors_w4a4_mxfp4.py: get_min_capability", mxfp4_old},
+    PreflightRule{"fp4-weight-only", "vllm", PreflightEffect::kSlow,
+                  "before compute capability 10.0 FP4 runs as 16-bit arithmetic on FP4 weights; "
+                  "inputs are not rounded",
+                  "take the FP8 lane on Ada and Hopper",
+                  "vLLM 0.32.0 kernels/linear/nvfp4/marlin.py: \"Your GPU does not have native "
+                  "support for FP4 computation\"; compressed_tensors_w4a4_mxfp4.py",
+                  fp4_weight_only},
     PreflightRule{
-        "fp4-weight-only", "vllm", PreflightEffect::kSlow,
-        "before compute capability 10.0 FP4 runs as 16-bit arithmetic on FP4 weights; inputs "
-        "are not rounded",
-        "take the FP8 lane on Ada and Hopper",
-        "vLLM CompressedTensorsConfig: NVFP4 falls back to weight-only Marlin", fp4_weight_only},
-    PreflightRule{"mxfp4-half", "vllm", PreflightEffect::kRefuse,
-                  "MXFP4 wants bfloat16 activations", "set \"dtype\" to bfloat16 in config.json",
-                  "vLLM compressed-tensors MXFP4 scheme refuses float16", mxfp4_half},
-    PreflightRule{"amd-no-marlin", "vllm sglang", PreflightEffect::kSlow,
-                  "there is no Marlin for AMD: packed integers run in Triton or Exllama kernels",
-                  "take the FP8 lane",
-                  "vLLM check_marlin_supports_layer: false on ROCm; SGLang "
-                  "docs/advanced_features/quantization.md: \"Marlin kernels are CUDA-only\"",
-                  amd_marlin},
-    PreflightRule{"amd-no-nvfp4", "vllm", PreflightEffect::kRefuse, "there is no NVFP4 for AMD",
-                  "take FP8 or MXFP4", kHardware, amd_nvfp4},
-    PreflightRule{"amd-mxfp4", "vllm", PreflightEffect::kRefuse,
-                  "MXFP4 runs on gfx950 (MI350) only", "take the FP8 lane",
-                  "vLLM docs/features/quantization/quark.md", amd_mxfp4},
-    PreflightRule{"amd-no-bitsandbytes", "vllm", PreflightEffect::kRefuse,
-                  "bitsandbytes has no AMD kernels in this engine", "take GPTQ or AWQ", kHardware,
-                  amd_nf4},
-    PreflightRule{"amd-fnuz", "vllm sglang", PreflightEffect::kNote,
-                  "FP8 is e4m3fnuz here: weights are rescaled by two when loaded", "",
-                  "vLLM and SGLang fp8_utils.py: normalize_e4m3fn_to_e4m3fnuz", amd_fnuz},
+        "mxfp4-half", "vllm", PreflightEffect::kRefuse,
+        "quant_method mxfp4 takes bfloat16 activations only",
+        "set \"dtype\" to bfloat16 in config.json",
+        "vLLM 0.32.0 model_executor/layers/quantization/mxfp4.py: get_supported_act_dtypes",
+        mxfp4_half},
+    PreflightRule{"odd-width-humming", "vllm", PreflightEffect::kNote,
+                  "packed integers of 2, 3, 5, 6 and 7 bits run in Humming alone, on compute "
+                  "capability 7.5 with that package",
+                  "take 4 or 8 bits",
+                  "vLLM 0.32.0 compressed_tensors_wNa16.py: WNA16_SUPPORTED_TYPES_MAP, "
+                  "kernels/linear/mixed_precision/humming.py: can_implement",
+                  odd_width},
+    PreflightRule{
+        "amd-no-marlin", "vllm", PreflightEffect::kSlow,
+        "there is no Marlin for AMD: packed integers run in Triton, Conch or Exllama kernels",
+        "take the FP8 lane",
+        "vLLM 0.32.0 kernels/linear/mixed_precision/marlin.py: \"Marlin only supported on CUDA\", "
+        "kernels/linear/__init__.py: _POSSIBLE_KERNELS",
+        amd_marlin},
+    PreflightRule{"amd-no-nvfp4", "vllm", PreflightEffect::kRefuse,
+                  "there is no kernel for NVFP4 weights alone on AMD", "take FP8 or MXFP4",
+                  "vLLM 0.32.0 kernels/linear/__init__.py: init_nvfp4_linear_kernel (\"Forced "
+                  "NVFP4 kernel ... is not supported\")",
+                  amd_nvfp4},
+    PreflightRule{"amd-nvfp4-emulated", "vllm", PreflightEffect::kSlow,
+                  "NVFP4 on AMD is emulated: weights and inputs are decoded", "take FP8 or MXFP4",
+                  "vLLM 0.32.0 kernels/linear/__init__.py: _POSSIBLE_NVFP4_KERNELS "
+                  "(EmulationNvFp4LinearKernel)",
+                  amd_emulated},
+    PreflightRule{"amd-odd-width", "vllm", PreflightEffect::kRefuse,
+                  "on AMD packed integers have 4 or 8 bits", "take 4 or 8 bits",
+                  "vLLM 0.32.0 kernels/linear/__init__.py: _POSSIBLE_KERNELS, and their "
+                  "SUPPORTED_QUANT_TYPES",
+                  amd_odd_width},
+    PreflightRule{
+        "amd-mxfp4", "vllm", PreflightEffect::kSlow,
+        "MXFP4 runs on gfx950 (MI350); elsewhere it is emulated, with the amd-quark package",
+        "take the FP8 lane",
+        "vLLM 0.32.0 kernels/linear/mxfp4/aiter.py: supports_mx, emulation.py: \"amd-quark package "
+        "not available\"; docs/features/quantization/quark.md (026b62f)",
+        amd_mxfp4},
+    PreflightRule{
+        "amd-fnuz", "vllm sglang", PreflightEffect::kNote,
+        "FP8 is e4m3fnuz here: weights are rescaled by two when loaded", "",
+        "vLLM 0.32.0 and SGLang 0.5.23 layers/quantization/fp8.py: normalize_e4m3fn_to_e4m3fnuz",
+        amd_fnuz},
     PreflightRule{
         "cpu-no-fp4", "vllm", PreflightEffect::kRefuse,
         "the CPU has no kernel for FP4 and microscaling formats", "take W8A8 or W4A16",
         "measured with vLLM 0.32.0: \"Failed to find a kernel that can implement the NVFP4 "
         "linear layer\"",
         cpu_fp4},
-    PreflightRule{"cpu-no-bitsandbytes", "vllm", PreflightEffect::kRefuse,
-                  "the CPU build does not have bitsandbytes", "take AWQ or W4A16",
-                  "measured with vLLM 0.32.0: \"Unknown quantization method: bitsandbytes\"",
-                  cpu_nf4},
     PreflightRule{"cpu-no-w8a16", "vllm", PreflightEffect::kRefuse,
-                  "the CPU has no kernel for 8-bit weights under 16-bit inputs",
+                  "under 16-bit inputs the CPU has a kernel for 4-bit weights only",
                   "take W8A8, or W4A16",
-                  "measured with vLLM 0.32.0: \"Quant type (uint8b128) not supported by CPUWNA16\"",
+                  "measured with vLLM 0.32.0: \"Quant type (uint8b128) not supported by "
+                  "CPUWNA16\"; kernels/linear/mixed_precision/cpu.py",
                   cpu_w8a16},
     PreflightRule{"cpu-fp8-slow", "vllm", PreflightEffect::kSlow,
                   "FP8 on a CPU took 19 to 23 times the time of bf16", "take W8A8", kMeasured,
@@ -193,8 +233,8 @@ constexpr std::array kKernelRules = {
     PreflightRule{
         "cpu-amx-int8", "vllm", PreflightEffect::kNote,
         "with AMX the engine rounds inputs of 4-bit weights to INT8 unless told otherwise",
-        "set VLLM_CPU_INT4_W4A8=0 to serve what was measured", "vLLM 0.32.0 sources, not run",
-        cpu_amx},
+        "set VLLM_CPU_INT4_W4A8=0 to serve what was measured",
+        "vLLM 0.32.0 kernels/linear/mixed_precision/cpu.py: VLLM_CPU_INT4_W4A8, not run", cpu_amx},
     PreflightRule{"no-kernel", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
                   "the device has no such arithmetic in the hardware database", "take a GGUF lane",
                   "data/hardware/devices.json, by the makers' data sheets", no_kernel},

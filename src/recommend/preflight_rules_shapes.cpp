@@ -103,6 +103,8 @@ Found block_rows(const Facts& f, const Target& t) {
     if (product.shards.size() < 2 && !cut) return std::nullopt;
     for (const LinearFacts* linear : product.shards) {
       if (!linear->scheme || !is_fp8_block(*linear->scheme)) continue;
+      // vLLM lets the last of joined matrices end in a part of a block.
+      if (t.is(Engine::kVllm) && !cut && linear == product.shards.back()) continue;
       const std::int64_t rows =
           rows_of_rank(f, *linear, split_within(product, *linear), t.tensor_parallel);
       const int block = linear->scheme->weight.block_rows;
@@ -163,8 +165,17 @@ Found marlin_shape(const Facts& f, const Target& t) {
   });
 }
 
+Found awq_shape(const Facts& f, const Target& t) {
+  return f.dialect == "awq" ? marlin_shape(f, t) : std::nullopt;
+}
+Found packed_shape(const Facts& f, const Target& t) {
+  return f.dialect != "awq" ? marlin_shape(f, t) : std::nullopt;
+}
+
+// vLLM pads the inner width.
 Found expert_shape(const Facts& f, const Target& t) {
-  if (!marlin_device(t)) return std::nullopt;
+  const bool awq = f.dialect == "awq";
+  if (!marlin_device(t) || (t.is(Engine::kSglang) && !awq)) return std::nullopt;
   return first_product(f, [&](const FusedLinears& product) -> Found {
     if (!product.experts) return std::nullopt;
     for (const LinearFacts* linear : product.shards) {
@@ -174,7 +185,7 @@ Found expert_shape(const Facts& f, const Target& t) {
       const std::int64_t inner = (down ? linear->cols : linear->rows) / t.tensor_parallel;
       const std::int64_t step = std::max<std::int64_t>(64, linear->scheme->weight.group_size);
       if (hidden % 128 != 0) return number(hidden) + " hidden, not a multiple of 128";
-      if (inner % step != 0) {
+      if (t.is(Engine::kSglang) && inner % step != 0) {
         return number(inner) + " inner" + of_rank(t) + ", not a multiple of " + number(step);
       }
     }
@@ -183,21 +194,21 @@ Found expert_shape(const Facts& f, const Target& t) {
 }
 
 Found marlin_group(const Facts& f, const Target& t) {
-  if (!marlin_device(t)) return std::nullopt;
+  if (!marlin_device(t) || (t.is(Engine::kSglang) && f.dialect != "awq")) return std::nullopt;
   return first_linear(f, [](const LinearFacts& linear) -> Found {
     if (!linear.scheme || !is_weight_only_int(*linear.scheme)) return std::nullopt;
-    const Scheme& w = linear.scheme->weight;
-    const bool usual = w.granularity != Granularity::kGroup || w.group_size == 32 ||
-                       w.group_size == 64 || w.group_size == 128;
-    return when(!usual, "groups of " + number(w.group_size));
+    return when(!is_marlin_group(*linear.scheme),
+                "groups of " + number(linear.scheme->weight.group_size));
   });
 }
 
 Found cpu_gptq(const Facts& f, const Target& t) {
-  if (!t.is_cpu() || f.method != "gptq") return std::nullopt;
-  return first_of_rank(f, t, [](const LinearFacts&, std::int64_t rows, std::int64_t cols) {
-    return when(rows % 32 != 0 || cols % 32 != 0, number(rows) + " x " + number(cols));
-  });
+  if (!t.is_cpu() || f.method == "awq") return std::nullopt;
+  return first_of_rank(
+      f, t, [](const LinearFacts& linear, std::int64_t rows, std::int64_t cols) -> Found {
+        if (!is_weight_only_int(*linear.scheme)) return std::nullopt;
+        return when(rows % 32 != 0 || cols % 32 != 0, number(rows) + " x " + number(cols));
+      });
 }
 
 Found ordered_columns(const Facts& f, const Target& t) {
@@ -215,85 +226,101 @@ Found bitsandbytes_ranks(const Facts& f, const Target& t) {
               number(t.tensor_parallel) + " ranks");
 }
 
-constexpr std::string_view kMarlin =
-    "vLLM and SGLang marlin_utils.py (GPTQ_MARLIN_MIN_THREAD_N, _K, group sizes); TGI 3.3.7 "
-    "layers/marlin/gptq.py: GPTQ_MARLIN_GROUP_SIZES";
-
 constexpr std::array kShapeRules = {
     PreflightRule{"heads-over-ranks", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
                   "attention heads must divide evenly over the ranks", "use another --tp",
-                  "vLLM: \"Total number of attention heads must be divisible by tensor parallel\"; "
-                  "SGLang srt/models/llama.py; TGI 3.3.7 flash_llama_modeling.py: \"num_heads must "
-                  "be divisible by num_shards\"; TensorRT-LLM _torch/modules/attention.py",
+                  "vLLM 0.32.0 config/model.py: \"must be divisible by tensor parallel size\"; "
+                  "SGLang 0.5.23 srt/models/llama.py: assert; TGI 3.3.7 flash_llama_modeling.py: "
+                  "\"`num_heads` must be divisible by `num_shards`\"; TensorRT-LLM main (00547a2) "
+                  "_torch/modules/attention.py: assert",
                   heads},
-    PreflightRule{"kv-heads-over-ranks", "vllm sglang tensorrt-llm", PreflightEffect::kRefuse,
+    PreflightRule{"kv-heads-over-ranks", "vllm sglang", PreflightEffect::kRefuse,
                   "key-value heads must divide evenly over the ranks, or the ranks over them",
                   "use another --tp",
-                  "vLLM models/llama.py; SGLang srt/models/llama.py; "
-                  "TensorRT-LLM _torch/modules/attention.py",
+                  "vLLM 0.32.0 model_executor/models/llama.py and SGLang 0.5.23 "
+                  "srt/models/llama.py: \"assert self.total_num_kv_heads % tp_size == 0\"",
                   kv_heads},
-    PreflightRule{
-        "width-over-ranks", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
-        "a matrix does not divide evenly over the ranks", "use another --tp",
-        "vLLM and SGLang distributed/utils.py: divide(); TGI 3.3.7 utils/weights.py: \"not "
-        "compatible with sharding\"; TensorRT-LLM _torch/modules/linear.py",
-        widths},
+    PreflightRule{"width-over-ranks", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
+                  "a matrix does not divide evenly over the ranks", "use another --tp",
+                  "vLLM 0.32.0 and SGLang 0.5.23 distributed/utils.py: divide(); TGI 3.3.7 "
+                  "utils/weights.py: \"is not compatible with sharding\"; TensorRT-LLM main "
+                  "(00bbf71) _torch/modules/linear.py: \"must be divisible by tp_size\"",
+                  widths},
     PreflightRule{
         "group-width", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
         "the group size must divide the columns that one rank holds",
         "take a smaller group size (64, 32), a per-channel lane or fewer ranks",
-        "vLLM #11671, #5675, #21695: \"input size is not aligned with the quantized weight "
-        "shape\" (SGLang marlin_utils.py too); TGI 3.3.7 layers/marlin/gptq.py: \"not divisible by "
-        "group size\"; TensorRT-LLM _torch/modules/linear.py: scaling_vector_size",
+        "vLLM 0.32.0 distributed/utils.py: verify_group_size_divides_partition; SGLang 0.5.23 "
+        "compressed_tensors_wNa16.py: \"assert input_size_per_partition % group_size == 0\"; TGI "
+        "3.3.7 layers/marlin/gptq.py: \"not divisible by group size\"; TensorRT-LLM main (00bbf71) "
+        "_torch/modules/linear.py: \"must be divisible by scaling_vector_size\"",
         group_width},
+    PreflightRule{"fp8-block-rows", "vllm sglang", PreflightEffect::kRefuse,
+                  "every part of a joined or cut matrix must be whole blocks of rows",
+                  "take a per-channel FP8 lane",
+                  "measured with vLLM 0.32.0: \"Weight output_partition_size = 576 is not "
+                  "divisible by weight quantization block_n = 128\"; SGLang 0.5.23 "
+                  "srt/layers/quantization/fp8.py: the same",
+                  block_rows},
     PreflightRule{
-        "fp8-block-rows", "vllm sglang tensorrt-llm", PreflightEffect::kRefuse,
-        "every part of a joined or cut matrix must be whole blocks of rows",
-        "take a per-channel FP8 lane",
-        "measured with vLLM 0.32.0: \"Weight output_partition_size = 576 is not divisible by "
-        "weight quantization block_n = 128\"; SGLang srt/layers/quantization/fp8.py: the same; "
-        "TensorRT-LLM _torch/model_config.py: such layers \"must be built as bf16\"",
-        block_rows},
-    PreflightRule{
-        "fp8-block-columns", "vllm sglang tensorrt-llm", PreflightEffect::kRefuse,
+        "fp8-block-columns", "vllm sglang", PreflightEffect::kRefuse,
         "the blocks must divide the columns: inputs are rounded in groups of that size",
         "take a per-channel FP8 lane",
-        "measured: \"unflatten: Provided sizes [5, 128] don't multiply up to ... (576)\"; "
-        "vLLM validate_fp8_block_shape; SGLang srt/layers/quantization/fp8.py: block_k; "
-        "TensorRT-LLM _torch/modules/linear.py",
+        "measured with vLLM 0.32.0: \"unflatten: Provided sizes [5, 128] don't multiply up to ... "
+        "(576)\"; vLLM fp8_utils.py and SGLang 0.5.23 kernels/ops/quantization/fp8_kernel.py: "
+        "\"assert x.shape[-1] % group_size == 0\"",
         block_cols},
-    PreflightRule{"packed-words", "vllm sglang tgi", PreflightEffect::kRefuse,
-                  "packed codes must fill whole words in every rank", "use fewer ranks",
-                  "vLLM and SGLang parameter.py: PackedvLLMParameter; TGI 3.3.7 "
-                  "layers/marlin/util.py: pack_factor",
-                  packed_words},
-    PreflightRule{"marlin-shape", "vllm sglang", PreflightEffect::kSlow,
-                  "Marlin wants 64-row and 128-column multiples; another kernel takes over",
-                  "use fewer ranks, or an FP8 lane", kMarlin, marlin_shape},
     PreflightRule{
-        "marlin-experts", "vllm sglang", PreflightEffect::kSlow,
-        "Marlin's expert kernel wants hidden % 128 and inner % max(64, group); another kernel "
-        "takes over",
-        "use fewer ranks", "vLLM and SGLang check_moe_marlin_supports_layer", expert_shape},
+        "packed-words", "vllm sglang tgi", PreflightEffect::kRefuse,
+        "packed codes must fill whole words in every rank", "use fewer ranks",
+        "vLLM 0.32.0 model_executor/parameter.py and SGLang 0.5.23 srt/layers/parameter.py: "
+        "PackedvLLMParameter; TGI 3.3.7 layers/marlin/util.py: get_pack_factor",
+        packed_words},
+    PreflightRule{
+        "marlin-shape", "sglang", PreflightEffect::kSlow,
+        "Marlin wants 64-row and 128-column multiples; for AWQ an older kernel takes over",
+        "use fewer ranks, or an FP8 lane",
+        "SGLang 0.5.23 srt/layers/quantization/awq/awq.py: \"Falling back to unoptimized AWQ "
+        "kernels\", marlin_utils.py: verify_marlin_supports_shape",
+        awq_shape},
+    PreflightRule{
+        "sglang-marlin-shape", "sglang", PreflightEffect::kRefuse,
+        "GPTQ and packed integers run in Marlin alone, which wants 64-row and 128-column multiples",
+        "use fewer ranks, or an FP8 lane",
+        "SGLang 0.5.23 gptq_kernels.py and compressed_tensors_wNa16.py: "
+        "check_marlin_supports_shape is not acted on, gptq_marlin_repack follows",
+        packed_shape},
+    PreflightRule{"marlin-experts", "vllm sglang", PreflightEffect::kSlow,
+                  "Marlin's expert kernel wants hidden % 128 (SGLang with AWQ: and inner % max(64, "
+                  "group)); another kernel takes over",
+                  "use fewer ranks",
+                  "vLLM 0.32.0 marlin_utils.py: check_moe_marlin_supports_config; SGLang 0.5.23 "
+                  "awq/awq.py: \"Falling back to Moe WNA16 kernels\"",
+                  expert_shape},
     PreflightRule{"marlin-group", "vllm sglang tgi", PreflightEffect::kSlow,
                   "Marlin has groups of 32, 64 and 128 and whole rows; another kernel takes over",
-                  "take one of those group sizes", kMarlin, marlin_group},
-    PreflightRule{"cpu-gptq-shape", "vllm", PreflightEffect::kRefuse,
-                  "the CPU kernel wants rows and columns in multiples of 32", "", "vLLM cpu_gptq",
-                  cpu_gptq},
+                  "take one of those group sizes",
+                  "vLLM 0.32.0 and SGLang 0.5.23 marlin_utils.py: MARLIN_SUPPORTED_GROUP_SIZES; "
+                  "TGI 3.3.7 layers/marlin/gptq.py: GPTQ_MARLIN_GROUP_SIZES",
+                  marlin_group},
     PreflightRule{
-        "act-order-over-ranks", "vllm sglang tgi", PreflightEffect::kSlow,
+        "cpu-gptq-shape", "vllm", PreflightEffect::kRefuse,
+        "the CPU kernel of packed integers and GPTQ wants rows and columns in multiples of 32", "",
+        "vLLM 0.32.0 model_executor/kernels/linear/mixed_precision/cpu.py: \"supported sizes are "
+        "multiples of 32\"",
+        cpu_gptq},
+    PreflightRule{
+        "act-order-over-ranks", "sglang tgi", PreflightEffect::kSlow,
         "columns in the order of activations keep all scales on every rank",
         "quantize without desc_act",
-        "vLLM and SGLang marlin_repeat_scales_on_all_ranks; TGI 3.3.7 layers/gptq/__init__.py: "
-        "\"does not support row tensor parallelism with act-order\"",
+        "SGLang 0.5.23 marlin_utils.py: marlin_repeat_scales_on_all_ranks; TGI 3.3.7 "
+        "layers/gptq/__init__.py: \"does not support row tensor parallelism with act-order\"",
         ordered_columns},
-    PreflightRule{
-        "bitsandbytes-ranks", "vllm", PreflightEffect::kRefuse,
-        "matrices quantized by bitsandbytes cannot be cut", "use --tp 1",
-        "vLLM bitsandbytes_loader.py: \"Prequant BitsAndBytes models with tensor parallelism "
-        "is not supported\"",
-        bitsandbytes_ranks},
+    PreflightRule{"bitsandbytes-ranks", "sglang", PreflightEffect::kRefuse,
+                  "matrices quantized by bitsandbytes cannot be cut", "use --tp 1",
+                  "SGLang 0.5.23 srt/model_loader/loader.py: \"Prequant BitsAndBytes models with "
+                  "TP is not supported.\"",
+                  bitsandbytes_ranks},
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Pre-flight: TensorRT-LLM's PyTorch backend, by its sources of 2026 (main, after 1.3.0rc); paths
-// are below tensorrt_llm.
+// Pre-flight: TensorRT-LLM's PyTorch backend, by files of its main branch in 2026, each with the
+// commit at which it was read; paths are below tensorrt_llm.
 #include <array>
 
 #include "recommend/preflight_rules.h"
@@ -22,12 +22,16 @@ Found trt_integers(const Facts& f, const Target&) {
   if (!is_ct(f)) return std::nullopt;
   return first_scheme(f, [](const LinearScheme& s) { return is_int(s) && !is_int8_w8a8(s); });
 }
-// Without blocks, only with static scales of the inputs.
 Found trt_native(const Facts& f, const Target&) {
   if (f.dialect != "fp8") return std::nullopt;
   return first_scheme(f, [](const LinearScheme& s) {
-    if (!is_fp8_block(s)) return !s.input || s.input->dynamic;
-    return s.weight.block_rows != 128 || s.weight.group_size != 128;
+    return is_fp8_block(s) && (s.weight.block_rows != 128 || s.weight.group_size != 128);
+  });
+}
+Found trt_dynamic(const Facts& f, const Target&) {
+  if (f.dialect != "fp8") return std::nullopt;
+  return first_scheme(f, [](const LinearScheme& s) {
+    return is_fp8(s) && !is_fp8_block(s) && (!s.input || s.input->dynamic);
   });
 }
 Found trt_inputs(const Facts& f, const Target&) {
@@ -76,7 +80,7 @@ Found trt_latent(const Facts& f, const Target&) {
 }
 
 constexpr std::string_view kGroups =
-    "TensorRT-LLM models/quant_config_utils.py: _quant_config_from_config_group";
+    "TensorRT-LLM main (21156a7) models/quant_config_utils.py: _quant_config_from_config_group";
 
 constexpr std::array kTensorRtRules = {
     PreflightRule{"trt-int8-as-fp8", "tensorrt-llm", PreflightEffect::kWrong,
@@ -88,10 +92,18 @@ constexpr std::array kTensorRtRules = {
     PreflightRule{"trt-integers", "tensorrt-llm", PreflightEffect::kRefuse,
                   "packed integers of compressed-tensors are not taken",
                   "export INT4 with ModelOpt", kGroups, trt_integers},
-    PreflightRule{
-        "trt-fp8-blocks", "tensorrt-llm", PreflightEffect::kRefuse,
-        "native FP8 is taken in blocks of [128, 128], or with static scales of the inputs",
-        "write modelopt", "TensorRT-LLM _torch/model_config.py: load_hf_quant_config", trt_native},
+    PreflightRule{"trt-fp8-blocks", "tensorrt-llm", PreflightEffect::kRefuse,
+                  "native FP8 is taken in blocks of [128, 128] only", "write modelopt",
+                  "TensorRT-LLM main (008e0af) _torch/model_config.py: \"FP8_BLOCK_SCALES only "
+                  "supports block_size=(128,128)\"",
+                  trt_native},
+    PreflightRule{"trt-fp8-dynamic", "tensorrt-llm", PreflightEffect::kWrong,
+                  "native FP8 without blocks and static scales counts as unquantized: codes are "
+                  "cast without their scales",
+                  "write modelopt",
+                  "TensorRT-LLM main (008e0af) _torch/model_config.py: load_hf_quant_config; "
+                  "(00bbf71) _torch/modules/linear.py: copy_weight",
+                  trt_dynamic},
     PreflightRule{"trt-inputs", "tensorrt-llm", PreflightEffect::kRefuse,
                   "compressed-tensors without rounded inputs is taken for MXFP4 only",
                   "take a lane that rounds inputs (fp8, nvfp4)", kGroups, trt_inputs},
@@ -101,20 +113,22 @@ constexpr std::array kTensorRtRules = {
     PreflightRule{"trt-class-names", "tensorrt-llm", PreflightEffect::kRefuse,
                   "with several groups, targets must be names or \"re:\" patterns",
                   "name the modules in targets",
-                  "TensorRT-LLM models/quant_config_utils.py: _build_layer_quant_configs",
+                  "TensorRT-LLM main (21156a7) models/quant_config_utils.py: \"targets that select "
+                  "modules by class name are not supported\"",
                   trt_groups},
     PreflightRule{"trt-capability", "tensorrt-llm", PreflightEffect::kRefuse,
                   "the device is older than the scheme", "take an older scheme",
-                  "TensorRT-LLM docs/source/features/quantization.md: hardware support matrix; "
-                  "get_mxfp4_quant_algo: W4A16 before 10.0",
+                  "TensorRT-LLM docs/source/features/quantization.md (09d4c79): Hardware Support "
+                  "Matrix; _torch/model_config.py (008e0af): get_mxfp4_quant_algo",
                   trt_capability},
     PreflightRule{"trt-cuda", "tensorrt-llm", PreflightEffect::kRefuse,
                   "the engine runs on NVIDIA GPUs", "serve it with another engine",
-                  "TensorRT-LLM docs/source/supported-hardware.md", trt_cuda},
-    PreflightRule{"trt-latent-kv", "tensorrt-llm", PreflightEffect::kRefuse,
-                  "kv_b_proj of latent attention must stay unquantized", "list it in \"ignore\"",
-                  "TensorRT-LLM _torch/model_config.py: \"kv_b_proj must always be excluded\"",
-                  trt_latent},
+                  "TensorRT-LLM docs/source/supported-hardware.md (8f2e263)", trt_cuda},
+    PreflightRule{
+        "trt-latent-kv", "tensorrt-llm", PreflightEffect::kRefuse,
+        "kv_b_proj of latent attention must stay unquantized", "list it in \"ignore\"",
+        "TensorRT-LLM main (008e0af) _torch/model_config.py: \"kv_b_proj must always be excluded\"",
+        trt_latent},
 };
 
 }  // namespace

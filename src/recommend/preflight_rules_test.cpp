@@ -59,13 +59,13 @@ ArtefactFacts with_module(ArtefactFacts facts, std::string module, bool quantize
   facts.tensors.push_back(module + ".weight");
   return facts;
 }
-ArtefactFacts experts(std::int64_t inner) {
+ArtefactFacts experts(std::int64_t inner, std::int64_t hidden = 512) {
   ArtefactFacts facts = compressed("int4_g128_sym");
   for (const char* name : {"gate_proj", "up_proj", "down_proj"}) {
     const bool down = name[0] == 'd';
     facts.linears.push_back({.module = std::string("model.layers.0.mlp.experts.0.") + name,
-                             .rows = down ? 512 : inner,
-                             .cols = down ? inner : 512,
+                             .rows = down ? hidden : inner,
+                             .cols = down ? inner : hidden,
                              .scheme = facts.linears[0].scheme});
   }
   return facts;
@@ -162,7 +162,7 @@ std::vector<RuleTest> agreement_tests() {
       {"tensors-differ", {mismatch("q_proj"), vllm}, {mismatch(""), vllm}},
       {"bits-differ", {stored_bits(8), vllm}, {stored_bits(4), vllm}},
       {"quantized-but-kept", {kept("fp8", true), vllm}, {kept("fp8", true), target("tgi")}},
-      {"sglang-quantized-but-kept",
+      {"kept-without-scales",
        {kept("fp8", true), target("sglang")},
        {kept("fp8", false), target("sglang")}},
       {"fp8-unlisted", {plain_down(false), vllm}, {plain_down(true), vllm}},
@@ -194,8 +194,17 @@ std::vector<RuleTest> config_tests() {
        {with_module(w4(), "model.vision.proj", true), vllm},
        {with_module(w4(), "model.vision.proj", false), vllm}},
       {"embedding-quantized",
-       {with_module(w4(), "model.embed_tokens", true), vllm},
-       {with_module(w4(), "model.embed_tokens", false), vllm}},
+       {with_module(fp8_facts(), "model.embed_tokens", true), vllm},
+       {with_module(w4(), "model.embed_tokens", true), vllm}},
+      {"tgi-missing-keys",
+       {with(gptq("int4_g128_sym"), [](auto& f) { f.quantization.erase("sym"); }), target("tgi")},
+       {gptq("int4_g128_sym"), target("tgi")}},
+      {"scales-missing",
+       {with_module(fp8_facts(), "model.vision.proj", true), trt},
+       {with_module(fp8_facts(), "model.vision.proj", false), trt}},
+      {"sglang-skipped",
+       {with_module(w4(), "model.embed_tokens", true), target("sglang")},
+       {with_module(w4(), "model.embed_tokens", false), target("sglang")}},
       {"zeros-on-symmetric",
        {with(w4(), [](auto& f) { linear(f, "o_proj").stored_zeros = true; }), vllm},
        {with(compressed("int4_g128_asym"),
@@ -230,6 +239,7 @@ std::vector<RuleTest> config_tests() {
 std::vector<RuleTest> shape_tests() {
   const EngineTarget vllm = target("vllm");
   const EngineTarget gpu = target("vllm", "h100-sxm");
+  const ArtefactFacts awq = block("awq", scheme("int4_g128_asym"));
   return {
       {"heads-over-ranks", {w4(), target("vllm", "", 3)}, {w4(), target("vllm", "", 4)}},
       {"kv-heads-over-ranks", {w4(), target("vllm", "", 3)}, {w4(), target("vllm", "", 8)}},
@@ -248,16 +258,23 @@ std::vector<RuleTest> shape_tests() {
       {"packed-words",
        {resized(compressed("int4_channel_sym"), "down_proj", 512, 1020), vllm},
        {resized(compressed("int8_channel_sym"), "down_proj", 512, 1020), vllm}},
-      {"marlin-shape", {w4(), target("vllm", "h100-sxm", 16)}, {w4(), gpu}},
-      {"marlin-experts", {experts(192), gpu}, {experts(256), gpu}},
+      {"marlin-shape",
+       {awq, target("sglang", "h100-sxm", 16)},
+       {awq, target("vllm", "h100-sxm", 16)}},
+      {"sglang-marlin-shape",
+       {w4(), target("sglang", "h100-sxm", 16)},
+       {w4(), target("sglang", "h100-sxm")}},
+      {"marlin-experts", {experts(256, 448), gpu}, {experts(256), gpu}},
       {"marlin-group", {compressed("int4_g256_sym"), gpu}, {compressed("int4_g64_sym"), gpu}},
       {"cpu-gptq-shape",
        {resized(gptq("int4_g128_sym"), "o_proj", 500, 512), target("vllm", "epyc-turin")},
        {gptq("int4_g128_sym"), target("vllm", "epyc-turin")}},
       {"act-order-over-ranks",
-       {act_order(true), target("vllm", "", 2)},
-       {act_order(false), target("vllm", "", 2)}},
-      {"bitsandbytes-ranks", {bitsandbytes(), target("vllm", "", 2)}, {bitsandbytes(), vllm}},
+       {act_order(true), target("sglang", "", 2)},
+       {act_order(false), target("sglang", "", 2)}},
+      {"bitsandbytes-ranks",
+       {bitsandbytes(), target("sglang", "", 2)},
+       {bitsandbytes(), target("sglang")}},
   };
 }
 
@@ -272,11 +289,8 @@ std::vector<RuleTest> value_tests() {
       {"ct-group-order",
        {with(w4(), [](auto& f) { linear(f, "o_proj").stored_order = true; }), vllm},
        {with(w4(), [](auto& f) { linear(f, "o_proj").stored_order = true; }),
-        version(vllm, "0.32.0")}},
+        version(vllm, "0.31.0")}},
       {"kv-width",
-       {kv(R"({"num_bits": 4, "type": "int", "strategy": "attn_head"})"), vllm},
-       {kv(kFp8Cache), vllm}},
-      {"kv-int8",
        {kv(R"({"num_bits": 8, "type": "int", "strategy": "tensor"})"), vllm},
        {kv(kFp8Cache), vllm}},
       {"kv-strategy",
@@ -303,6 +317,7 @@ std::vector<RuleTest> kernel_tests() {
   const ArtefactFacts nvfp4 = compressed("nvfp4", "nvfp4");
   const ArtefactFacts mxfp4 = compressed("mxfp4", "mxfp4");
   const ArtefactFacts w8 = compressed("int8_g128_sym");
+  const ArtefactFacts w3 = compressed("int3_g128_sym");
   return {
       {"fp8-needs-turing", {fp8_facts(), vllm("v100")}, {fp8_facts(), vllm("t4")}},
       {"fp8-weight-only", {fp8_facts(), vllm("a100")}, {fp8_facts(), vllm("l4")}},
@@ -319,15 +334,17 @@ std::vector<RuleTest> kernel_tests() {
       {"mxfp4-needs-ampere", {mxfp4, vllm("t4")}, {mxfp4, vllm("a100")}},
       {"fp4-weight-only", {nvfp4, vllm("h100")}, {nvfp4, vllm("b200")}},
       {"mxfp4-half",
-       {with(mxfp4, [](auto& f) { f.dtype = DType::kF16; }), vllm("b200")},
-       {mxfp4, vllm("b200")}},
+       {with(block("mxfp4", scheme("mxfp4")), [](auto& f) { f.dtype = DType::kF16; }),
+        vllm("b200")},
+       {with(mxfp4, [](auto& f) { f.dtype = DType::kF16; }), vllm("b200")}},
+      {"odd-width-humming", {w3, vllm("h100")}, {w8, vllm("h100")}},
       {"amd-no-marlin", {w4(), vllm("mi300x")}, {w4(), vllm("h100")}},
-      {"amd-no-nvfp4", {nvfp4, vllm("mi355x")}, {mxfp4, vllm("mi355x")}},
+      {"amd-no-nvfp4", {compressed("nvfp4"), vllm("mi355x")}, {nvfp4, vllm("mi355x")}},
+      {"amd-nvfp4-emulated", {nvfp4, vllm("mi355x")}, {compressed("nvfp4"), vllm("mi355x")}},
+      {"amd-odd-width", {w3, vllm("mi300x")}, {w3, vllm("h100")}},
       {"amd-mxfp4", {mxfp4, vllm("mi300x")}, {mxfp4, vllm("mi355x")}},
-      {"amd-no-bitsandbytes", {bitsandbytes(), vllm("mi300x")}, {bitsandbytes(), vllm("h100")}},
       {"amd-fnuz", {fp8_facts(), vllm("mi300x")}, {fp8_facts(), vllm("mi355x")}},
       {"cpu-no-fp4", {nvfp4, vllm("epyc-turin")}, {fp8_facts(), vllm("epyc-turin")}},
-      {"cpu-no-bitsandbytes", {bitsandbytes(), vllm("epyc-turin")}, {bitsandbytes(), vllm("l4")}},
       {"cpu-no-w8a16", {w8, vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
       {"cpu-fp8-slow", {fp8_facts(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
       {"cpu-int4-slow", {w4(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
@@ -338,17 +355,10 @@ std::vector<RuleTest> kernel_tests() {
 
 std::vector<RuleTest> engine_tests() {
   const EngineTarget vllm = target("vllm");
-  const ArtefactFacts modelopt_fp8 = block("modelopt", scheme("fp8_e4m3_tensor"));
-  const ArtefactFacts modelopt_fp4 = block("modelopt", scheme("nvfp4", "nvfp4"));
-  const auto mixed = [](std::string_view down) {
-    ArtefactFacts facts = compressed("int4_g128_sym");
-    linear(facts, "down_proj").scheme = scheme(down);
-    return facts;
-  };
   return {
       {"gptq-asymmetric", {gptq("int4_g128_asym"), vllm}, {gptq("int4_g128_sym"), vllm}},
       {"gptq-width", {gptq("int3_g128_sym"), vllm}, {gptq("int8_g128_sym"), vllm}},
-      {"ct-width", {compressed("int2_g128_sym"), vllm}, {compressed("int8_g128_sym"), vllm}},
+      {"gptq-order", {act_order(true), vllm}, {act_order(true), version(vllm, "0.31.0")}},
       {"ct-odd-width", {compressed("int3_g128_sym"), vllm}, {compressed("int2_g128_sym"), vllm}},
       {"ct-asymmetric-products",
        {compressed("int8_channel_asym", "int8_token"), vllm},
@@ -364,6 +374,9 @@ std::vector<RuleTest> engine_tests() {
       {"gguf-in-one-piece",
        {with(gguf_facts(), [](auto& f) { f.files = 2; }), target("sglang")},
        {with(gguf_facts(), [](auto& f) { f.files = 2; }), target("llama.cpp")}},
+      {"ollama-split",
+       {with(gguf_facts(), [](auto& f) { f.files = 2; }), target("ollama")},
+       {gguf_facts(), target("ollama")}},
       {"localai-folder", {plain(), target("localai")}, {gguf_facts(), target("localai")}},
       {"online-nothing",
        {plain(), online(vllm, "int8_per_channel_weight_only")},
@@ -374,36 +387,40 @@ std::vector<RuleTest> engine_tests() {
       {"online-cpu-fp8",
        {plain(), online(target("vllm", "epyc-turin"), "fp8")},
        {plain(), online(target("vllm", "h100"), "fp8")}},
-      {"sglang-modelopt-fp8",
-       {modelopt_fp8, target("sglang", "l4")},
-       {modelopt_fp8, target("sglang", "h100")}},
-      {"sglang-modelopt-fp4",
-       {modelopt_fp4, target("sglang", "h100")},
-       {modelopt_fp4, target("sglang", "b200")}},
+  };
+}
+
+std::vector<RuleTest> sglang_tests() {
+  const auto at = [](std::string_view device) { return target("sglang", device); };
+  const ArtefactFacts modelopt_fp8 = block("modelopt", scheme("fp8_e4m3_tensor"));
+  const ArtefactFacts modelopt_fp4 = block("modelopt", scheme("nvfp4", "nvfp4"));
+  const auto mixed = [](std::string_view down) {
+    ArtefactFacts facts = compressed("int4_g128_sym");
+    linear(facts, "down_proj").scheme = scheme(down);
+    return facts;
+  };
+  return {
+      {"sglang-marlin-alone",
+       {gptq("int4_g128_asym"), at("h100")},
+       {compressed("int4_g128_asym"), at("h100")}},
+      {"sglang-needs-ampere", {int8(), at("t4")}, {int8(), at("a100")}},
+      {"sglang-fp8-weight-only", {fp8_facts(), at("a100")}, {fp8_facts(), at("l4")}},
+      {"sglang-modelopt-fp8", {modelopt_fp8, at("a100")}, {modelopt_fp8, at("l4")}},
+      {"sglang-nvfp4-blackwell", {modelopt_fp4, at("h100")}, {modelopt_fp4, at("b200")}},
+      {"sglang-ct-mxfp4", {compressed("mxfp4"), at("b200")}, {compressed("nvfp4"), at("b200")}},
       {"sglang-mixed",
        {mixed("int8_g128_sym"), target("sglang")},
        {mixed("int4_g128_sym"), target("sglang")}},
       {"sglang-common-format",
-       {with_key(w4(), "format", "\"mixed-precision\""), target("sglang")},
-       {with_key(w4(), "format", "\"pack-quantized\""), target("sglang")}},
+       {with_key(experts(256), "format", "\"mixed-precision\""), target("sglang")},
+       {with_key(w4(), "format", "\"mixed-precision\""), target("sglang")}},
       {"sglang-int8-experts",
        {with_module(int8(), "model.layers.0.mlp.experts.0.up_proj", true), target("sglang")},
        {with_module(fp8_facts(), "model.layers.0.mlp.experts.0.up_proj", true), target("sglang")}},
-      {"sglang-nvfp4-blackwell",
-       {compressed("nvfp4", "nvfp4"), target("sglang", "h100")},
-       {compressed("nvfp4"), target("sglang", "h100")}},
-      {"sglang-ct-mxfp4",
-       {compressed("mxfp4"), target("sglang")},
-       {compressed("nvfp4"), target("sglang")}},
-      {"sglang-petit",
-       {compressed("nvfp4"), target("sglang", "mi300x")},
-       {compressed("nvfp4"), target("sglang", "mi355x")}},
-      {"sglang-amd-nvfp4",
-       {compressed("nvfp4"), target("sglang", "mi355x")},
-       {compressed("nvfp4"), target("sglang", "mi300x")}},
-      {"sglang-amd-gguf",
-       {gguf_facts(), target("sglang", "mi300x")},
-       {gguf_facts(), target("sglang", "h100")}},
+      {"sglang-petit", {modelopt_fp4, at("mi300x")}, {modelopt_fp4, at("mi355x")}},
+      {"sglang-amd-nvfp4", {compressed("nvfp4"), at("mi300x")}, {modelopt_fp4, at("mi300x")}},
+      {"sglang-amd-integers", {w4(), at("mi300x")}, {w4(), at("h100")}},
+      {"sglang-amd-methods", {gguf_facts(), at("mi300x")}, {gguf_facts(), at("h100")}},
   };
 }
 
@@ -446,6 +463,9 @@ std::vector<RuleTest> server_tests() {
        {fp8_facts(), trt}},
       {"trt-integers", {w4(), trt}, {fp8_facts(), trt}},
       {"trt-fp8-blocks",
+       {block("fp8", scheme("fp8_e4m3_b64x64", "fp8_e4m3_g64")), trt},
+       {native, trt}},
+      {"trt-fp8-dynamic",
        {block("fp8", scheme("fp8_e4m3_tensor", "fp8_e4m3_token")), trt},
        {block("fp8", scheme("fp8_e4m3_tensor", "fp8_e4m3_tensor")), trt}},
       {"trt-inputs", {compressed("nvfp4"), trt}, {compressed("mxfp4"), trt}},
@@ -466,7 +486,7 @@ std::vector<RuleTest> server_tests() {
 std::vector<RuleTest> all_tests() {
   std::vector<RuleTest> all;
   for (auto part : {agreement_tests(), config_tests(), shape_tests(), value_tests(), kernel_tests(),
-                    engine_tests(), server_tests()}) {
+                    engine_tests(), sglang_tests(), server_tests()}) {
     for (RuleTest& test : part) all.push_back(std::move(test));
   }
   return all;
@@ -559,6 +579,14 @@ TEST(Preflight, TheAnswerIsTheWorstFinding) {
   EXPECT_EQ(preflight_answer_name(refused.worst), "will not load");
   EXPECT_FALSE(refused.usable());
   EXPECT_GE(refused.findings.size(), 2U);
+}
+
+// Of joined matrices vLLM checks all but the last, cut over ranks all; SGLang always all.
+TEST(Preflight, TheLastOfJoinedMatricesMayEndInAPartOfABlock) {
+  const ArtefactFacts last = resized(fp8_block(), "v_proj", 192, 512);
+  EXPECT_FALSE(fires("fp8-block-rows", {last, target("vllm")}));
+  EXPECT_TRUE(fires("fp8-block-rows", {last, target("sglang")}));
+  EXPECT_TRUE(fires("fp8-block-rows", {last, target("vllm", "", 2)}));
 }
 
 // A configuration that this program cannot read is no reason to say "loads".

@@ -1,4 +1,4 @@
-// Pre-flight: Text Generation Inference, by its sources at 3.3.7 (January 2026, the last release);
+// Pre-flight: Text Generation Inference, by its sources at 3.3.7 (December 2025, the last release);
 // paths are below server/text_generation_server.
 #include <array>
 
@@ -35,8 +35,9 @@ Found tgi_asymmetric(const Facts& f, const Target&) {
   return first_scheme(f, [](const LinearScheme& s) { return !s.weight.symmetric; });
 }
 Found tgi_width(const Facts& f, const Target&) {
-  return first_scheme(f, [](const LinearScheme& s) {
-    return is_weight_only_int(s) && s.weight.bits != 4 && s.weight.bits != 8;
+  return first_scheme(f, [&](const LinearScheme& s) {
+    const bool two = is_gptq(f) && s.weight.bits == 2;
+    return is_weight_only_int(s) && s.weight.bits != 4 && s.weight.bits != 8 && !two;
   });
 }
 Found tgi_old_packed(const Facts& f, const Target& t) {
@@ -47,10 +48,8 @@ Found tgi_old_gptq(const Facts& f, const Target& t) {
 }
 Found tgi_group(const Facts& f, const Target&) {
   if (!is_ct(f)) return std::nullopt;
-  return first_scheme(f, [](const LinearScheme& s) {
-    const int group = s.weight.granularity == Granularity::kGroup ? s.weight.group_size : 32;
-    return is_weight_only_int(s) && group != 32 && group != 64 && group != 128;
-  });
+  return first_scheme(
+      f, [](const LinearScheme& s) { return is_weight_only_int(s) && !is_marlin_group(s); });
 }
 // Marlin, which packed integers and symmetric GPTQ get, and FP8 on compute capability 8.x.
 Found tgi_marlin(const Facts& f, const Target& t) {
@@ -97,8 +96,10 @@ constexpr std::array kTgiRules = {
                   "Marlin has zero points for AWQ only; Exllama takes over",
                   "quantize symmetrically", "TGI 3.3.7 layers/marlin/gptq.py: can_use_gptq_marlin",
                   tgi_asymmetric},
-    PreflightRule{"tgi-width", "tgi", PreflightEffect::kRefuse, "packed integers have 4 or 8 bits",
-                  "", "TGI 3.3.7 layers/compressed_tensors/loader.py, layers/marlin/gptq.py",
+    PreflightRule{"tgi-width", "tgi", PreflightEffect::kRefuse,
+                  "packed integers have 4 or 8 bits, GPTQ 2 too", "",
+                  "TGI 3.3.7 layers/compressed_tensors/loader.py: _create_loader_for_group; "
+                  "layers/gptq/triton.py: \"Only 2,4,8 bits are supported.\"",
                   tgi_width},
     PreflightRule{
         "tgi-packed-ampere", "tgi", PreflightEffect::kRefuse,

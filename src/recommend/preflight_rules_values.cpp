@@ -28,7 +28,7 @@ Found unequal_globals(const Facts& f, const Target&) {
 }
 
 Found ordered_groups(const Facts& f, const Target& t) {
-  if (t.older_than("0.33")) return std::nullopt;
+  if (t.older_than("0.32.0")) return std::nullopt;
   if (f.dialect != "compressed-tensors") return std::nullopt;
   return first_linear(
       f, [](const LinearFacts& linear) { return when(linear.stored_order, "weight_g_idx"); });
@@ -40,13 +40,9 @@ bool kv_is_int(const Facts& f) { return kv_scheme(f)["type"].string("int") == "i
 std::int64_t kv_bits(const Facts& f) { return kv_scheme(f)["num_bits"].integer(8); }
 bool kv_per_head(const Facts& f) { return kv_scheme(f)["strategy"].string() == "attn_head"; }
 
-Found kv_width(const Facts& f, const Target&) {
-  return when(has_kv(f) && kv_bits(f) != 8,
-              "kv_cache_scheme has " + std::to_string(kv_bits(f)) + " bits");
-}
-
-Found kv_integers(const Facts& f, const Target&) {
-  return when(has_kv(f) && kv_bits(f) == 8 && kv_is_int(f), "kv_cache_scheme is INT8");
+Found kv_not_fp8(const Facts& f, const Target&) {
+  return when(has_kv(f) && (kv_is_int(f) || kv_bits(f) != 8),
+              "kv_cache_scheme is no FP8: " + kv_scheme(f).dump());
 }
 
 Found kv_strategy(const Facts& f, const Target&) {
@@ -55,19 +51,14 @@ Found kv_strategy(const Facts& f, const Target&) {
               "kv_cache_scheme has the strategy \"" + std::string(strategy) + "\"");
 }
 
-Found kv_not_fp8(const Facts& f, const Target&) {
-  return when(has_kv(f) && (kv_is_int(f) || kv_bits(f) != 8),
-              "kv_cache_scheme is no FP8: " + kv_scheme(f).dump());
+Found kv_cut(const Facts& f, const Target& t) {
+  if (!t.is_cpu()) return std::nullopt;
+  return when(has_kv(f), "kv_cache_scheme on " + t.device->name);
 }
 
 Found kv_needs_flag(const Facts& f, const Target&) {
   return when(has_kv(f),
               "kv_cache_scheme " + std::string(kv_per_head(f) ? "per head" : "per tensor"));
-}
-
-Found kv_cut(const Facts& f, const Target& t) {
-  if (!t.is_cpu()) return std::nullopt;
-  return when(has_kv(f), "kv_cache_scheme on " + t.device->name);
 }
 
 Found kv_without_scales(const Facts& f, const Target&) {
@@ -88,49 +79,53 @@ constexpr std::array kValueRules = {
     PreflightRule{"nvfp4-shared-scale", "vllm", PreflightEffect::kWrong,
                   "the largest scale of the joined Linears is used for all, without rescaling",
                   "give q, k and v (gate and up) one scale of the tensor",
-                  "vLLM nvfp4 schemes: weight_global_scale.max(), with a warning", unequal_globals},
+                  "vLLM 0.32.0 compressed_tensors_w4a4_nvfp4.py: weight_global_scale.max(), \"will "
+                  "likely result in reduced accuracy\"",
+                  unequal_globals},
+    PreflightRule{"ct-group-order", "vllm", PreflightEffect::kRefuse,
+                  "groups in the order of activations are no longer loaded",
+                  "quantize with static act-order (no weight_g_idx)",
+                  "vLLM 0.32.0 compressed_tensors.py: \"group/dynamic activation ordering ... is "
+                  "no longer supported\"",
+                  ordered_groups},
     PreflightRule{
-        "ct-group-order", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
-        "loaders gave up groups in the order of activations",
-        "quantize with static act-order (no weight_g_idx)",
-        "compressed-tensors 0.19 refuses actorder \"group\"; measured when the fixtures were "
-        "made",
-        ordered_groups},
-    PreflightRule{"kv-width", "vllm", PreflightEffect::kRefuse,
-                  "the key-value cache of a checkpoint is FP8 only", "use --kv fp8",
-                  "vLLM: \"Currently supported kv cache quantization is num_bits=8, type=float\"",
-                  kv_width},
-    PreflightRule{
-        "kv-int8", "vllm", PreflightEffect::kWrong,
-        "INT8 passes the check of the scheme, but the cache is FP8 or 16 bit",
+        "kv-width", "vllm", PreflightEffect::kRefuse,
+        "the key-value cache of a checkpoint is FP8 only",
         "use --kv fp8; or no --kv, and --kv-cache-dtype int8_per_token_head of the engine",
-        "vLLM validate_kv_cache_scheme tests type and width together", kv_integers},
+        "vLLM 0.32.0 compressed_tensors.py: validate_kv_cache_scheme (\"Currently "
+        "supported kv cache quantization is num_bits=8, type=float\")",
+        kv_not_fp8},
+    PreflightRule{"kv-strategy", "vllm", PreflightEffect::kRefuse,
+                  "scales of the cache belong to tensors or heads", "use --kv fp8",
+                  "vLLM 0.32.0 compressed_tensors.py: \"Invalid strategy for compressed-tensors KV "
+                  "cache\"",
+                  kv_strategy},
     PreflightRule{
-        "kv-strategy", "vllm", PreflightEffect::kRefuse,
-        "scales of the cache belong to tensors or heads",
-        "use --kv fp8; or no --kv, and --kv-cache-dtype int8_per_token_head of the engine",
-        "vLLM validate_kv_cache_scheme: tensor, later also attn_head", kv_strategy},
-    PreflightRule{"kv-fp8-only", "tensorrt-llm", PreflightEffect::kRefuse,
-                  "of kv_cache_scheme only FP8 is taken", "use --kv fp8",
-                  "TensorRT-LLM models/quant_config_utils.py: \"Unsupported kv_cache_scheme\"",
-                  kv_not_fp8},
+        "kv-fp8-only", "tensorrt-llm", PreflightEffect::kRefuse,
+        "of kv_cache_scheme only FP8 is taken", "use --kv fp8",
+        "TensorRT-LLM main (21156a7) models/quant_config_utils.py: \"Unsupported kv_cache_scheme\"",
+        kv_not_fp8},
     PreflightRule{"kv-head-version", "vllm", PreflightEffect::kRefuse,
                   "scales per head came after version 0.11", "upgrade, or calibrate per tensor",
                   "vLLM 0.11.2 documents: \"only per-tensor (scalar) scaling factors\"",
                   kv_head_version},
-    PreflightRule{
-        "kv-flag", "vllm", PreflightEffect::kNote,
-        "the scales are used with --kv-cache-dtype fp8 only, per head with Flash Attention "
-        "only",
-        "", "vLLM docs/features/quantization/quantized_kvcache.md", kv_needs_flag},
+    PreflightRule{"kv-flag", "vllm", PreflightEffect::kNote,
+                  "the cache becomes FP8 unless --kv-cache-dtype says otherwise; scales per head "
+                  "run in Flash Attention only",
+                  "",
+                  "vLLM 0.32.0 model_executor/layers/attention/attention.py: kv_cache_scheme; "
+                  "docs/features/quantization/quantized_kvcache.md",
+                  kv_needs_flag},
     PreflightRule{"cpu-kv-cut", "vllm", PreflightEffect::kNote,
                   "an FP8 cache on a CPU cuts keys and values towards zero, which loses about "
                   "three times as much as rounding",
                   "serve with a 16-bit cache there",
                   "measured with vLLM 0.32.0: cpu_attn_reshape_and_cache", kv_cut},
     PreflightRule{"kv-without-scales", "vllm sglang", PreflightEffect::kNote,
-                  "missing scales of keys and values count as 1, with a warning", "",
-                  "vLLM and SGLang quantization/kv_cache.py", kv_without_scales},
+                  "missing scales of keys and values count as 1", "",
+                  "vLLM 0.32.0 and SGLang 0.5.23 layers/quantization/kv_cache.py: \"use the "
+                  "default value of 1.0\"",
+                  kv_without_scales},
 };
 
 }  // namespace
