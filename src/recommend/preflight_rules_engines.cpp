@@ -25,11 +25,6 @@ Found ordered_gptq(const Facts& f, const Target& t) {
                 "desc_act with groups");
   });
 }
-Found odd_words(const Facts& f, const Target&) {
-  if (!is_ct(f)) return std::nullopt;
-  return first_scheme(
-      f, [](const LinearScheme& s) { return is_weight_only_int(s) && 32 % s.weight.bits != 0; });
-}
 Found asymmetric_products(const Facts& f, const Target&) {
   if (!is_ct(f)) return std::nullopt;
   return first_scheme(f, [](const LinearScheme& s) { return s.input && !s.weight.symmetric; });
@@ -125,13 +120,6 @@ constexpr std::array kEngineRules = {
                   "vLLM 0.32.0 utils/gptq_utils.py: \"GPTQ group activation ordering "
                   "(desc_act=True) is no longer supported\"",
                   ordered_gptq},
-    PreflightRule{
-        "ct-odd-width", "vllm", PreflightEffect::kNote,
-        "3, 5, 6 and 7 bits are expected in dense words, and compressed-tensors 0.17.0 pads them",
-        "take 4 or 8 bits",
-        "vLLM 0.32.0 compressed_tensors_wNa16.py: Fraction(32, num_bits); compressed-tensors "
-        "0.17.0 pack_quantized/helpers.py: pack_to_int32",
-        odd_words},
     PreflightRule{"ct-asymmetric-products", "vllm sglang tgi", PreflightEffect::kRefuse,
                   "weights under rounded inputs are symmetric", "",
                   "vLLM 0.32.0 and SGLang 0.5.23 compressed_tensors.py: \"Only symmetric weight "

@@ -359,7 +359,6 @@ std::vector<RuleTest> engine_tests() {
       {"gptq-asymmetric", {gptq("int4_g128_asym"), vllm}, {gptq("int4_g128_sym"), vllm}},
       {"gptq-width", {gptq("int3_g128_sym"), vllm}, {gptq("int8_g128_sym"), vllm}},
       {"gptq-order", {act_order(true), vllm}, {act_order(true), version(vllm, "0.31.0")}},
-      {"ct-odd-width", {compressed("int3_g128_sym"), vllm}, {compressed("int2_g128_sym"), vllm}},
       {"ct-asymmetric-products",
        {compressed("int8_channel_asym", "int8_token"), vllm},
        {compressed("int4_g128_asym"), vllm}},
