@@ -18,8 +18,10 @@ struct BenchOptions {
 };
 
 struct BenchResult {
-  double prefill_tok_s = 0;
+  double prefill_tok_s = 0;  // of the fastest run
   double decode_tok_s = 0;
+  double prefill_slowest_tok_s = 0;  // far below the fastest where other work was running
+  double decode_slowest_tok_s = 0;
   std::uint64_t peak_rss_bytes = 0;  // of the process while loading and running
   int threads = 0;
 };

@@ -21,6 +21,8 @@ Result<BenchResult> run_benchmark(const BenchOptions& options, Progress& progres
 std::string to_json(const BenchResult& result) {
   return Json::object({{"prefill_tok_s", result.prefill_tok_s},
                        {"decode_tok_s", result.decode_tok_s},
+                       {"prefill_slowest_tok_s", result.prefill_slowest_tok_s},
+                       {"decode_slowest_tok_s", result.decode_slowest_tok_s},
                        {"peak_rss_bytes", result.peak_rss_bytes},
                        {"threads", result.threads}})
       .dump(2);

@@ -40,8 +40,8 @@ Result<BenchResult> measure_throughput(Runtime& runtime, std::int64_t prefill, s
                     .got(std::to_string(prefill) + " and " + std::to_string(decode)));
   }
   const auto tokens = random_tokens(prefill + decode, runtime.config().vocab_size);
-  BenchResult result;
-  result.threads = pool.size();
+  std::vector<double> prefill_rates;
+  std::vector<double> decode_rates;
   std::vector<float> logits;
   progress.begin("speed", static_cast<std::uint64_t>(repeats), "runs");
   for (int repeat = 0; repeat < repeats; ++repeat) {
@@ -51,7 +51,7 @@ Result<BenchResult> measure_throughput(Runtime& runtime, std::int64_t prefill, s
                          .logits_from = prefill - 1};
     const auto prefill_start = Clock::now();
     QUANTLANE_TRY_VOID(runtime.forward(std::span(&prompt, 1), pool, logits));
-    result.prefill_tok_s = std::max(result.prefill_tok_s, rate(prefill, prefill_start));
+    prefill_rates.push_back(rate(prefill, prefill_start));
     const auto decode_start = Clock::now();
     for (std::int64_t i = 0; i < decode; ++i) {
       QUANTLANE_TRY_VOID(check_cancel("measuring throughput"));
@@ -61,11 +61,16 @@ Result<BenchResult> measure_throughput(Runtime& runtime, std::int64_t prefill, s
           .logits_from = 0};
       QUANTLANE_TRY_VOID(runtime.forward(std::span(&step, 1), pool, logits));
     }
-    result.decode_tok_s = std::max(result.decode_tok_s, rate(decode, decode_start));
+    decode_rates.push_back(rate(decode, decode_start));
     progress.update(static_cast<std::uint64_t>(repeat) + 1);
   }
   progress.end();
-  return result;
+  return BenchResult{.prefill_tok_s = std::ranges::max(prefill_rates),
+                     .decode_tok_s = std::ranges::max(decode_rates),
+                     .prefill_slowest_tok_s = std::ranges::min(prefill_rates),
+                     .decode_slowest_tok_s = std::ranges::min(decode_rates),
+                     .peak_rss_bytes = 0,
+                     .threads = pool.size()};
 }
 
 }  // namespace quantlane

@@ -15,6 +15,10 @@ TEST(Throughput, MeasuresBothPhases) {
   ASSERT_TRUE(result.has_value()) << result.error().message();
   EXPECT_TRUE(std::isfinite(result->prefill_tok_s) && result->prefill_tok_s > 0);
   EXPECT_TRUE(std::isfinite(result->decode_tok_s) && result->decode_tok_s > 0);
+  EXPECT_LT(result->prefill_slowest_tok_s, result->prefill_tok_s);
+  EXPECT_LT(result->decode_slowest_tok_s, result->decode_tok_s);
+  EXPECT_GT(result->prefill_slowest_tok_s, 0);
+  EXPECT_GT(result->decode_slowest_tok_s, 0);
   EXPECT_EQ(result->threads, 2);
 }
 

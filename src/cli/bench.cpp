@@ -1,3 +1,6 @@
+#include <string>
+#include <string_view>
+
 #include <fmt/format.h>
 
 #include "cli/command.h"
@@ -28,13 +31,23 @@ class Bench final : public Command {
       print_line(to_json(*result));
       return ExitCode::kOk;
     }
-    print_line(fmt::format("{:<12} {:.1f} tok/s", "prefill", result->prefill_tok_s));
-    print_line(fmt::format("{:<12} {:.1f} tok/s", "decode", result->decode_tok_s));
+    print_rate("prefill", result->prefill_tok_s, result->prefill_slowest_tok_s);
+    print_rate("decode", result->decode_tok_s, result->decode_slowest_tok_s);
     print_line(fmt::format("{:<12} {:.1f} MB", "peak memory",
                            static_cast<double>(result->peak_rss_bytes) / 1e6));
     print_line(fmt::format("{:<12} {}", "threads", result->threads));
     return ExitCode::kOk;
   }
+  void print_rate(std::string_view name, double fastest, double slowest) const {
+    constexpr double kCalm = 0.1;  // runs of an idle machine differ by less
+    std::string line = fmt::format("{:<12} {:.1f} tok/s", name, fastest);
+    if (options_.repeats > 1) {
+      line += fmt::format(", the slowest of {} runs {:.1f}", options_.repeats, slowest);
+      if (slowest < (1 - kCalm) * fastest) line += ": other work may have slowed all of them";
+    }
+    print_line(line);
+  }
+
   BenchOptions options_;
 };
 
