@@ -134,11 +134,12 @@ Found packed_words(const Facts& f, const Target& t) {
   return first_of_rank(
       f, t, [&](const LinearFacts& linear, std::int64_t rows, std::int64_t cols) -> Found {
         if (!is_weight_only_int(*linear.scheme)) return std::nullopt;
-        const std::int64_t values = 32 / linear.scheme->weight.bits;
+        // Words are dense: codes of 3, 5, 6 and 7 bits go across their ends.
+        const std::int64_t bits = linear.scheme->weight.bits;
         const std::int64_t along = f.dialect == "awq" ? rows : cols;
-        return when(along % values != 0,
+        return when(along * bits % 32 != 0,
                     number(along) + (f.dialect == "awq" ? " rows" : " columns") + of_rank(t) +
-                        " do not fill 32-bit words of " + number(values));
+                        " of " + number(bits) + " bits do not fill 32-bit words");
       });
 }
 
