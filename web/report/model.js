@@ -4,8 +4,8 @@ const model = (() => {
   const FAMILIES = {
     gguf: {label: 'GGUF blocks', shape: 'circle'},
     float: {label: 'floating point', shape: 'square'},
-    int8: {label: '8-bit integers', shape: 'triangle'},
-    int4: {label: '4-bit integers', shape: 'diamond'},
+    int8: {label: 'integers of 5 to 8 bits', shape: 'triangle'},
+    int4: {label: 'integers of 2 to 4 bits', shape: 'diamond'},
     other: {label: 'other', shape: 'nabla'},
   };
   const VERDICTS = {
@@ -23,8 +23,8 @@ const model = (() => {
   function family(lane) {
     if (/gguf|ggml/.test(lane.dialect)) return 'gguf';
     if (/fp8|fp4|f16|bf16|f32|float/.test(lane.format)) return 'float';
-    if (/int8/.test(lane.format)) return 'int8';
-    if (/int4/.test(lane.format)) return 'int4';
+    if (/int[5-8]/.test(lane.format)) return 'int8';
+    if (/int[2-4]/.test(lane.format)) return 'int4';
     return 'other';
   }
 

@@ -136,6 +136,8 @@ const tests = {
     const families = Object.fromEntries(sample.lanes.map((l) => [l.name, model.family(l)]));
     assert.deepEqual(families, {'gguf:q8_0': 'gguf', 'gguf:q6_k': 'gguf', 'fp8': 'float',
                                 'w8a8': 'int8', 'gguf:q4_k_m': 'gguf', 'w4a16': 'int4'});
+    for (const [format, family] of [['int3_g64_sym', 'int4'], ['int5_channel_asym', 'int8'], ['nf4_g64', 'other']])
+      assert.equal(model.family({dialect: 'compressed-tensors', format}), family);
     const shapes = Object.values(model.FAMILIES).map((f) => f.shape);
     assert.equal(new Set(shapes).size, shapes.length);
   },
