@@ -22,7 +22,10 @@ std::size_t index_of(LayerStage stage) { return static_cast<std::size_t>(stage);
 // `linear`: one of those whose inputs these moments are of.
 Result<void> check_finite(const Hessian& hessian, const Checkpoint& checkpoint,
                           const Parameter& linear) {
-  if (std::ranges::all_of(hessian.sums, [](float v) { return std::isfinite(v); })) return {};
+  const auto finite = [](const std::vector<float>& values) {
+    return std::ranges::all_of(values, [](float v) { return std::isfinite(v); });
+  };
+  if (finite(hessian.sums) && finite(hessian.shift) && finite(hessian.lack)) return {};
   return fail(blame_inputs_of(
       checkpoint, linear,
       corrupt("calibrating")

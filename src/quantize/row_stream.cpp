@@ -12,6 +12,7 @@
 #include "core/cancel.h"
 #include "core/check.h"
 #include "kernels/encode.h"
+#include "quantize/raw_values.h"
 
 namespace quantlane {
 namespace {
@@ -233,8 +234,10 @@ SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
       weight.decode_rows(begin, count, values.data());
       if (zero_rows != nullptr) zero_rows->see(values.data(), count, weight.cols());
       QUANTLANE_TRY_VOID(check_finite(values.data(), count, weight.cols(), begin, name));
-      QUANTLANE_TRY(slice, algorithm.quantize(scheme.weight, values.data(), count, weight.cols(),
-                                              inputs.view(begin)));
+      auto rounded = algorithm.quantize(scheme.weight, values.data(), count, weight.cols(),
+                                        inputs.view(begin));
+      if (!rounded) return fail(std::move(rounded).error().of(name));
+      slice = std::move(*rounded);
     }
     if (whole != nullptr) keep_slice(slice, begin, *whole);
     return writer.pack(scheme, slice, weight.rows());
@@ -248,10 +251,14 @@ SliceEncoder kept_encoder(const QuantTensor& whole, const DialectWriter& writer,
   };
 }
 
-SliceEncoder kept_encoder(std::span<const std::byte> bytes, std::uint64_t row_bytes) {
-  return [bytes, row_bytes](std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
+SliceEncoder kept_encoder(std::span<const std::byte> bytes, const ElementType& type,
+                          std::int64_t cols, const std::string& name) {
+  const std::uint64_t row_bytes = type.bytes_of(cols);
+  return [bytes, type, cols, name, row_bytes](std::int64_t begin,
+                                              std::int64_t count) -> Result<SliceParts> {
     const auto rows = bytes.subspan(static_cast<std::size_t>(begin) * row_bytes,
                                     static_cast<std::size_t>(count) * row_bytes);
+    QUANTLANE_TRY_VOID(check_raw_values(type, rows, name, begin * cols, cols));
     return SliceParts{{rows.begin(), rows.end()}};
   };
 }

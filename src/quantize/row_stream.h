@@ -50,8 +50,10 @@ SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
 // Packs the rows of codes that are there already; `whole` must outlive it.
 SliceEncoder kept_encoder(const QuantTensor& whole, const DialectWriter& writer,
                           const LinearScheme& scheme);
-// Gives out rows of `row_bytes` that are there already; `bytes` must outlive it.
-SliceEncoder kept_encoder(std::span<const std::byte> bytes, std::uint64_t row_bytes);
+// Gives out rows of `type` that are there already, plain ones if they are finite; `bytes` must
+// outlive it.
+SliceEncoder kept_encoder(std::span<const std::byte> bytes, const ElementType& type,
+                          std::int64_t cols, const std::string& name);
 
 // Where output row r of a plain or block tensor comes from (and its column c, for biases), and what
 // is added to every value

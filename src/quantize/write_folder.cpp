@@ -13,6 +13,7 @@
 #include "quantize/kv_tensors.h"
 #include "quantize/linear_scales.h"
 #include "quantize/pipeline.h"
+#include "quantize/raw_values.h"
 #include "quantize/row_stream.h"
 
 namespace quantlane {
@@ -146,7 +147,12 @@ class FolderWriter {
     const auto bytes = container.bytes(tensor);
     for (std::size_t at = 0; at < bytes.size(); at += kPiece) {
       const std::size_t size = std::min(kPiece, bytes.size() - at);
-      QUANTLANE_TRY_VOID(writer.write(index, bytes.subspan(at, size)));
+      const auto piece = bytes.subspan(at, size);
+      const std::int64_t cols = tensor.shape.size() < 2 ? 0 : tensor.shape.back();
+      QUANTLANE_TRY_VOID(check_raw_values(tensor.type, piece, tensor.name,
+                                          static_cast<std::int64_t>(at / tensor.type.bytes_of(1)),
+                                          cols));
+      QUANTLANE_TRY_VOID(writer.write(index, piece));
       container.drop(tensor, at, size);
     }
     return {};

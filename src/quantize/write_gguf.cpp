@@ -103,7 +103,7 @@ Result<SliceEncoder> encoder_for(const QuantizeJob& job, const GgufPlan::Item& i
     const std::uint64_t row_bytes = type.bytes_of(p.cols);
     return kept_encoder(job.source.container().bytes(*tensor).subspan(
                             static_cast<std::size_t>(first_row) * row_bytes),
-                        row_bytes);
+                        type, p.cols, p.name);
   }
   if (transfer == Transfer::kMove) {
     const QuantTensor& tensor = *weight.quantized();

@@ -127,6 +127,29 @@ class Checkpoints(ProgramTest):
         self.refused("compare", model, *COMPARE[2:], "--out", "report")
         self.assertEqual(self.partials(), [])
 
+    def test_damage_in_tensors_that_lanes_copy_is_found(self):
+        model = self.copy_of_canary()
+        header, whole = read_safetensors(model / "model.safetensors")
+        for name in ("model.norm.weight", "model.layers.1.input_layernorm.weight", "model.embed_tokens.weight"):
+            tensors = bytearray(whole)
+            offset = header[name]["data_offsets"][0] + 2
+            tensors[offset:offset + 2] = b"\x80\x7f"
+            write_safetensors(model / "model.safetensors", header, tensors)
+            for lane, out in (("fp8", "out"), ("w4a16", "out"), ("bf16", "out"), ("gguf:bf16", "out.gguf")):
+                self.refused("quantize", model, lane, "-o", out, "--data-free", says=[f"name:     {name}", "NaN or infinity"])
+                self.assertFalse((self.folder / out).exists())
+        self.assertEqual(self.partials(), [])
+
+    def test_error_feedback_that_overflows_is_refused(self):
+        model = self.copy_of_canary()
+        header, tensors = read_safetensors(model / "model.safetensors")
+        offset = header[MATRIX]["data_offsets"][0] + 2
+        tensors[offset:offset + 2] = struct.pack("<f", 3e38)[2:]
+        write_safetensors(model / "model.safetensors", header, tensors)
+        for lane in ("w4a16+gptq", "nvfp4a16+gptq", "gptq+gptq", "w4a16-asym+gptq", "fp8+gptq"):
+            self.refused("quantize", model, lane, "-o", "out", "--calibration-chunks", "2", says=[MATRIX.removesuffix(".weight")])
+            self.assertFalse((self.folder / "out").exists())
+
     def test_the_first_tensor_whose_results_are_not_finite_is_named(self):
         norm = "model.layers.2.input_layernorm.weight"
         everything = (["eval", "model", "--chunk", "64", "--chunks", "1"], ["quantize", "model", "w4a16", "-o", "out"],

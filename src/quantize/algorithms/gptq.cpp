@@ -157,6 +157,7 @@ class GroupSearch {
       zero[i] = tried_[static_cast<std::size_t>(i)].params.zero;
     }
     kernels::feedback_losses(group, grid_, x, scale, zero, state_.data(), loss);
+    if (best_loss_ == HUGE_VALF) best_ = tried_.back();  // where every loss overflows
     for (int i = 0; i < kCandidates; ++i) {
       if (!(loss[i] < best_loss_)) continue;
       best_loss_ = loss[i];
@@ -172,6 +173,19 @@ class GroupSearch {
   Candidate best_;
   float best_loss_ = 0;
 };
+
+// Rows of `count` errors each: what one of them spreads over later columns must be finite.
+Result<void> check_errors(const std::vector<float>& errors, std::int64_t count,
+                          std::int64_t first_row) {
+  const auto bad = std::ranges::find_if(errors, [](float value) { return !std::isfinite(value); });
+  if (bad == errors.end()) return {};
+  return fail(
+      corrupt("rounding with error feedback")
+          .expects("weights and activations whose products are finite")
+          .got("an overflow in row " + std::to_string(first_row + (bad - errors.begin()) / count))
+          .advise("the checkpoint is broken before quantization: run quantlane inspect "
+                  "on it, or eval"));
+}
 
 QuantTensor empty_tensor(const Scheme& scheme, std::int64_t rows, std::int64_t cols,
                          float tensor_scale) {
@@ -257,6 +271,8 @@ Result<QuantTensor> quantize(const Scheme& scheme, const float* values, std::int
                         tensor.codes.data() + r * cols + column(j));
       }
     }
+    errors.resize(static_cast<std::size_t>(rows * group.count));
+    QUANTLANE_TRY_VOID(check_errors(errors, group.count, inputs.first_row));
     const std::int64_t end = begin + group.count;
     kernels::feedback_spread(errors.data(), rows, group.count,
                              feedback.upper.data() + begin * cols + end, cols, target.data() + end,
