@@ -82,6 +82,25 @@ TEST_P(Schemes, WeightedFitIsNeverWorseThanAbsmax) {
   }
 }
 
+// The symmetric codes are among those with a zero point.
+TEST(GroupFormats, AZeroPointNeverCosts) {
+  for (int bits = 2; bits <= 8; ++bits) {
+    Scheme symmetric = Scheme::parse("int" + std::to_string(bits) + "_g64_sym").value();
+    Scheme asymmetric = Scheme::parse("int" + std::to_string(bits) + "_g64_asym").value();
+    asymmetric.scale_dtype = symmetric.scale_dtype;
+    for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+      std::vector<float> values = normal_values(64, 0.02, seed);
+      if (seed % 4 == 0) values[seed % 64] *= 8;
+      const std::vector<float> w = lognormal(64, seed + 500);
+      const auto error = [&](const Scheme& s) {
+        return squared_error(round_trip(s, values, group_format_for(s)->fit_weighted(values, w, s)),
+                             values, w);
+      };
+      EXPECT_LE(error(asymmetric), error(symmetric) * (1 + 1e-5)) << bits << ' ' << seed;
+    }
+  }
+}
+
 TEST_P(Schemes, ScalesAreStorableAndZerosAreCodes) {
   for (const DType dtype : kScaleTypes) {
     const Scheme s = scheme(dtype);

@@ -116,8 +116,10 @@ GroupParams fit_symmetric(const PreparedGroup& group, GroupParams start, const S
   return {.scale = scale.v[index_of_smallest(error)] * group.unit};
 }
 
-// Free scale and minimum first, then exact errors of four storable scales with four integer zeros.
-GroupParams fit_asymmetric(const PreparedGroup& group, GroupParams start, const Scheme& scheme) {
+// Free scale and minimum first, then exact errors of four storable scales with four integer zeros,
+// and of what is known: `start`, and `middle` with the zero in the middle of the codes.
+GroupParams fit_asymmetric(const PreparedGroup& group, GroupParams start, GroupParams middle,
+                           const Scheme& scheme) {
   const CodeRange range = code_range(scheme);
   const int count = static_cast<int>(group.x.size());
   constexpr int kRefinements = 1;
@@ -142,6 +144,10 @@ GroupParams fit_asymmetric(const PreparedGroup& group, GroupParams start, const 
     }
     scale.v[0] = best.scale / group.unit;
     zero.v[0] = best.zero;
+    if (round == 0) {
+      scale.v[1] = middle.scale / group.unit;
+      zero.v[1] = middle.zero;
+    }
     store_scales(scale, group.unit, scheme.scale_dtype);
     for (int l = 0; l < kLanes; ++l) minimum.v[l] = scale.v[l] * zero.v[l];
     block_encoders().affine_errors(group.x.data(), group.w.data(), count, scale, minimum,
@@ -160,8 +166,14 @@ GroupParams fit_weighted(std::span<const float> values, std::span<const float> i
   const GroupParams start = fit_absmax(values, scheme);
   const PreparedGroup group = prepare(values, importance);
   if (group.unit == 0.0F) return start;
-  return scheme.symmetric ? fit_symmetric(group, start, scheme)
-                          : fit_asymmetric(group, start, scheme);
+  if (scheme.symmetric) return fit_symmetric(group, start, scheme);
+  // What the symmetric format of the same codes would take: free ends of the range are found by
+  // fewer candidates, and often end up behind it.
+  Scheme symmetric = scheme;
+  symmetric.symmetric = true;
+  GroupParams middle = fit_symmetric(group, fit_absmax(values, symmetric), symmetric);
+  middle.zero = -code_range(symmetric).low;
+  return fit_asymmetric(group, start, middle, scheme);
 }
 
 void project(std::span<const float> values, GroupParams params, const Scheme& scheme,

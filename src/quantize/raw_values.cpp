@@ -40,7 +40,8 @@ std::size_t first_not_finite(DType type, std::span<const std::byte> bytes) {
       return first_not_finite<std::uint16_t>(bytes.data(), bytes.size() / 2, 0x7C00);
     case DType::kF32:
       return first_not_finite<std::uint32_t>(bytes.data(), bytes.size() / 4, 0x7F800000);
-    default: return SIZE_MAX;
+    default:
+      return SIZE_MAX;
   }
 }
 
@@ -52,15 +53,14 @@ Result<void> check_raw_values(const ElementType& type, std::span<const std::byte
   const std::size_t found = first_not_finite(type.plain, bytes);
   if (found == SIZE_MAX || found >= bytes.size() / type.bytes_of(1)) return {};
   const std::int64_t at = first + static_cast<std::int64_t>(found);
-  return fail(
-      corrupt("copying a tensor")
-          .of(name)
-          .expects("finite values")
-          .got("NaN or infinity in " +
-               (cols == 0 ? "element " + std::to_string(at) + " of this weight"
-                          : "row " + std::to_string(at / cols) + ", column " +
-                                std::to_string(at % cols)))
-          .advise("the checkpoint is broken: quantlane inspect lists the damaged tensors"));
+  return fail(corrupt("copying a tensor")
+                  .of(name)
+                  .expects("finite values")
+                  .got("NaN or infinity in " +
+                       (cols == 0 ? "element " + std::to_string(at) + " of this weight"
+                                  : "row " + std::to_string(at / cols) + ", column " +
+                                        std::to_string(at % cols)))
+                  .advise("the checkpoint is broken: quantlane inspect lists the damaged tensors"));
 }
 
 }  // namespace quantlane

@@ -27,9 +27,9 @@ TEST(RawValues, AreCheckedInEveryPlace) {
         encode_plain(type, &bad, 1, damaged.data() + element.bytes_of(at));
         const auto checked = check_raw_values(element, damaged, "t", 600, kCols);
         ASSERT_FALSE(checked.has_value()) << at;
-        EXPECT_EQ(checked.error().found,
-                  "NaN or infinity in row " + std::to_string((600 + at) / kCols) + ", column " +
-                      std::to_string((600 + at) % kCols));
+        EXPECT_EQ(checked.error().found, "NaN or infinity in row " +
+                                             std::to_string((600 + at) / kCols) + ", column " +
+                                             std::to_string((600 + at) % kCols));
       }
     }
   }
@@ -37,7 +37,8 @@ TEST(RawValues, AreCheckedInEveryPlace) {
 
 TEST(RawValues, OfVectorsAreNamedByElement) {
   const float values[] = {1, 2, std::nanf("")};
-  const auto checked = check_raw_values({.plain = DType::kF32}, std::as_bytes(std::span(values)), "t", 5, 0);
+  const auto checked =
+      check_raw_values({.plain = DType::kF32}, std::as_bytes(std::span(values)), "t", 5, 0);
   ASSERT_FALSE(checked.has_value());
   EXPECT_EQ(checked.error().found, "NaN or infinity in element 7 of this weight");
 }
