@@ -284,6 +284,7 @@ void Comparison::describe_artefact(LaneWork& work) const {
   work.report.bits_per_weight = stored_bits_per_weight(*work.checkpoint);
   work.facts = lane_facts_of(work.lane, *work.checkpoint);
   work.facts.loads = work.loads;
+  work.facts.served = work.served;
 }
 
 Result<void> Comparison::quantize(LaneWork& work) {

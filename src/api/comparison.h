@@ -32,6 +32,7 @@ struct LaneWork {
   // An artefact that was there before, opened; it is measured as it is.
   std::shared_ptr<const Checkpoint> existing;
   bool loads = true;                             // in the engine asked for, or in one of its own
+  bool served = true;                            // by an engine: the one asked for, or its own
   std::shared_ptr<const Checkpoint> checkpoint;  // the artefact, read back
   MemoryPlan memory = {};                        // of making the artefact
   TokenScores scores;

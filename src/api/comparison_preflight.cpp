@@ -33,6 +33,12 @@ Result<void> Comparison::ask_engines() {
   for (LaneWork& work : lanes_) {
     QUANTLANE_TRY(const ArtefactFacts facts, facts_of(work, *reference_));
     QUANTLANE_TRY(const auto targets, targets_of(options_, work.lane));
+    // Plain lanes are for any engine; others name theirs, and transformers is none that serves.
+    work.served = !targets.empty() || work.lane.engines == "any";
+    if (!work.served) {
+      work.report.notices.emplace_back(
+          "no serving engine is known to load it (transformers alone): none was asked");
+    }
     bool refused = !targets.empty();
     for (const EngineTarget& target : targets) {
       const PreflightAnswer answer = preflight(facts, target);

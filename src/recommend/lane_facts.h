@@ -45,7 +45,8 @@ struct LaneFacts {
   bool calibrated = false;            // importance or other activation statistics were used
   double expert_bytes = 0;            // of read_bytes: experts, of which a step reads some
   bool long_context_checked = false;  // a needle or retrieval test at the workload's length passed
-  bool loads = true;  // in an engine of the lane, or the one asked for (preflight.h)
+  bool loads = true;   // in an engine of the lane, or the one asked for (preflight.h)
+  bool served = true;  // by a serving engine at all; false: by libraries alone
 };
 
 enum class Shape : std::uint8_t { kUnknown, kChat, kRag, kCode, kMath, kJson };

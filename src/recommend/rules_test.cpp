@@ -55,6 +55,20 @@ TEST(Rules, F1_NoKernelExcludes) {
   EXPECT_FALSE(excluded(situation("h100-sxm", Shape::kChat), "w4a16"));
 }
 
+TEST(Rules, F3_ALaneThatNoServingEngineReadsIsNotForGpus) {
+  const auto with_library_lane = [](std::string_view on) {
+    Situation s = situation(on, Shape::kChat);
+    for (LaneFacts& lane : s.lanes) lane.served = lane.name != "w4a16";
+    return s;
+  };
+  LaneFacts lane = w4a16(kLlama8B);
+  lane.served = false;
+  EXPECT_TRUE(excluded(with_library_lane("h100-sxm"), "w4a16"));
+  EXPECT_FALSE(excluded(with_library_lane("h100-sxm"), "fp8"));
+  EXPECT_THAT(codes(with_library_lane("h100-sxm"), lane), Contains("NO_SERVING_ENGINE"));
+  EXPECT_THAT(codes(with_library_lane("epyc-turin"), lane), Not(Contains("NO_SERVING_ENGINE")));
+}
+
 TEST(Rules, S1_Fp8FirstOnHopperForCodeMathAndLongContext) {
   for (const char* on : {"h100-sxm", "h200-sxm", "b200"}) {
     for (const Shape shape : {Shape::kCode, Shape::kMath}) {
