@@ -56,6 +56,15 @@ inline bool is_w4afp8(const LinearScheme& s) {
   return is_int(s) && s.weight.bits == 4 && s.input && s.input->type == ValueType::kFloat;
 }
 
+inline bool is_expert(const LinearFacts& linear) {
+  return linear.module.find(".experts.") != std::string::npos;
+}
+// Modules that choose experts, which engines build plain.
+inline bool is_router(std::string_view module) {
+  return module.ends_with(".gate") || module.ends_with(".router") ||
+         module.ends_with(".shared_expert_gate");
+}
+
 // "model.layers.0.mlp.down_proj (INT …) and 29 more", of the Linears that `breaks` names.
 template <class Breaks>
 Found first_linear(const Facts& facts, const Breaks& breaks) {

@@ -64,11 +64,6 @@ Found not_judged(const Facts& f, const Target&) {
   return when(!f.unreadable.empty() && !f.contradictory, f.unreadable);
 }
 
-bool is_router(std::string_view module) {
-  return module.ends_with(".gate") || module.ends_with(".router") ||
-         module.ends_with(".shared_expert_gate");
-}
-
 bool stored_plain(const Facts& f, const LinearFacts& linear) {
   const auto has = [&](std::string_view suffix) {
     return std::ranges::find(f.tensors, linear.module + std::string(suffix)) != f.tensors.end();

@@ -88,6 +88,13 @@ Found cpu_w8a16(const Facts& f, const Target& t) {
   return on(t.is_cpu(), f, t,
             [](const LinearScheme& s) { return is_weight_only_int(s) && s.weight.bits != 4; });
 }
+Found cpu_experts(const Facts& f, const Target& t) {
+  if (!t.is_cpu()) return std::nullopt;
+  return first_linear(f, [](const LinearFacts& linear) -> Found {
+    if (!linear.scheme || !is_expert(linear)) return std::nullopt;
+    return linear.scheme->weight.spelling();
+  });
+}
 Found cpu_fp8(const Facts& f, const Target& t) { return on(t.is_cpu(), f, t, is_fp8); }
 Found cpu_int4(const Facts& f, const Target& t) {
   return on(t.is_cpu(), f, t,
@@ -224,6 +231,12 @@ constexpr std::array kKernelRules = {
                   "measured with vLLM 0.32.0: \"Quant type (uint8b128) not supported by "
                   "CPUWNA16\"; kernels/linear/mixed_precision/cpu.py",
                   cpu_w8a16},
+    PreflightRule{"cpu-quantized-experts", "vllm", PreflightEffect::kRefuse,
+                  "the CPU has no kernel for quantized experts",
+                  "serve the plain checkpoint there, or a GGUF lane with llama.cpp",
+                  "measured with vLLM 0.32.0: \"No WNA16 MoE backend\", \"No Int8 MoE backend\", "
+                  "\"Unsupported FP8 MoE backend: NONE\"",
+                  cpu_experts},
     PreflightRule{"cpu-fp8-slow", "vllm", PreflightEffect::kSlow,
                   "FP8 on a CPU took 19 to 23 times the time of bf16", "take W8A8", kMeasured,
                   cpu_fp8},

@@ -351,6 +351,15 @@ std::vector<RuleTest> kernel_tests() {
       {"cpu-amx-int8", {w4(), vllm("xeon-spr")}, {w4(), vllm("epyc-turin")}},
       {"no-kernel", {fp8_facts(), vllm("m3-max")}, {plain(), vllm("m3-max")}},
   };
+      {"cpu-quantized-experts",
+       {experts(256), vllm("epyc-turin")},
+       {with(experts(256),
+             [](auto& f) {
+               for (LinearFacts& l : f.linears) {
+                 if (l.module.find(".experts.") != std::string::npos) l.scheme.reset();
+               }
+             }),
+        vllm("epyc-turin")}},
 }
 
 std::vector<RuleTest> engine_tests() {
