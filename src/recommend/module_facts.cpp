@@ -123,13 +123,20 @@ class ModuleReader {
     }
   }
 
-  // A scale of FP8 under one of the tensor may be too small for its type, and then is zero.
+  // A scale of FP8 under one of the tensor may be too small for its type, and then is zero; units
+  // take its sign for none (UE4M3). Other scales of weights may hold the sign of their codes, as
+  // AutoRound writes them.
   static std::string damage(std::string_view suffix, const TensorInfo& tensor,
                             std::span<const float> values) {
     const bool may_vanish = tensor.type.plain == DType::kF8E4M3;
+    constexpr std::array<std::string_view, 3> kSigned = {"weight_scale", "weight_scale_inv",
+                                                         "scales"};
+    const bool may_be_negative = dtype_row(tensor.type.plain).size_bytes > 1 &&
+                                 std::ranges::find(kSigned, suffix) != kSigned.end();
     for (std::size_t i = 0; i < values.size(); ++i) {
       const bool finite = std::isfinite(values[i]);
       if (finite && (values[i] > 0 || (may_vanish && values[i] == 0))) continue;
+      if (finite && values[i] < 0 && may_be_negative) continue;
       const std::string what = !finite         ? "is not finite"
                                : values[i] < 0 ? "is negative"
                                                : "is zero";

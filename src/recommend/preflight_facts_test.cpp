@@ -210,11 +210,11 @@ std::vector<PlannedTensor> fp8_tensors() {
           tensor("model.layers.0.mlp.up_proj.weight_scale", DType::kF32, {2, 1})};
 }
 
-TEST_F(PreflightFolder, ZeroNegativeAndNotFiniteScalesAreFound) {
+TEST_F(PreflightFolder, ZeroAndNotFiniteScalesAreFound) {
   put_config(kFp8);
   const std::vector<float> codes(8, 1.0F);
   const std::array<std::pair<float, std::string>, 4> cases = {
-      {{0.5F, ""}, {0.0F, "is zero"}, {-1.0F, "is negative"}, {NAN, "is not finite"}}};
+      {{0.5F, ""}, {0.0F, "is zero"}, {-1.0F, ""}, {INFINITY, "is not finite"}}};
   for (const auto& [scale, expected] : cases) {
     put_tensors(fp8_tensors(), {codes, {1.0F, scale}});
     const ArtefactFacts facts = read();
@@ -230,6 +230,24 @@ TEST_F(PreflightFolder, ZeroNegativeAndNotFiniteScalesAreFound) {
 
 TEST_F(PreflightFolder, SchemeShapeAndTypeAreThoseOfTheFiles) {
   put_config(kFp8);
+// AutoRound folds the sign of a group into its scale; the scales of NVFP4 and of inputs have none.
+TEST_F(PreflightFolder, NegativeScalesAreFoundWhereTheFormatHasNone) {
+  const auto bad = [&](std::string name, DType type) {
+    std::vector<PlannedTensor> plan = fp8_tensors();
+    plan[1].name = "model.layers.0.mlp.up_proj." + std::move(name);
+    plan[1].type.plain = type;
+    put_config(kFp8);
+    put_tensors(plan, {std::vector<float>(8, 1.0F), {1.0F, -1.0F}});
+    return read().linears.at(0).bad_scale;
+  };
+  EXPECT_EQ(bad("weight_scale", DType::kBF16), "");
+  EXPECT_EQ(bad("weight_scale_inv", DType::kF32), "");
+  EXPECT_EQ(bad("scales", DType::kF16), "");
+  EXPECT_EQ(bad("weight_scale", DType::kF8E4M3), "weight_scale[1] is negative");
+  EXPECT_EQ(bad("weight_global_scale", DType::kF32), "weight_global_scale[1] is negative");
+  EXPECT_EQ(bad("input_scale", DType::kF32), "input_scale[1] is negative");
+}
+
   put_tensors(fp8_tensors(), {std::vector<float>(8, 1.0F), {1.0F, 1.0F}});
   const ArtefactFacts facts = read();
   EXPECT_EQ(facts.dialect, "compressed-tensors");

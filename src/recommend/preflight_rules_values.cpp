@@ -74,7 +74,8 @@ Found kv_head_version(const Facts& f, const Target& t) {
 
 constexpr std::array kValueRules = {
     PreflightRule{"bad-scale", "*", PreflightEffect::kWrong,
-                  "a scale that is not positive and finite makes NaN or silence of its weights",
+                  "a scale that is zero, not finite or (FP4, inputs) negative makes NaN or silence "
+                  "of its weights",
                   "quantize again", "quantlane inspect", bad_scales},
     PreflightRule{"nvfp4-shared-scale", "vllm", PreflightEffect::kWrong,
                   "the largest scale of the joined Linears is used for all, without rescaling",
