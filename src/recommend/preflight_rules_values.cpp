@@ -115,7 +115,8 @@ constexpr std::array kValueRules = {
                   "run in Flash Attention only",
                   "",
                   "vLLM 0.32.0 model_executor/layers/attention/attention.py: kv_cache_scheme; "
-                  "docs/features/quantization/quantized_kvcache.md",
+                  "docs/features/quantization/quantized_kvcache.md; measured on a CPU: auto gives "
+                  "the perplexity of FP8",
                   kv_needs_flag},
     PreflightRule{"cpu-kv-cut", "vllm", PreflightEffect::kNote,
                   "an FP8 cache on a CPU cuts keys and values towards zero, which loses about "

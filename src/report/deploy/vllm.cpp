@@ -29,7 +29,7 @@ Deployment write(const Artefact& artefact, const DeployWishes& wishes) {
       .words = {"vllm", "serve", artefact.path.string()},
       .options = {{"--served-model-name", model_slug(artefact.name)},
                   {"--max-model-len", fmt::format("{}", wishes.context)}}};
-  // Without it the scales of the checkpoint are not used.
+  // The engine takes the scheme of the checkpoint by itself; here it stands to be seen.
   if (artefact.kv_scheme.starts_with("fp8")) command.options.push_back({"--kv-cache-dtype", "fp8"});
   if (wishes.concurrency > 0) {
     command.options.push_back({"--max-num-seqs", fmt::format("{}", wishes.concurrency)});
