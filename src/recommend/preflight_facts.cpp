@@ -93,7 +93,9 @@ void read_values(const Container& container, const Dialect* dialect, ArtefactFac
         dialect->verify_values(container, linear.module, *linear.scheme, linear.rows, linear.cols);
     if (verified || verified.error().code == ErrorCode::kUnsupported) continue;
     const Error& error = verified.error();
-    linear.values = {.tensor = error.tensor, .text = one_line(error)};
+    linear.values = {.tensor = error.tensor,
+                     .text = one_line(error),
+                     .out_of_range = error.expected.starts_with("group indices below")};
   }
 }
 

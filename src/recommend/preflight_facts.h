@@ -25,6 +25,7 @@ enum class Split : std::uint8_t { kRows, kColumns, kNone };
 struct Contradiction {
   std::string tensor;
   std::string text;
+  bool out_of_range = false;  // indices of groups that are not there
 };
 
 // One Linear [rows, cols], by the name that Hugging Face gives it.

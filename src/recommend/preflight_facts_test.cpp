@@ -168,14 +168,16 @@ class PreflightFolder : public test::FolderTest {
     }
     ASSERT_TRUE((*writer)->commit().has_value());
   }
-  // Every word of integers is `word`, every float 1; group indices are 0.
-  void put_words(const std::vector<PlannedTensor>& plan, std::uint32_t word) const {
+  // Every word of integers is `word`, every float 1; group indices are `group`.
+  void put_words(const std::vector<PlannedTensor>& plan, std::uint32_t word,
+                 std::uint32_t group = 0) const {
     const auto writer = create_safetensors(folder_ / "model.safetensors", plan, {});
     ASSERT_TRUE(writer.has_value()) << writer.error().message();
     for (std::size_t i = 0; i < plan.size(); ++i) {
       std::vector<std::byte> bytes(plan[i].size_bytes());
-      if (plan[i].type.plain == DType::kI32 && !plan[i].name.ends_with("g_idx")) {
-        for (std::size_t at = 0; at < bytes.size(); at += 4) std::memcpy(&bytes[at], &word, 4);
+      if (plan[i].type.plain == DType::kI32) {
+        const std::uint32_t& value = plan[i].name.ends_with("g_idx") ? group : word;
+        for (std::size_t at = 0; at < bytes.size(); at += 4) std::memcpy(&bytes[at], &value, 4);
       } else if (is_float(plan[i].type.plain)) {
         const std::vector<float> ones(bytes.size() / 2, 1.0F);
         encode_plain(plan[i].type.plain, ones.data(), static_cast<std::int64_t>(ones.size()),
@@ -228,8 +230,6 @@ TEST_F(PreflightFolder, ZeroAndNotFiniteScalesAreFound) {
   EXPECT_EQ(read(false).linears[0].bad_scale, "");
 }
 
-TEST_F(PreflightFolder, SchemeShapeAndTypeAreThoseOfTheFiles) {
-  put_config(kFp8);
 // AutoRound folds the sign of a group into its scale; the scales of NVFP4 and of inputs have none.
 TEST_F(PreflightFolder, NegativeScalesAreFoundWhereTheFormatHasNone) {
   const auto bad = [&](std::string name, DType type) {
@@ -248,6 +248,8 @@ TEST_F(PreflightFolder, NegativeScalesAreFoundWhereTheFormatHasNone) {
   EXPECT_EQ(bad("input_scale", DType::kF32), "input_scale[1] is negative");
 }
 
+TEST_F(PreflightFolder, SchemeShapeAndTypeAreThoseOfTheFiles) {
+  put_config(kFp8);
   put_tensors(fp8_tensors(), {std::vector<float>(8, 1.0F), {1.0F, 1.0F}});
   const ArtefactFacts facts = read();
   EXPECT_EQ(facts.dialect, "compressed-tensors");
@@ -293,6 +295,26 @@ TEST_F(PreflightFolder, ZeroPointsOfTheOtherLabelAreFound) {
       EXPECT_EQ(rules_of(preflight(facts, target("vllm")), PreflightEffect::kWrong),
                 said == std::string(label) ? std::vector<std::string>()
                                            : std::vector<std::string>{"zeros-differ"});
+    }
+  }
+}
+
+TEST_F(PreflightFolder, GroupsThatAreNotThereAreNoOtherOrder) {
+  const auto tensor = [](std::string name, DType type, std::vector<std::int64_t> shape) {
+    return PlannedTensor{
+        .name = "m.o_proj." + std::move(name), .type = {.plain = type}, .shape = std::move(shape)};
+  };
+  for (const char* order : {"true", "false"}) {
+    put_config(
+        R"({"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": true, "desc_act": )" +
+        std::string(order) + "}");
+    for (const std::uint32_t group : {7U, 0xFFFFFFFFU}) {
+      put_words({tensor("qweight", DType::kI32, {8, 8}), tensor("qzeros", DType::kI32, {2, 1}),
+                 tensor("scales", DType::kF16, {2, 8}), tensor("g_idx", DType::kI32, {64})},
+                0x77777777U, group);
+      const auto found = find_contradictions(read());
+      ASSERT_EQ(found.size(), 1U) << order;
+      EXPECT_EQ(found[0].rule, "order-out-of-range") << order;
     }
   }
 }

@@ -56,15 +56,16 @@ Found unlisted(const Facts& f, const Target&) {
 }
 
 // Values of a tensor of such a name against the scheme.
-Found differing(const Facts& f, std::string_view part) {
+Found differing(const Facts& f, std::string_view part, bool out_of_range = false) {
   return first_linear(f, [&](const LinearFacts& linear) -> Found {
-    if (!linear.values || linear.values->tensor.find(part) == std::string::npos)
-      return std::nullopt;
-    return linear.values->text;
+    const auto& values = linear.values;
+    if (!values || values->tensor.find(part) == std::string::npos) return std::nullopt;
+    return when(values->out_of_range == out_of_range, values->text);
   });
 }
 Found zeros(const Facts& f, const Target&) { return differing(f, "zero"); }
 Found order(const Facts& f, const Target&) { return differing(f, "g_idx"); }
+Found no_group(const Facts& f, const Target&) { return differing(f, "g_idx", true); }
 Found codes(const Facts& f, const Target&) { return differing(f, ".weight"); }
 
 constexpr std::string_view kAll = "vllm sglang tgi tensorrt-llm";
@@ -120,6 +121,12 @@ constexpr std::array kAgreementRules = {
                   "3.3.7 layers/marlin/gptq.py: perm where desc_act; vLLM 0.32.0 "
                   "utils/gptq_utils.py: normalize_and_validate_gptq_desc_act",
                   order},
+    PreflightRule{
+        "order-out-of-range", "*", PreflightEffect::kWrong,
+        "g_idx names groups that are not there: scales are read from before or beyond them",
+        "quantize again, or restore the file",
+        "TGI 3.3.7 layers/gptq/triton.py: scales_ptrs + g_idx * stride_scales, unchecked",
+        no_group},
     PreflightRule{"codes-differ", "vllm sglang tgi tensorrt-llm", PreflightEffect::kWrong,
                   "codes are outside the range that num_bits says, and are cut or wrap around",
                   "correct \"num_bits\"",

@@ -167,6 +167,11 @@ std::vector<RuleTest> agreement_tests() {
        {kept("fp8", false), target("sglang")}},
       {"fp8-unlisted", {plain_down(false), vllm}, {plain_down(true), vllm}},
       {"zeros-differ", {with_values("qzeros"), vllm}, {with_values("g_idx"), vllm}},
+      {"order-out-of-range",
+       {with(with_values("g_idx"),
+             [](auto& f) { linear(f, "q_proj").values->out_of_range = true; }),
+        vllm},
+       {with_values("g_idx"), vllm}},
       {"codes-differ", {with_values("weight"), vllm}, {with_values("qzeros"), vllm}},
       {"order-differs", {with_values("g_idx"), vllm}, {with_values("qzeros"), vllm}},
   };
