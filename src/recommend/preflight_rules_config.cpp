@@ -153,8 +153,16 @@ Found rotations(const Facts& f, const Target&) {
   return when(!f.quantization["transform_config"].members().empty(), "transform_config is set");
 }
 
+// What the engine keeps plain may be excluded.
 Found overrides(const Facts& f, const Target&) {
   const auto& rows = f.quantization["dynamic"].members();
+  const bool only_excludes =
+      std::ranges::all_of(rows, [](const auto& row) { return row.first.starts_with("-:"); });
+  const auto excluded = [](const LinearFacts& linear) { return linear.kept_plain; };
+  const bool only_plain = std::ranges::all_of(f.linears, [](const LinearFacts& linear) {
+    return !linear.kept_plain || is_router(linear.module) || linear.module.ends_with("lm_head");
+  });
+  if (only_excludes && only_plain && std::ranges::any_of(f.linears, excluded)) return std::nullopt;
   return when(!rows.empty(), std::to_string(rows.size()) + " entries of \"dynamic\"");
 }
 

@@ -63,19 +63,23 @@ Found sglang_amd_nvfp4(const Facts& f, const Target& t) {
 }
 Found sglang_common_format(const Facts& f, const Target&) {
   const std::string_view format = f.quantization["format"].string();
-  if (!is_ct(f) || format != "mixed-precision") return std::nullopt;
-  return first_linear(f, [](const LinearFacts& linear) {
-    return when(linear.scheme && is_weight_only_int(*linear.scheme) &&
-                    linear.module.find(".experts.") != std::string::npos,
-                "\"format\" is \"mixed-precision\"");
+  // What compressed-tensors calls storage that is not packed integers.
+  constexpr std::array<std::string_view, 7> kOthers = {
+      "dense",           "int-quantized",        "float-quantized",
+      "naive-quantized", "nvfp4-pack-quantized", "mxfp4-pack-quantized",
+      "marlin-24"};
+  const bool mixed = format == "mixed-precision";
+  const bool other = std::ranges::find(kOthers, format) != kOthers.end();
+  if (!is_ct(f) || (!mixed && !other)) return std::nullopt;
+  return first_linear(f, [&](const LinearFacts& linear) {
+    return when(linear.scheme && is_weight_only_int(*linear.scheme) && (other || is_expert(linear)),
+                "\"format\" is \"" + std::string(format) + "\"");
   });
 }
 Found sglang_int8_experts(const Facts& f, const Target&) {
   if (!is_ct(f)) return std::nullopt;
   return first_linear(f, [](const LinearFacts& linear) {
-    return when(linear.scheme && is_int8_w8a8(*linear.scheme) &&
-                    linear.module.find(".experts.") != std::string::npos,
-                "");
+    return when(linear.scheme && is_int8_w8a8(*linear.scheme) && is_expert(linear), "");
   });
 }
 Found sglang_several_schemes(const Facts& f, const Target&) {
@@ -136,10 +140,12 @@ constexpr std::array kSglangRules = {
         sglang_several_schemes},
     PreflightRule{
         "sglang-common-format", "sglang", PreflightEffect::kRefuse,
-        "packed experts are taken by the format of the whole configuration, not of groups",
+        "packed integers (experts of \"mixed-precision\" too) are taken by the format of the whole "
+        "configuration, not of groups",
         "quantize all modules alike",
         "SGLang 0.5.23 compressed_tensors_wNa16_moe.py: \"For Fused MoE layers, only "
-        "pack-quantized is supported\"",
+        "pack-quantized is supported\"; compressed_tensors.py: _get_scheme_from_parts asks "
+        "quant_format",
         sglang_common_format},
     PreflightRule{"sglang-int8-experts", "sglang", PreflightEffect::kRefuse,
                   "experts of W8A8 run on NPUs only", "take the fp8 or w4a16 lane",

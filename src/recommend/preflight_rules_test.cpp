@@ -351,11 +351,6 @@ std::vector<RuleTest> kernel_tests() {
       {"amd-fnuz", {fp8_facts(), vllm("mi300x")}, {fp8_facts(), vllm("mi355x")}},
       {"cpu-no-fp4", {nvfp4, vllm("epyc-turin")}, {fp8_facts(), vllm("epyc-turin")}},
       {"cpu-no-w8a16", {w8, vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
-      {"cpu-fp8-slow", {fp8_facts(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
-      {"cpu-int4-slow", {w4(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
-      {"cpu-amx-int8", {w4(), vllm("xeon-spr")}, {w4(), vllm("epyc-turin")}},
-      {"no-kernel", {fp8_facts(), vllm("m3-max")}, {plain(), vllm("m3-max")}},
-  };
       {"cpu-quantized-experts",
        {experts(256), vllm("epyc-turin")},
        {with(experts(256),
@@ -365,6 +360,11 @@ std::vector<RuleTest> kernel_tests() {
                }
              }),
         vllm("epyc-turin")}},
+      {"cpu-fp8-slow", {fp8_facts(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
+      {"cpu-int4-slow", {w4(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
+      {"cpu-amx-int8", {w4(), vllm("xeon-spr")}, {w4(), vllm("epyc-turin")}},
+      {"no-kernel", {fp8_facts(), vllm("m3-max")}, {plain(), vllm("m3-max")}},
+  };
 }
 
 std::vector<RuleTest> engine_tests() {
@@ -600,6 +600,33 @@ TEST(Preflight, TheLastOfJoinedMatricesMayEndInAPartOfABlock) {
   EXPECT_FALSE(fires("fp8-block-rows", {last, target("vllm")}));
   EXPECT_TRUE(fires("fp8-block-rows", {last, target("sglang")}));
   EXPECT_TRUE(fires("fp8-block-rows", {last, target("vllm", "", 2)}));
+}
+
+// The format of the whole configuration stands above that of the group.
+TEST(Preflight, SglangTakesPackedIntegersByTheCommonFormat) {
+  for (const char* format : {"dense", "int-quantized", "nvfp4-pack-quantized"}) {
+    const std::string text = "\"" + std::string(format) + "\"";
+    ArtefactFacts facts = with_key(w4(), "config_groups", R"({"a": {"format": "pack-quantized"}})");
+    EXPECT_TRUE(fires("sglang-common-format", {with_key(facts, "format", text), target("sglang")}));
+    EXPECT_FALSE(fires("sglang-common-format",
+                       {with_key(facts, "format", "\"pack-quantized\""), target("sglang")}));
+    EXPECT_FALSE(
+        fires("sglang-common-format", {with_key(int8(), "format", text), target("sglang")}));
+  }
+}
+
+// GPTQModel excludes the routers of experts, which this engine keeps plain by itself.
+TEST(Preflight, TgiMayIgnoreThatRoutersAreExcluded) {
+  const auto excluding = [](std::string module) {
+    ArtefactFacts facts = with_module(gptq("int4_g128_sym"), module, false);
+    facts.linears.back().kept_plain = true;
+    return with_key(facts, "dynamic", R"({"-:.*\\.gate$": {}})");
+  };
+  EXPECT_FALSE(fires("dynamic-ignored", {excluding("model.layers.0.mlp.gate"), target("tgi")}));
+  EXPECT_TRUE(fires("dynamic-ignored", {excluding("model.layers.0.mlp.fc1"), target("tgi")}));
+  const ArtefactFacts changed = with_key(excluding("model.layers.0.mlp.gate"), "dynamic",
+                                         R"({"-:.*\\.gate$": {}, "+:.*v_proj": {"bits": 8}})");
+  EXPECT_TRUE(fires("dynamic-ignored", {changed, target("tgi")}));
 }
 
 // A configuration that this program cannot read is no reason to say "loads".
