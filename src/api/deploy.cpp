@@ -1,5 +1,10 @@
 #include "quantlane/deploy.h"
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "api/preflight.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -22,6 +27,21 @@ Result<const DeployTarget*> find_target(const std::string& name) {
   return fail(usage_error("choosing a product")
                   .expects("--for one of " + names)
                   .got(name.empty() ? "nothing" : name));
+}
+
+// The engines whose rules say what they load (docs/preflight.md); other products have their own
+// checks. Notices of what loads with a slower kernel, or cannot be judged.
+Result<std::vector<std::string>> ask_engine(const fs::path& artefact, const DeployTarget& target) {
+  if (target.cannot_load != nullptr) return std::vector<std::string>();
+  QUANTLANE_TRY(const EngineTarget engine, engine_target(std::string(target.name), "", 1, ""));
+  QUANTLANE_TRY(const ArtefactFacts facts, read_artefact_facts(artefact, true));
+  const PreflightAnswer answer = preflight(facts, engine);
+  if (answer.usable() || answer.worst == PreflightEffect::kUnknown) {
+    return preflight_notices(answer, PreflightEffect::kSlow);
+  }
+  Error error = preflight_error("writing files for " + std::string(target.product), answer);
+  error.code = ErrorCode::kUnsupported;
+  return fail(std::move(error).in(artefact.string()));
 }
 
 Result<void> check_target_file(const fs::path& file, const DeployTarget& target, bool force) {
@@ -54,6 +74,7 @@ Result<void> write_target_file(const fs::path& file, const DeployTarget& target,
 
 Result<DeployResult> make_deployment(const DeployOptions& options) {
   QUANTLANE_TRY(const DeployTarget* target, find_target(options.target));
+  QUANTLANE_TRY(std::vector<std::string> notices, ask_engine(options.artefact, *target));
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open_any(options.artefact));
   QUANTLANE_TRY(const Artefact artefact, describe_artefact(*checkpoint));
   QUANTLANE_TRY(
@@ -65,7 +86,8 @@ Result<DeployResult> make_deployment(const DeployOptions& options) {
                       .file = {},
                       .text = std::move(deployment.text),
                       .schema = std::string(target->schema),
-                      .notices = std::move(deployment.notices)};
+                      .notices = std::move(notices)};
+  std::ranges::move(deployment.notices, std::back_inserter(result.notices));
   if (options.out.empty()) return result;
   const fs::path file = options.out / target->file_name;
   QUANTLANE_TRY_VOID(check_target_file(file, *target, options.force));

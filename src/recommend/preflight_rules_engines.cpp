@@ -129,9 +129,10 @@ constexpr std::array kEngineRules = {
     PreflightRule{"engine-too-old", "vllm", PreflightEffect::kRefuse,
                   "this version of the engine does not have the scheme yet", "upgrade the engine",
                   "vLLM #17914, #18000, #18312", too_old},
-    PreflightRule{"gguf-elsewhere", "*", PreflightEffect::kRefuse, "the engine reads no GGUF files",
-                  "serve it with llama.cpp, or make a folder lane",
-                  "measured with vLLM 0.32.0: GGUF moved out to a plugin", gguf_refused},
+    PreflightRule{
+        "gguf-elsewhere", "*", PreflightEffect::kRefuse, "the engine reads no GGUF files",
+        "serve it with llama.cpp, or make a folder: quantlane quantize CKPT fp8 -o FOLDER",
+        "measured with vLLM 0.32.0: GGUF moved out to a plugin", gguf_refused},
     PreflightRule{
         "folder-elsewhere", "llama.cpp lmstudio", PreflightEffect::kRefuse,
         "the product reads GGUF files (LM Studio on a Mac: folders of MLX too)",

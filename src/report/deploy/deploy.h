@@ -64,6 +64,7 @@ struct DeployTarget {
   std::string_view file_name;  // "Modelfile"
   bool script;                 // the file is a shell script with the command
   std::string_view schema;     // the documentation that the text keeps to
+  // nullptr: what it loads is said by the rules of the pre-flight, which callers ask before.
   std::optional<Refusal> (*cannot_load)(const Artefact& artefact);
   // For an artefact that can be loaded; `wishes.context` is set. The text comes without its header.
   Deployment (*write)(const Artefact& artefact, const DeployWishes& wishes);

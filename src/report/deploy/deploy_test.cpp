@@ -162,10 +162,6 @@ TEST(Deploy, CachesOfTheCheckpointAreAskedFor) {
   EXPECT_EQ(dtype("sglang"), "fp8_e4m3");
   folder.kv_scheme = "fp8_head";
   EXPECT_EQ(dtype("vllm"), "fp8");
-  folder.kv_scheme = "int8";
-  const auto refused = test::deploy_for("vllm", folder);
-  ASSERT_FALSE(refused.has_value());
-  EXPECT_NE(refused.error().hint.find("int8_per_token_head"), std::string::npos);
 }
 
 TEST(Deploy, RefusesWhatAProductCannotLoadWithTheReason) {
@@ -174,26 +170,10 @@ TEST(Deploy, RefusesWhatAProductCannotLoadWithTheReason) {
     EXPECT_FALSE(result.has_value()) << target;
     return result ? Error() : result.error();
   };
-  for (const char* target : {"vllm", "tgi", "tensorrt-llm"}) {
-    const Error refused = error(target, test::gguf_artefact());
-    EXPECT_EQ(refused.code, ErrorCode::kUnsupported);
-    EXPECT_EQ(refused.found, "a GGUF file") << target;
-    EXPECT_THAT(refused.hint, HasSubstr("quantlane quantize"));
-  }
   for (const char* target : {"llama-server", "lmstudio", "ollama"}) {
     EXPECT_THAT(error(target, test::folder_artefact("awq", "int4_g128_asym")).found,
                 HasSubstr("awq"));
   }
-  EXPECT_THAT(error("tgi", test::folder_artefact("compressed-tensors", "nvfp4")).found,
-              HasSubstr("nvfp4"));
-  EXPECT_THAT(error("tgi", test::folder_artefact("gptq", "int4_g128_asym")).expected,
-              HasSubstr("asymmetric ones stored as AWQ"));
-  // It would be read as FP8.
-  EXPECT_THAT(
-      error("tensorrt-llm", test::folder_artefact("compressed-tensors", "int8_channel_sym")).found,
-      HasSubstr("int8_channel_sym"));
-  EXPECT_THAT(error("tensorrt-llm", test::folder_artefact("gptq", "int4_g128_sym")).found,
-              HasSubstr("gptq"));
 }
 
 TEST(Deploy, ChecksTheContext) {

@@ -109,12 +109,6 @@ Refusal needs_gguf(const Artefact& artefact, std::string_view product) {
           .advice = "make one: quantlane quantize CKPT gguf:q4_k_m -o model.gguf"};
 }
 
-Refusal needs_folder(const Artefact& artefact, std::string_view product) {
-  return {.expected = fmt::format("a Hugging Face folder, which is what {} loads", product),
-          .found = artefact.files > 1 ? "a split GGUF file" : "a GGUF file",
-          .advice = "make one: quantlane quantize CKPT fp8 -o FOLDER (or w4a16, w8a8, bf16)"};
-}
-
 std::string model_slug(std::string_view name) {
   std::string slug;
   for (const char c : name) {

@@ -28,7 +28,6 @@ std::string yaml_text(const Json& document);
 
 // Refusals that several products share.
 Refusal needs_gguf(const Artefact& artefact, std::string_view product);
-Refusal needs_folder(const Artefact& artefact, std::string_view product);
 
 // A name that products take as an identifier: lower case letters, digits, ".", "_" and "-".
 std::string model_slug(std::string_view name);

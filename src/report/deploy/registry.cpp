@@ -30,7 +30,8 @@ const DeployTarget* deploy_target_by_name(std::string_view name) {
 Result<Deployment> deploy(const DeployTarget& target, const Artefact& artefact,
                           DeployWishes wishes) {
   const std::string attempted = "writing files for " + std::string(target.product);
-  if (const auto refusal = target.cannot_load(artefact)) {
+  const auto refusal = target.cannot_load == nullptr ? std::nullopt : target.cannot_load(artefact);
+  if (refusal) {
     return fail(unsupported(attempted)
                     .in(artefact.path.string())
                     .expects(refusal->expected)

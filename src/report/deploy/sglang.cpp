@@ -8,11 +8,6 @@
 namespace quantlane {
 namespace {
 
-std::optional<Refusal> cannot_load(const Artefact& artefact) {
-  if (!artefact.gguf || artefact.files == 1) return std::nullopt;
-  return needs_folder(artefact, "SGLang");
-}
-
 Deployment write(const Artefact& artefact, const DeployWishes& wishes) {
   ShellCommand command{.comments = {"Needs SGLang. For N GPUs add: --tp-size N"},
                        .words = {"python3", "-m", "sglang.launch_server"},
@@ -50,7 +45,7 @@ constinit const DeployTarget kSglang = {
     .file_name = "serve.sh",
     .script = true,
     .schema = "Server arguments, docs.sglang.io",
-    .cannot_load = cannot_load,
+    .cannot_load = nullptr,
     .write = write,
 };
 

@@ -18,29 +18,6 @@ std::string_view quantize_name(const Artefact& artefact) {
   return artefact.dialect == "compressed-tensors" ? "compressed-tensors" : "";
 }
 
-std::optional<Refusal> cannot_load(const Artefact& artefact) {
-  if (artefact.gguf) return needs_folder(artefact, "TGI");
-  if (artefact.dialect.empty()) return std::nullopt;
-  if (quantize_name(artefact).empty()) {
-    return Refusal{.expected = "GPTQ, AWQ, native FP8 or compressed-tensors, which TGI loads",
-                   .found = artefact.dialect,
-                   .advice = "make a lane that it loads: fp8, w8a8, w4a16"};
-  }
-  for (const LinearScheme& scheme : artefact.schemes) {
-    if (scheme.weight.type == ValueType::kFloat && scheme.weight.bits == 4) {
-      return Refusal{.expected = "FP8, INT8 or INT4 weights, which TGI has kernels for",
-                     .found = scheme.weight.spelling(),
-                     .advice = "make a lane that it loads: fp8, w8a8, w4a16"};
-    }
-    if (!scheme.weight.symmetric && artefact.dialect != "awq") {
-      return Refusal{.expected = "symmetric weights, or asymmetric ones stored as AWQ",
-                     .found = scheme.weight.spelling() + " stored as " + artefact.dialect,
-                     .advice = "make a symmetric lane: w4a16"};
-    }
-  }
-  return std::nullopt;
-}
-
 Deployment write(const Artefact& artefact, const DeployWishes& wishes) {
   ShellCommand command{
       .comments = {"Needs Text Generation Inference. For N GPUs add: --num-shard N"},
@@ -72,7 +49,7 @@ constinit const DeployTarget kTgi = {
     .file_name = "serve.sh",
     .script = true,
     .schema = "text-generation-launcher arguments, text-generation-inference docs",
-    .cannot_load = cannot_load,
+    .cannot_load = nullptr,
     .write = write,
 };
 

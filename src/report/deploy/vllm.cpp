@@ -8,20 +8,6 @@
 namespace quantlane {
 namespace {
 
-std::optional<Refusal> cannot_load(const Artefact& artefact) {
-  if (artefact.kv_scheme.starts_with("int")) {
-    return Refusal{.expected = "kv_cache_scheme FP8 with scales per tensor or head, or null",
-                   .found = artefact.kv_scheme,
-                   .advice =
-                       "quantize without --kv and serve with --kv-cache-dtype "
-                       "int8_per_token_head"};
-  }
-  if (!artefact.gguf) return std::nullopt;
-  Refusal refusal = needs_folder(artefact, "vLLM");
-  refusal.advice += "; vLLM's GGUF loader is experimental and several times slower";
-  return refusal;
-}
-
 Deployment write(const Artefact& artefact, const DeployWishes& wishes) {
   ShellCommand command{
       .comments = {"Needs vLLM. How the weights are quantized is read from the folder: no",
@@ -50,7 +36,7 @@ constinit const DeployTarget kVllm = {
     .file_name = "serve.sh",
     .script = true,
     .schema = "Engine arguments of vllm serve, docs.vllm.ai",
-    .cannot_load = cannot_load,
+    .cannot_load = nullptr,
     .write = write,
 };
 
