@@ -122,6 +122,8 @@ Result<MergeResult> merge_adapter(const MergeOptions& options, Progress& progres
                                  .rounding = account.rounding});
   }
   for (const std::string& notice : result.notices) progress.notice(notice);
+  // Those of the writer have been told.
+  result.notices.insert(result.notices.end(), summary.notices.begin(), summary.notices.end());
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }

@@ -30,7 +30,7 @@ void print_transfers(const std::vector<TransferredMatrix>& transfers) {
   for (const auto& [how, sum] : sums) {
     const std::string matrices = fmt::format("{}, {} matrices: ", how, sum.matrices);
     if (sum.differing == 0) {
-      print_line(matrices + "every value is the source's");
+      print_line(matrices + "every weight is the source's");
       continue;
     }
     const double deviation =

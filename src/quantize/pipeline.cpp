@@ -13,6 +13,7 @@
 #include "core/hash.h"
 #include "quantize/gguf_plan.h"
 #include "quantize/kv_tensors.h"
+#include "quantize/source_kv.h"
 #include "quantlane/version.h"
 
 namespace quantlane {
@@ -188,11 +189,9 @@ double stored_bits_per_weight(const Checkpoint& artefact) {
   return parameters > 0 ? 8.0 * static_cast<double>(bytes) / parameters : 0;
 }
 
-Result<ArtefactPlan> plan_quantize(const QuantizeJob& job) {
-  QUANTLANE_TRY_VOID(check_source(job));
-  if (!job.out.empty()) QUANTLANE_TRY_VOID(check_output(job));
-  QUANTLANE_TRY_VOID(check_kv(job));
-  if (!job.lane.is_gguf()) return plan_folder(job);
+namespace {
+
+Result<ArtefactPlan> plan_gguf_artefact(const QuantizeJob& job) {
   QUANTLANE_TRY(GgufPlan plan, plan_gguf(job));
   ArtefactPlan artefact{.tensors = plan.tensors(),
                         .values = 0,
@@ -208,6 +207,21 @@ Result<ArtefactPlan> plan_quantize(const QuantizeJob& job) {
     }
   }
   return artefact;
+}
+
+}  // namespace
+
+Result<ArtefactPlan> plan_quantize(const QuantizeJob& job) {
+  QUANTLANE_TRY_VOID(check_source(job));
+  if (!job.out.empty()) QUANTLANE_TRY_VOID(check_output(job));
+  QUANTLANE_TRY_VOID(check_kv(job));
+  QUANTLANE_TRY(const SourceKv cache, source_kv(job));
+  QuantizeJob kept = job;
+  if (cache.kv.any()) kept.kv = &cache.kv;
+  QUANTLANE_TRY(ArtefactPlan plan,
+                job.lane.is_gguf() ? plan_gguf_artefact(kept) : plan_folder(kept));
+  if (!cache.lost.empty()) plan.notices.push_back(cache.lost);
+  return plan;
 }
 
 namespace {
@@ -239,7 +253,9 @@ Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, P
   QUANTLANE_TRY_VOID(check_output(job));
   QUANTLANE_TRY_VOID(check_kv(job));
   const auto start = std::chrono::steady_clock::now();
+  QUANTLANE_TRY(const SourceKv cache, source_kv(job));
   QuantizeJob kept = job;
+  if (cache.kv.any()) kept.kv = &cache.kv;
   QUANTLANE_TRY(std::optional<MatrixJournal> journal, open_journal(job));
   std::vector<std::string> told;  // before the work
   if (journal) {
@@ -262,6 +278,7 @@ Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, P
   for (const auto& file : summary.files) summary.size_bytes += weight_bytes(file);
   summary.format = main_formats(summary.tensor_types);
   if (job.feedback != nullptr) note_feedback(job, summary);
+  if (!cache.lost.empty()) summary.notices.push_back(cache.lost);
   for (const std::string& notice : summary.notices) progress.notice(job.lane.name + ": " + notice);
   summary.notices.insert(summary.notices.begin(), told.begin(), told.end());
   return summary;

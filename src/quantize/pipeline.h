@@ -53,8 +53,8 @@ struct QuantizeJob {
   // Experts and columns that the calibration text did not reach have been reported already.
   bool coverage_told = false;
   MatrixJournal* journal = nullptr;  // run_quantize() opens it where there is feedback
-  // Scheme and scales of the key-value cache to write; nullptr = none. A plan needs the scheme
-  // only.
+  // Scheme and scales of the key-value cache to write; nullptr = those of the source
+  // (source_kv.h). A plan needs the scheme only.
   const KvRounding* kv = nullptr;
   // Write types that need importances (GgufRecipe::needs_importance) without any, too.
   bool force_unweighted = false;

@@ -42,7 +42,7 @@ class Convert(ProgramTest):
     def test_finer_scales_repeat_coarser_ones_and_other_inputs_are_said(self):
         self.make("fp8-static")
         process = self.succeeds("convert", "fp8-static", "out", "--to", "fp8")
-        self.assertIn("every value is the source's", process.output)
+        self.assertIn("every weight is the source's", process.output)
         self.assertIn("rounds the inputs of Linears otherwise", process.output + process.errors)
 
     def test_codes_that_the_lane_cannot_hold_are_refused(self):
@@ -51,6 +51,30 @@ class Convert(ProgramTest):
         self.refused("convert", CANARY, "out", "--to", "gptq", says=["a quantized folder"])
         self.refused("convert", "w4a16", "out", "--to", "gguf:q4_0", code=2, says=["--to f32, f16, bf16, same"])
         self.assertFalse((self.folder / "out").exists())
+
+    def test_the_scheme_of_the_cache_is_kept_or_its_loss_is_said(self):
+        def scales(folder):
+            return {name: data for name, data in tensors(self.folder / folder).items()
+                    if name.endswith((".k_scale", ".v_scale", "_proj.k_scale", "_proj.v_scale"))}
+
+        def config(folder):
+            return json.loads((self.folder / folder / "config.json").read_text())["quantization_config"]
+        self.succeeds("quantize", CANARY, "fp8", "--kv", "fp8", "-o", "A", "-q")
+        self.assertTrue(scales("A"))
+        for command in (["convert", "A", "fp8", "--to", "fp8"], ["convert", "A", "f32", "--to", "f32"],
+                        ["convert", "A", "bf16", "--to", "bf16"], ["quantize", "A", "fp8", "-o", "again"]):
+            with self.subTest(command=command):
+                process = self.succeeds(*command)
+                out = command[4] if command[0] == "quantize" else command[2]
+                self.assertEqual(scales(out), scales("A"))
+                self.assertEqual(config(out)["kv_cache_scheme"], config("A")["kv_cache_scheme"])
+                self.assertNotIn("is lost", process.errors)
+        adapter = ROOT / "tests/data/adapters/canary"
+        for command in (["convert", "A", "a.gguf", "--to", "bf16"], ["merge-lora", "A", adapter, "-o", "merged"]):
+            with self.subTest(command=command):
+                said = self.succeeds(*command).errors
+                self.assertIn("the key-value cache scheme of the source, fp8, is lost", said)
+        self.assertFalse(scales("merged"))
 
     def test_error_feedback_makes_new_codes(self):
         self.make("w4a16")

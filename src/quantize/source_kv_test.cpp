@@ -1,0 +1,102 @@
+// The key-value cache scheme of a source goes on into what is made of it, or its loss is said.
+#include "quantize/source_kv.h"
+
+#include <algorithm>
+
+#include <gmock/gmock.h>
+
+#include "model/checkpoint_fixtures.h"
+
+namespace quantlane {
+namespace {
+
+using fixtures::open_checkpoint;
+using fixtures::ScratchFolder;
+using testing::HasSubstr;
+
+class SourceCache : public testing::Test {
+ protected:
+  // The canary with scales that differ everywhere; as `lane` with the cache `scheme`.
+  std::shared_ptr<const Checkpoint> made(const std::string& lane, std::string_view scheme) {
+    const auto source = open_checkpoint(fixtures::kCanary);
+    const ModelConfig& config = source->graph()->config;
+    kv_ = {.scheme = *find_kv_scheme(scheme), .heads = config.kv_head_count};
+    const std::int64_t count = config.layer_count * (kv_.scheme->per_head ? kv_.heads : 1);
+    for (std::int64_t i = 0; kv_.scheme->calibrated && i < count; ++i) {
+      kv_.key_scales.push_back(0.1F + static_cast<float>(i));
+      kv_.value_scales.push_back(0.3F + static_cast<float>(i));
+    }
+    const fs::path out = scratch_.path() / ("source-" + lane + std::string(scheme));
+    EXPECT_TRUE(run(*source, lane, out, &kv_).has_value());
+    return open_checkpoint(out);
+  }
+  static Result<QuantizeSummary> run(const Checkpoint& source, const std::string& lane_name,
+                                     const fs::path& out, const KvRounding* kv = nullptr) {
+    const Lane lane = find_lane(lane_name).value();
+    ThreadPool pool(2);
+    return run_quantize(
+        {.source = source, .lane = lane, .out = out, .kv = kv, .allow_requantize = true}, pool,
+        no_progress());
+  }
+  void expect_kept(const Checkpoint& source, const std::string& lane) {
+    const fs::path out = scratch_.path() / ("kept-" + lane + std::string(kv_.scheme->name));
+    const auto summary = run(source, lane, out);
+    ASSERT_TRUE(summary.has_value()) << summary.error().message();
+    for (const std::string& notice : summary->notices) EXPECT_THAT(notice, Not(HasSubstr("lost")));
+    const auto read = open_checkpoint(out)->kv_rounding();
+    ASSERT_TRUE(read.has_value()) << read.error().message();
+    EXPECT_EQ(read->scheme, kv_.scheme) << lane;
+    EXPECT_EQ(read->key_scales, kv_.key_scales) << lane;
+    EXPECT_EQ(read->value_scales, kv_.value_scales) << lane;
+  }
+  void expect_lost(const Checkpoint& source, const std::string& lane, const std::string& reason) {
+    const fs::path out = scratch_.path() / ("lost-" + lane + ".gguf");
+    const auto summary =
+        run(source, lane, lane.starts_with("gguf:") ? out : scratch_.path() / out.stem());
+    ASSERT_TRUE(summary.has_value()) << summary.error().message();
+    EXPECT_THAT(summary->notices, Contains(AllOf(HasSubstr("lost"), HasSubstr(reason)))) << lane;
+    const Lane found = find_lane(lane).value();
+    const auto plan =
+        plan_quantize({.source = source, .lane = found, .allow_requantize = true}).value();
+    EXPECT_THAT(plan.notices, Contains(AllOf(HasSubstr("lost"), HasSubstr(reason)))) << lane;
+  }
+  static std::shared_ptr<const Checkpoint> edited(const Checkpoint& source) {
+    const Parameter& p = *source.graph()->find(Role::kKey, 0);
+    WeightEdits edits;
+    edits[p.name].row_factors.assign(static_cast<std::size_t>(p.rows), 2.0F);
+    return source.with_edits(std::move(edits)).value();
+  }
+
+  const ScratchFolder scratch_;
+  KvRounding kv_;
+};
+
+TEST_F(SourceCache, StaysInFoldersThatHoldIt) {
+  for (const char* scheme : {"fp8", "fp8_head", "int8"}) {
+    const auto source = made("fp8", scheme);
+    for (const char* lane : {"fp8", "bf16", "f32"}) expect_kept(*source, lane);
+  }
+  expect_kept(*made("bf16", "fp8"), "w4a16");
+}
+
+TEST_F(SourceCache, IsSaidToBeLostWhereItIs) {
+  const auto source = made("fp8", "fp8_head");
+  expect_lost(*source, "gguf:q8_0", "no place for it");
+  expect_lost(*source, "awq", "no place for it");
+}
+
+TEST_F(SourceCache, KeepsScalesOnlyOfTheSameWeights) {
+  expect_lost(*edited(*made("bf16", "fp8")), "f32", "other weights");
+  expect_kept(*edited(*made("bf16", "int8")), "f32");  // its scales are dynamic
+}
+
+TEST_F(SourceCache, GivesWayToOneThatIsAskedFor) {
+  const auto source = made("fp8", "fp8");
+  const KvRounding other{.scheme = *find_kv_scheme("int4")};
+  const fs::path out = scratch_.path() / "other";
+  ASSERT_TRUE(run(*source, "fp8", out, &other).has_value());
+  EXPECT_EQ(open_checkpoint(out)->kv_rounding()->scheme, other.scheme);
+}
+
+}  // namespace
+}  // namespace quantlane
