@@ -434,7 +434,12 @@ namespace {
 
 // Converting to a lane carries codes over; of plain weights there are none.
 Result<void> check_codes(const Checkpoint& checkpoint, const Lane& lane) {
-  if (checkpoint.quantization() != nullptr) return {};
+  const auto has_codes = [&](const Parameter& p) { return is_quantized(checkpoint, p); };
+  // A scheme of the key-value cache alone quantizes no weights.
+  if (checkpoint.quantization() != nullptr &&
+      std::ranges::any_of(checkpoint.graph()->parameters, has_codes)) {
+    return {};
+  }
   return fail(invalid("converting to " + lane.name)
                   .in(checkpoint.path().string())
                   .expects("a quantized folder, whose codes are kept")

@@ -76,6 +76,11 @@ class Convert(ProgramTest):
                 self.assertIn("the key-value cache scheme of the source, fp8, is lost", said)
         self.assertFalse(scales("merged"))
 
+    def test_a_cache_alone_is_no_quantized_source(self):
+        self.succeeds("quantize", CANARY, "bf16", "--kv", "fp8", "-o", "kv", "-q")
+        for lane in ("w8a16", "gptq", "fp8"):
+            self.refused("convert", "kv", "out", "--to", lane, says=["a quantized folder, whose codes are kept"])
+
     def test_error_feedback_makes_new_codes(self):
         self.make("w4a16")
         self.refused("quantize", "w4a16", "w4a16+gptq", "-o", "out", says=["--allow-requantize"])
