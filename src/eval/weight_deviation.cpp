@@ -30,7 +30,7 @@ WeightDeviation compare_rows(const Weight& source, const Weight& artefact, std::
   return sum;
 }
 
-// Codes times scales: what an engine's dequantizer rounds the products to is no deviation.
+// Codes times scales: what an engine's dequantizer rounds the products to is no deviation of codes.
 Weight unrounded(const Weight& weight) {
   if (weight.quantized() == nullptr || weight.quantized()->scheme.rounding == DecodeRounding{}) {
     return weight;
@@ -87,7 +87,9 @@ Result<std::vector<WeightDeviation>> measure_deviations(const Checkpoint& source
     }
     QUANTLANE_TRY(const Weight a, source.weight(parameter));
     QUANTLANE_TRY(const Weight b, artefact.weight(*other));
-    deviations.push_back(compare(unrounded(a), unrounded(b), pool));
+    // Plain values are those that the source decodes to, rounded as its engine does.
+    const bool codes = b.is_quantized();
+    deviations.push_back(compare(codes ? unrounded(a) : a, unrounded(b), pool));
     deviations.back().tensor = parameter.name;
     progress.update(deviations.size());
   }

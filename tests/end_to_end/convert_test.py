@@ -81,6 +81,11 @@ class Convert(ProgramTest):
         for lane in ("w8a16", "gptq", "fp8"):
             self.refused("convert", "kv", "out", "--to", lane, says=["a quantized folder, whose codes are kept"])
 
+    def test_rounding_of_the_engine_is_no_loss_of_plain_floats(self):
+        self.make("nvfp4a16")  # decoded to bf16
+        said = self.succeeds("convert", "nvfp4a16", "f32", "--to", "f32").output
+        self.assertIn("dequantized  nvfp4 -> f32, 42 matrices: every weight is the source's", said)
+
     def test_error_feedback_makes_new_codes(self):
         self.make("w4a16")
         self.refused("quantize", "w4a16", "w4a16+gptq", "-o", "out", says=["--allow-requantize"])
