@@ -484,6 +484,7 @@ Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progres
                                                 .out = options.out,
                                                 .arch_agnostic = false,
                                                 .split = split,
+                                                .converts = true,
                                                 .as_stored = same},
                                                pool, progress));
   result.total_seconds = seconds_since(begun);

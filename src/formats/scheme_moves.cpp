@@ -43,20 +43,50 @@ std::int64_t source_index(const Scheme& target, const QuantTensor& tensor, std::
 
 }  // namespace
 
+bool holds_scales(DType dtype, const QuantTensor& tensor) {
+  return std::ranges::all_of(tensor.scales,
+                             [&](float scale) { return storable_scale(scale, dtype) == scale; });
+}
+
 bool holds_numbers(const Scheme& target, const QuantTensor& tensor) {
+  return !obstacle_to_move(target, tensor).has_value();
+}
+
+std::optional<std::string> obstacle_to_move(const Scheme& target, const QuantTensor& tensor) {
   const Scheme& source = tensor.scheme;
-  if (target.type != source.type || target.bits != source.bits) return false;
-  if (!tensor.group_of_column.empty() || target.act_order || target.nested_scales) return false;
+  if (target.type != source.type || target.bits != source.bits)
+    return "the codes are of another type or width";
+  if (!tensor.group_of_column.empty())
+    return "its groups are of columns in the order of their activations (act-order)";
+  if (target.act_order || target.nested_scales)
+    return target.act_order ? "the lane orders columns by their activations"
+                            : "the lane quantizes the scales again";
   if ((target.tensor_scale == TensorScale::kNone) != (source.tensor_scale == TensorScale::kNone))
-    return false;
-  if (!refines(target, source, tensor.cols)) return false;
+    return "only one of the two has a scale of the whole tensor";
+  if (!refines(target, source, tensor.cols))
+    return "a scale of the lane covers weights that have different ones in the source";
   if (target.symmetric && !source.symmetric &&
       !std::ranges::all_of(tensor.zeros, [&](std::int8_t z) { return z == middle(source); })) {
-    return false;
+    return "it has zero points off the middle, the lane has none";
   }
-  return std::ranges::all_of(tensor.scales, [&](float scale) {
-    return storable_scale(scale, target.scale_dtype) == scale;
-  });
+  if (!holds_scales(target.scale_dtype, tensor)) {
+    return "its scales (" + std::string(dtype_row(source.scale_dtype).name) +
+           ") are no values of " + std::string(dtype_row(target.scale_dtype).name) +
+           ", in which the lane stores them";
+  }
+  return std::nullopt;
+}
+
+std::optional<ActivationScheme> input_moved_to(const ActivationScheme& target,
+                                               const ActivationScheme& stored) {
+  if (target.same_kind(stored)) return stored;
+  ActivationScheme turned = stored;
+  turned.tensor_scale = target.tensor_scale;
+  const bool both =
+      target.tensor_scale != TensorScale::kNone && stored.tensor_scale != TensorScale::kNone;
+  if (!both || !target.same_kind(turned)) return std::nullopt;
+  turned.static_scale = 1 / stored.static_scale;
+  return turned;
 }
 
 QuantTensor moved_to(const Scheme& target, const QuantTensor& tensor) {

@@ -1,6 +1,9 @@
 // The numbers of a quantized matrix under another scheme: the same codes and scales as another
 // dialect stores them.
 #pragma once
+#include <optional>
+#include <string>
+
 #include "formats/quant_tensor.h"
 #include "formats/scheme.h"
 
@@ -12,7 +15,15 @@ namespace quantlane {
 // dialect divides by it and the other multiplies. Not: codes in another width, columns in the order
 // of their activations, nested scales.
 bool holds_numbers(const Scheme& target, const QuantTensor& tensor);
+// Why it does not; nullopt where it does.
+std::optional<std::string> obstacle_to_move(const Scheme& target, const QuantTensor& tensor);
+// Are all scales of `tensor` values of `dtype`?
+bool holds_scales(DType dtype, const QuantTensor& tensor);
 // `tensor` under `target`, which must hold its numbers.
 QuantTensor moved_to(const Scheme& target, const QuantTensor& tensor);
+// The rounding of inputs `stored`, with its static scale, as `target` says it: nullopt where the
+// two round otherwise. A divisor becomes a factor, and the reverse.
+std::optional<ActivationScheme> input_moved_to(const ActivationScheme& target,
+                                               const ActivationScheme& stored);
 
 }  // namespace quantlane

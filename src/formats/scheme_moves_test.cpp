@@ -3,13 +3,15 @@
 #include <string>
 #include <vector>
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "formats/group_format.h"
 #include "formats/random_values_for_test.h"
 
 namespace quantlane {
 namespace {
+
+using testing::HasSubstr;
 
 constexpr std::int64_t kMovedRows = 6;
 constexpr std::int64_t kMovedCols = 256;
@@ -79,6 +81,18 @@ TEST(SchemeMoves, ADivisorBecomesAFactor) {
   EXPECT_EQ(moved.scales, tensor.scales);
 }
 
+TEST(SchemeMoves, StaticScalesOfInputsTurnWithTheWayTheyEnter) {
+  ActivationScheme divides = ActivationScheme::parse("nvfp4").value();
+  divides.tensor_scale = TensorScale::kDivides;
+  divides.static_scale = 8;
+  ActivationScheme multiplies = divides;
+  multiplies.tensor_scale = TensorScale::kMultiplies;
+  multiplies.static_scale = 0;
+  EXPECT_EQ(input_moved_to(multiplies, divides)->static_scale, 0.125F);
+  EXPECT_EQ(*input_moved_to(divides, divides), divides);
+  EXPECT_FALSE(input_moved_to(ActivationScheme::parse("fp8_e4m3_tensor").value(), divides));
+}
+
 TEST(SchemeMoves, AreRefusedWhereNumbersWouldChange) {
   const QuantTensor tensor = moved_tensor(moved_scheme("int4_g64_sym", DType::kF32));
   EXPECT_FALSE(holds_numbers(moved_scheme("int4_g128_sym"), tensor));
@@ -92,6 +106,10 @@ TEST(SchemeMoves, AreRefusedWhereNumbersWouldChange) {
   QuantTensor ordered = tensor;
   ordered.group_of_column.resize(kMovedCols);
   EXPECT_FALSE(holds_numbers(moved_scheme("int4_g64_sym"), ordered));
+  EXPECT_THAT(obstacle_to_move(moved_scheme("int4_g64_sym"), ordered).value(),
+              HasSubstr("act-order"));
+  EXPECT_THAT(obstacle_to_move(moved_scheme("int4_g64_sym", DType::kBF16), tensor).value(),
+              HasSubstr("(f32) are no values of bf16"));
 }
 
 }  // namespace

@@ -136,6 +136,31 @@ Result<void> check_dialect(const QuantizeJob& job, const std::vector<FolderItem>
   return {};
 }
 
+// Why the codes of a Linear cannot be kept; nullopt where they can.
+std::optional<std::string> obstacle_of(const QuantizeJob& job, const FolderItem& item) {
+  if (!keeps_codes(job)) return "the lane makes new ones, by error feedback or transforms";
+  const QuantTensor* stored = item.weight.quantized();
+  if (stored == nullptr) return "they are blocks, or the weights are edited";
+  return obstacle_to_move(item.scheme.weight, *stored);
+}
+
+// Inputs that are rounded under static scales keep those of the source; a conversion has no others.
+Result<void> check_input_scales(const QuantizeJob& job, const std::vector<FolderItem>& items) {
+  if (!job.converts) return {};
+  for (const FolderItem& item : items) {
+    if (!item.moves || !item.scheme.input || !item.scheme.input->calibrated()) continue;
+    const auto stored = item.weight.input_rounding();
+    if (stored && input_moved_to(*item.scheme.input, *stored)) continue;
+    return fail(unsupported(attempt_of(job))
+                    .in(job.source.path().string())
+                    .of(item.name)
+                    .expects("static scales of the inputs, which the lane stores")
+                    .got(stored ? "inputs that are rounded otherwise" : "none in the source")
+                    .advise("quantlane quantize keeps the codes and calibrates the inputs"));
+  }
+  return {};
+}
+
 // Which Linears keep their codes: those that the source keeps plain beside them stay plain.
 // kUnsupported where others would get new ones unasked.
 Result<void> choose_moves(const QuantizeJob& job, std::vector<FolderItem>& items,
@@ -143,20 +168,19 @@ Result<void> choose_moves(const QuantizeJob& job, std::vector<FolderItem>& items
   std::vector<PlannedTransfer> transfers;
   for (FolderItem& item : items) {
     if (!item.quantized) continue;
-    const QuantTensor* stored = item.weight.quantized();
-    item.moves =
-        stored != nullptr && keeps_codes(job) && holds_numbers(item.scheme.weight, *stored);
+    const auto obstacle = obstacle_of(job, item);
+    item.moves = !obstacle;
     if (item.parameter == nullptr) continue;
     transfers.push_back({.parameter = item.parameter,
                          .target = item.scheme.weight.spelling(),
                          .transfer = item.moves ? Transfer::kMove
                                      : is_quantized(job.source, *item.parameter)
                                          ? Transfer::kRequantize
-                                         : Transfer::kEncode});
+                                         : Transfer::kEncode,
+                         .obstacle = obstacle.value_or("")});
   }
   if (!job.allow_requantize)
-    QUANTLANE_TRY_VOID(
-        refuse_requantizing(job.source, "quantizing to " + job.lane.name, transfers));
+    QUANTLANE_TRY_VOID(refuse_requantizing(job.source, attempt_of(job), job.converts, transfers));
   const auto moved = std::ranges::find_if(items, &FolderItem::moves);
   if (moved == items.end()) return {};
   for (FolderItem& item : items) {
@@ -164,15 +188,15 @@ Result<void> choose_moves(const QuantizeJob& job, std::vector<FolderItem>& items
   }
   const auto stored = moved->weight.input_rounding();
   const auto& input = moved->scheme.input;
-  const bool alike =
-      stored && input ? stored->same_kind(*input) : stored.has_value() == input.has_value();
+  const bool alike = stored && input ? input_moved_to(*input, *stored).has_value()
+                                     : stored.has_value() == input.has_value();
   if (!alike) {
     notices.push_back(
         job.lane.name +
         " rounds the inputs of Linears otherwise than the source does: the weights are "
         "the same, products are not");
   }
-  return {};
+  return check_input_scales(job, items);
 }
 
 // What config.json will say, as far as engines decide by it.

@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "core/regex.h"
+#include "formats/scheme_moves.h"
 #include "quantize/lane_needs.h"
 #include "quantize/linear_scales.h"
 
@@ -38,6 +39,34 @@ std::optional<int> stored_group_size(const QuantizeJob& job, const Linears& line
     size = stored->scheme.group_size;
   }
   return size;
+}
+
+// Codes are kept with their scales: in the lane's type where it holds all of them, else in a wider
+// or finer one where the dialect has it. transformers and vLLM load those of integers as the
+// model's dtype.
+void fit_scale_type(const QuantizeJob& job, const Linears& linears, Scheme& scheme,
+                    std::vector<std::string>& notices) {
+  if (!keeps_codes(job) || !job.lane.dialect->writer->any_scale_type ||
+      scheme.scale_dtype != DType::kBF16) {
+    return;
+  }
+  for (const DType type : {DType::kBF16, DType::kF16, DType::kF32}) {
+    const bool holds = std::ranges::all_of(linears, [&](const FolderItem* item) {
+      const QuantTensor* stored = item->weight.quantized();
+      return stored == nullptr || stored->scheme.type != scheme.type ||
+             stored->scheme.bits != scheme.bits || holds_scales(type, *stored);
+    });
+    if (!holds) continue;
+    scheme.scale_dtype = type;
+    if (type != DType::kBF16 && scheme.type == ValueType::kInt &&
+        job.source.model_dtype() == DType::kBF16) {
+      notices.push_back(fmt::format(
+          "scales stay {}, for bf16 does not hold them: engines that run the model in bf16 round "
+          "them",
+          dtype_row(type).name));
+    }
+    return;
+  }
 }
 
 // The first Linear that groups of this size do not fit.
@@ -196,7 +225,8 @@ Result<void> choose_schemes(const QuantizeJob& job, std::vector<FolderItem>& ite
                                                     : WantedScheme{.lane = override->type,
                                                                    .scheme = *override->scheme,
                                                                    .groups = override->groups};
-    QUANTLANE_TRY(const LinearScheme scheme, fit_group_size(job, wanted, sorted[i], notices));
+    QUANTLANE_TRY(LinearScheme scheme, fit_group_size(job, wanted, sorted[i], notices));
+    fit_scale_type(job, sorted[i], scheme.weight, notices);
     for (FolderItem* item : sorted[i]) item->scheme = scheme;
   }
   return check_products(job, sorted);

@@ -213,7 +213,7 @@ Result<void> check_transfers(const QuantizeJob& job, const GgufPlan& plan) {
                            .transfer = item.transfer});
     }
   }
-  return refuse_requantizing(job.source, "quantizing to " + job.lane.name, transfers);
+  return refuse_requantizing(job.source, attempt_of(job), job.converts, transfers);
 }
 
 // Engines of the source round activations; those of GGUF have their own ways.

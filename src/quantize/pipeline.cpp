@@ -155,6 +155,10 @@ Result<std::optional<MatrixJournal>> open_journal(const QuantizeJob& job) {
 
 }  // namespace
 
+std::string attempt_of(const QuantizeJob& job) {
+  return (job.converts ? "converting to " : "quantizing to ") + job.lane.name;
+}
+
 std::vector<float> importance_for(const QuantizeJob& job, const Algorithm* algorithm,
                                   std::string_view module, std::int64_t cols) {
   if (job.statistics == nullptr || algorithm == nullptr || !algorithm->wants_statistics) return {};

@@ -59,6 +59,8 @@ struct QuantizeJob {
   // Write types that need importances (GgufRecipe::needs_importance) without any, too.
   bool force_unweighted = false;
   bool allow_requantize = false;  // quantize what the source holds quantized a second time
+  // The job carries codes over (quantlane convert): what it cannot keep is refused by that name.
+  bool converts = false;
   // Every matrix in the type that takes it as the source holds it, whatever the recipe says. GGUF.
   bool as_stored = false;
 };
@@ -78,6 +80,9 @@ struct QuantizeSummary {
   // How the parameters that the source holds quantized got into the artefact.
   std::map<std::string, Transfer> transfers;
 };
+
+// "quantizing to w4a16", "converting to w4a16": the beginning of an error.
+std::string attempt_of(const QuantizeJob& job);
 
 // The artefact appears whole or not at all. kUnsupported where the source is quantized, the codes
 // do not fit the lane's types and the job does not allow new ones.

@@ -117,7 +117,7 @@ std::optional<ElementType> type_as_stored(const Checkpoint& source, const Parame
   return stored->type;
 }
 
-Result<void> refuse_requantizing(const Checkpoint& source, const std::string& what,
+Result<void> refuse_requantizing(const Checkpoint& source, const std::string& what, bool converts,
                                  std::span<const PlannedTransfer> transfers) {
   const auto is_second = [](const PlannedTransfer& row) {
     return row.transfer == Transfer::kRequantize;
@@ -132,9 +132,12 @@ Result<void> refuse_requantizing(const Checkpoint& source, const std::string& wh
           .got("one that is quantized already: " +
                std::to_string(std::ranges::count_if(transfers, is_second)) + " of " +
                std::to_string(transfers.size()) + " matrices would get new codes, this one " +
-               stored_encoding(source, *first->parameter) + " -> " + first->target)
-          .advise("start from the original checkpoint: quantizing twice adds both errors. "
-                  "--allow-requantize does it and says how far the weights move"));
+               stored_encoding(source, *first->parameter) + " -> " + first->target +
+               (first->obstacle.empty() ? "" : ": " + first->obstacle))
+          .advise("start from the original checkpoint: quantizing twice adds both errors. " +
+                  std::string(converts ? "quantlane quantize --allow-requantize"
+                                       : "--allow-requantize") +
+                  " does it and says how far the weights move"));
 }
 
 }  // namespace quantlane

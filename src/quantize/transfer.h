@@ -48,9 +48,11 @@ struct PlannedTransfer {
   const Parameter* parameter;
   std::string target;
   Transfer transfer;
+  std::string obstacle = {};  // why codes of a folder cannot be kept; empty: the target says it
 };
 // kUnsupported where matrices would be quantized a second time; `what` begins the error.
-Result<void> refuse_requantizing(const Checkpoint& source, const std::string& what,
+// `converts`: the command has no --allow-requantize.
+Result<void> refuse_requantizing(const Checkpoint& source, const std::string& what, bool converts,
                                  std::span<const PlannedTransfer> transfers);
 
 }  // namespace quantlane

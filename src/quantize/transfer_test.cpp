@@ -42,6 +42,19 @@ class Transfers : public testing::Test {
     return run_quantize({.source = source, .lane = *lane, .out = out, .as_stored = true}, pool,
                         no_progress());
   }
+  // A file of another tool, unpacked.
+  std::shared_ptr<const Checkpoint> fixture(const std::string& name) {
+    const fs::path folder = fixtures::shared_data("formats/hf-quantized");
+    const fs::path copy = out(name);
+    fs::create_directories(copy);
+    for (const char* file : {"config.json", "hf_quant_config.json", "quantize_config.json"}) {
+      if (fs::exists(folder / name / file)) fs::copy_file(folder / name / file, copy / file);
+    }
+    fs::copy_file(folder / "base/tokenizer.json", copy / "tokenizer.json");
+    EXPECT_TRUE(
+        fixtures::unpack_xz(folder / name / "model.safetensors.xz", copy / "model.safetensors"));
+    return open_checkpoint(copy);
+  }
   [[nodiscard]] fs::path out(const std::string& name) const { return scratch_.path() / name; }
   // Values of all parameters are the same.
   static void expect_same_values(const Checkpoint& got, const Checkpoint& want) {
@@ -179,13 +192,7 @@ TEST_F(Transfers, FilesOfOtherToolsKeepTheirCodes) {
                                           std::tuple{"ct-w4a16-gptq-static-g128", "q4_0", true},
                                           std::tuple{"ct-w4a16-awq-asym-g128", "q4_1", false},
                                           std::tuple{"ct-int8-w8a8-dynamic", "q8_0", true}}) {
-    const fs::path copy = out(name);
-    fs::create_directories(copy);
-    fs::copy_file(folder / name / "config.json", copy / "config.json");
-    fs::copy_file(folder / "base/tokenizer.json", copy / "tokenizer.json");
-    ASSERT_TRUE(
-        fixtures::unpack_xz(folder / name / "model.safetensors.xz", copy / "model.safetensors"));
-    const auto source = open_checkpoint(copy);
+    const auto source = fixture(name);
     ASSERT_NE(source, nullptr);
     const auto summary = as_stored(*source, out(std::string(name) + ".gguf"));
     ASSERT_TRUE(summary.has_value()) << summary.error().message();
@@ -193,6 +200,60 @@ TEST_F(Transfers, FilesOfOtherToolsKeepTheirCodes) {
     if (exact) {
       expect_same_values(*open_checkpoint(out(std::string(name) + ".gguf")), *source);
     }
+  }
+}
+
+// Scales of AutoAWQ and GPTQ are f16: compressed-tensors takes them so.
+TEST_F(Transfers, FilesOfOtherToolsKeepTheirCodesInOtherDialects) {
+  const fs::path folder = fixtures::shared_data("formats/hf-quantized");
+  if (!fs::exists(folder)) GTEST_SKIP() << folder << " is absent";
+  for (const auto& [name, lane_name] :
+       {std::pair{"autoawq-gemm-asym-g128", "w4a16-asym"},
+        std::pair{"gptqmodel-gptq-v1-sym-g128", "w4a16"}, std::pair{"modelopt-nvfp4", "nvfp4"},
+        std::pair{"ct-nvfp4", "modelopt-nvfp4"}}) {
+    const auto source = fixture(name);
+    ASSERT_NE(source, nullptr);
+    const Lane lane = find_lane(lane_name).value();
+    ThreadPool pool(2);
+    const auto summary = run_quantize(
+        {.source = *source, .lane = lane, .out = out(std::string(name) + "-out"), .converts = true},
+        pool, no_progress());
+    ASSERT_TRUE(summary.has_value()) << summary.error().message();
+    EXPECT_EQ(count(*summary, Transfer::kMove), 14) << name;
+    const auto artefact = open_checkpoint(out(std::string(name) + "-out"));
+    ASSERT_NE(artefact, nullptr);
+    for (const Parameter& p : source->graph()->parameters) {
+      if (!is_block_linear(p.role)) continue;
+      const Weight a = source->weight(p).value();
+      const Weight b = artefact->weight(*artefact->graph()->find(p.role, p.layer)).value();
+      ASSERT_TRUE(b.is_quantized()) << p.name;
+      EXPECT_EQ(b.quantized()->scales, a.quantized()->scales) << p.name;
+      EXPECT_EQ(b.quantized()->zeros, a.quantized()->zeros) << p.name;
+      EXPECT_EQ(a.input_rounding().has_value(), b.input_rounding().has_value()) << p.name;
+      if (a.input_rounding()) {
+        EXPECT_FLOAT_EQ(b.input_rounding()->static_scale * a.input_rounding()->static_scale, 1);
+      }
+    }
+  }
+}
+
+TEST_F(Transfers, ConversionsSayWhyCodesCannotBeKept) {
+  const fs::path folder = fixtures::shared_data("formats/hf-quantized");
+  if (!fs::exists(folder)) GTEST_SKIP() << folder << " is absent";
+  for (const auto& [name, lane_name, reason] :
+       {std::tuple{"ct-w4a16-gptq-gidx-g128", "gptq", "act-order"},
+        std::tuple{"autoawq-gemm-asym-g128", "w4a16", "zero points"},
+        std::tuple{"ct-nvfp4a16", "nvfp4", "none in the source"}}) {
+    const auto source = fixture(name);
+    ASSERT_NE(source, nullptr);
+    const Lane lane = find_lane(lane_name).value();
+    ThreadPool pool(2);
+    const auto refused =
+        run_quantize({.source = *source, .lane = lane, .out = out("refused"), .converts = true},
+                     pool, no_progress());
+    ASSERT_FALSE(refused.has_value()) << name;
+    EXPECT_THAT(refused.error().found, HasSubstr(reason)) << name;
+    EXPECT_THAT(refused.error().hint, HasSubstr("quantlane quantize")) << name;
   }
 }
 

@@ -269,8 +269,10 @@ class FolderWriter {
     LinearScheme scheme = item.scheme;
     if (!scheme.input || !scheme.input->calibrated()) return scheme;
     const auto stored = item.weight.input_rounding();
-    if (item.moves && stored && stored->same_kind(*scheme.input))
-      return LinearScheme{.weight = scheme.weight, .input = stored};
+    if (item.moves && stored) {
+      if (const auto moved = input_moved_to(*scheme.input, *stored))
+        return LinearScheme{.weight = scheme.weight, .input = moved};
+    }
     if (job_.statistics != nullptr) {
       const auto found = job_.statistics->modules().find(module);
       if (found != job_.statistics->modules().end())

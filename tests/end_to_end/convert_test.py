@@ -2,6 +2,7 @@
 """Quantized folders in other dialects, statistics of other models: the same numbers, or a refusal."""
 
 import json
+import struct
 import unittest
 
 from program import CANARY, COMPARE, ROOT, ProgramTest, read_safetensors, write_safetensors
@@ -81,10 +82,36 @@ class Convert(ProgramTest):
         for lane in ("w8a16", "gptq", "fp8"):
             self.refused("convert", "kv", "out", "--to", lane, says=["a quantized folder, whose codes are kept"])
 
+    def test_refusals_name_the_reason_and_a_command_that_has_the_option(self):
+        self.make("w4a16-asym")
+        process = self.refused("convert", "w4a16-asym", "out", "--to", "w4a16",
+                               says=["zero points", "quantlane quantize --allow-requantize"])
+        self.assertIn("converting to w4a16", process.errors)
+        self.make("nvfp4a16")
+        self.refused("convert", "nvfp4a16", "out", "--to", "nvfp4", says=["static scales of the inputs"])
+
     def test_rounding_of_the_engine_is_no_loss_of_plain_floats(self):
         self.make("nvfp4a16")  # decoded to bf16
         said = self.succeeds("convert", "nvfp4a16", "f32", "--to", "f32").output
         self.assertIn("dequantized  nvfp4 -> f32, 42 matrices: every weight is the source's", said)
+
+    def test_f16_scales_become_those_of_compressed_tensors(self):
+        for lane, other in (("awq+rtn", "w4a16-asym"), ("gptq", "w4a16")):
+            with self.subTest(lane=lane):
+                self.make(lane)
+                result = self.convert(lane, other, f"{other}-out")
+                self.assertEqual({row["differing"] for row in result["transfers"]}, {0})
+                self.convert(f"{other}-out", lane, f"{lane}-back")
+                self.assertEqual(tensors(self.folder / f"{lane}-back"), tensors(self.folder / lane))
+
+    def test_scales_of_inputs_follow_the_codes(self):
+        self.make("nvfp4")
+        self.convert("nvfp4", "modelopt-nvfp4", "modelopt")
+        self.convert("modelopt", "nvfp4", "back")
+        for name, (entry, data) in tensors(self.folder / "nvfp4").items():
+            if name.endswith("global_scale"):  # reciprocals of reciprocals
+                (was,), (now,) = (struct.unpack("<f", d) for d in (data, tensors(self.folder / "back")[name][1]))
+                self.assertAlmostEqual(now / was, 1, places=6)
 
     def test_error_feedback_makes_new_codes(self):
         self.make("w4a16")

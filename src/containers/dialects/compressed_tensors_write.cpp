@@ -157,6 +157,7 @@ constinit const DialectWriter kWriter = {
     .set_kv = set_kv,
     .key_scale = "k_scale",
     .value_scale = "v_scale",
+    .any_scale_type = true,
 };
 
 }  // namespace quantlane::compressed_tensors
