@@ -278,10 +278,26 @@ bool runs_passes(const QuantizeOptions& options, const Prepared& prepared) {
          prepared.lane.size.any();
 }
 
+bool reads_text(const QuantizeOptions& options, const Prepared& prepared) {
+  return runs_passes(options, prepared) || wants_feedback(prepared.lane);
+}
+
+// A text beside statistics that nothing would read.
+Result<void> check_text(const QuantizeOptions& options, const Prepared& prepared) {
+  const bool given = options.statistics || options.imatrix;
+  if (!given || !options.calibration_text || reads_text(options, prepared)) return {};
+  const std::string file = options.statistics ? "--statistics" : "--imatrix";
+  return fail(usage_error("quantizing to " + prepared.lane.name)
+                  .in(options.calibration_text->string())
+                  .expects("one of " + file + " and --calibration-text")
+                  .got("both, and the lane reads no text beside " + file)
+                  .advise("leave one out"));
+}
+
 Result<Calibration> read_calibration(const QuantizeOptions& options, const Prepared& prepared) {
+  QUANTLANE_TRY_VOID(check_text(options, prepared));
   Calibration calibration;
-  const bool reads = runs_passes(options, prepared) || wants_feedback(prepared.lane);
-  if (!reads || prepared.checkpoint->graph() == nullptr) return calibration;
+  if (!reads_text(options, prepared) || prepared.checkpoint->graph() == nullptr) return calibration;
   QUANTLANE_TRY(calibration.text, calibration_text(options.calibration_text));
   QUANTLANE_TRY(calibration.chunks, chunks_of(options, *prepared.checkpoint, calibration.text));
   return calibration;
@@ -354,10 +370,11 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
     importances.notices = {prepared.lane.name +
                            " does not weigh errors: the importance matrix is not used"};
   } else if (options.statistics) {
-    importances.notices = {
-        prepared.lane.name +
-        " learns from its own pass over the calibration text: the statistics are "
-        "not used"};
+    const bool passes = transforms || wants_feedback(prepared.lane);
+    importances.notices = {prepared.lane.name +
+                           (passes ? " learns from its own pass over the calibration text"
+                                   : " takes its numbers from the weights alone") +
+                           ": the statistics are not used"};
   }
   if (!transforms) return importances;
   const Statistics* statistics = prepared.calibrates && given ? &importances.statistics : nullptr;

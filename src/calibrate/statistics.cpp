@@ -9,6 +9,7 @@
 
 #include "containers/container.h"
 #include "core/check.h"
+#include "core/hash.h"
 #include "core/json.h"
 
 namespace quantlane {
@@ -18,6 +19,7 @@ constexpr std::string_view kModel = "quantlane.model";
 constexpr std::string_view kTexts = "quantlane.texts";
 constexpr std::string_view kChunkSize = "quantlane.chunk_size";
 constexpr std::string_view kExperts = "quantlane.experts";
+constexpr std::string_view kChecksum = "quantlane.checksum";
 constexpr std::string_view kSum = ".in_sum2";
 constexpr std::string_view kAbsmax = kStatisticsAbsmax;
 constexpr std::string_view kCount = ".count";
@@ -81,6 +83,29 @@ StatisticsOrigin read_origin(const Metadata& metadata) {
   origin.chunk_size = number_of(metadata, kChunkSize);
   origin.experts = number_of(metadata, kExperts);
   return origin;
+}
+
+// Of all that save() writes of them.
+std::string checksum_of(const Statistics& statistics) {
+  ContentHash hash;
+  Metadata origin;
+  write_origin(statistics.origin(), origin);
+  const auto add_text = [&](std::string_view text) {
+    hash.add(std::to_string(text.size()) + ":");
+    hash.add(text);
+  };
+  for (const std::string_view key : {kModel, kTexts, kChunkSize, kExperts}) {
+    const std::string* value = origin.string(key);
+    add_text(value == nullptr ? "" : *value);
+  }
+  for (const auto& [module, inputs] : statistics.modules()) {
+    add_text(module);
+    hash.add(std::as_bytes(std::span(&inputs.tokens, 1)));
+    hash.add(bytes_of(inputs.sum_squares));
+    hash.add(bytes_of(inputs.absmax));
+    hash.add(bytes_of(inputs.magnitudes));
+  }
+  return hash.hex();
 }
 
 }  // namespace
@@ -194,6 +219,7 @@ Result<void> Statistics::save(const std::filesystem::path& path, const Metadata&
   }
   Metadata all = metadata;
   write_origin(origin_, all);
+  all.set(std::string(kChecksum), checksum_of(*this));
   QUANTLANE_TRY(const auto writer, create_safetensors(path, plan, all));
   std::size_t index = 0;
   for (const auto& [module, statistics] : modules_) {
@@ -249,6 +275,16 @@ Result<Statistics> Statistics::load(const std::filesystem::path& path) {
                     .expects("statistics of at least one Linear")
                     .got("none")
                     .advise("quantlane imatrix CKPT -o FILE.safetensors writes such a file"));
+  }
+  // Files of older versions have none.
+  const std::string* checksum = container->metadata().string(kChecksum);
+  if (const std::string own = checksum_of(statistics); checksum != nullptr && *checksum != own) {
+    return fail(corrupt("reading calibration statistics")
+                    .in(path.string())
+                    .of(std::string(kChecksum))
+                    .expects(*checksum)
+                    .got(own + ": the file is not as it was written")
+                    .advise("collect the statistics again"));
   }
   return statistics;
 }

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 
+#include "core/file.h"
 #include "core/rng.h"
 #include "model/checkpoint_fixtures.h"
 
@@ -130,6 +132,32 @@ TEST(Statistics, SavesAndLoads) {
     EXPECT_EQ(got.absmax, want.absmax);
     EXPECT_EQ(got.tokens, want.tokens);
   }
+}
+
+TEST(Statistics, EveryFlippedByteOfTheNumbersIsNoticed) {
+  const ScratchFolder scratch;
+  const auto x = rows(24, 12, 6);
+  Statistics statistics;
+  statistics.add("model.layers.0.mlp.up_proj", x.data(), 24, 12);
+  statistics.come_from({.model = "m", .texts = {"a", "b"}, .chunk_size = 512, .experts = 0});
+  const fs::path path = scratch.path() / "s.safetensors";
+  ASSERT_TRUE(statistics.save(path).has_value());
+  ASSERT_TRUE(Statistics::load(path).has_value());
+  const std::string whole = read_text(path).value();
+  std::uint64_t header = 0;
+  std::memcpy(&header, whole.data(), sizeof header);
+  for (std::size_t at = sizeof header + header; at < whole.size(); at += 61) {
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1);
+    ASSERT_TRUE(write_text(path, damaged).has_value());
+    EXPECT_FALSE(Statistics::load(path).has_value()) << "byte " << at;
+  }
+  // Written by an older version.
+  std::string older = whole;
+  older.replace(older.find("quantlane.checksum"), 18, "quantlane.chicksum");
+  older.back() = static_cast<char>(older.back() ^ 1);
+  ASSERT_TRUE(write_text(path, older).has_value());
+  EXPECT_TRUE(Statistics::load(path).has_value());
 }
 
 TEST(Statistics, RefusesDamagedFiles) {

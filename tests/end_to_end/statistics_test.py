@@ -63,6 +63,27 @@ class SavedStatistics(ProgramTest):
         self.assertIn("mlp.down_proj", self.succeeds("imatrix", "show", "ab.safetensors").output)
         self.succeeds("quantize", CANARY, "gguf:q4_k_m", "-o", "ab.gguf", "--statistics", "ab.safetensors")
 
+    def test_lanes_without_calibration_say_so_and_texts_beside_statistics_are_refused(self):
+        self.succeeds("imatrix", CANARY, *TWO, "-o", "s.safetensors")
+        for lane in ("fp8", "bf16"):
+            said = self.succeeds("quantize", CANARY, lane, "-o", lane, "--statistics", "s.safetensors").errors
+            self.assertIn("from the weights alone: the statistics are not used", said)
+            self.assertNotIn("own pass", said)
+        text = ["--statistics", "s.safetensors", "--calibration-text", CALIBRATION]
+        self.refused("quantize", CANARY, "w4a16", "-o", "no", *text, code=2,
+                     says=["--statistics and --calibration-text"])
+        self.assertFalse((self.folder / "no").exists())
+        # Error feedback reads it.
+        self.succeeds("quantize", CANARY, "w4a16+gptq", "-o", "fed", "--calibration-chunks", "2", *text)
+
+    def test_a_flipped_byte_is_refused(self):
+        self.succeeds("imatrix", CANARY, *TWO, "-o", "s.safetensors")
+        file = self.folder / "s.safetensors"
+        data = bytearray(file.read_bytes())
+        data[-40] ^= 1
+        file.write_bytes(data)
+        self.refused("quantize", CANARY, "w4a16", "-o", "no", "--statistics", file, says=["s.safetensors", "checksum"])
+
     def test_other_kinds_and_models_are_refused(self):
         self.succeeds("imatrix", CANARY, *TWO, "-o", "a.safetensors")
         self.succeeds("imatrix", CANARY, *TWO, "-o", "a.gguf")
