@@ -19,6 +19,19 @@ struct TensorSummary {
   std::uint64_t size_bytes = 0;
 };
 
+struct SchemeCount {
+  std::string scheme;  // "int4_g128_sym"
+  std::int64_t linears = 0;
+};
+
+// How the Linears of a quantized folder are stored, the most frequent scheme first; all empty for
+// other checkpoints.
+struct StoredSchemes {
+  std::vector<SchemeCount> weights;  // "kept plain" among them
+  std::vector<SchemeCount> inputs;   // of the quantized ones; "not rounded" among them
+  std::string kv_cache;              // "FP8 E4M3, one scale per layer", "not rounded"
+};
+
 struct InspectResult {
   std::filesystem::path path;
   std::string container;     // "safetensors", "gguf"
@@ -27,6 +40,7 @@ struct InspectResult {
   std::uint64_t parameters = 0;
   std::uint64_t size_bytes = 0;
   double bits_per_weight = 0;
+  StoredSchemes schemes;
   std::vector<std::pair<std::string, std::string>> configuration;  // key, value; display order
   std::vector<std::pair<std::string, std::string>> metadata;       // of the container, shortened
   std::string tokenizer;  // "gpt2 / smollm, 49152 tokens", or why it is unusable

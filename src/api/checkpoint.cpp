@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "api/stored_schemes.h"
 #include "containers/tensor_damage.h"
 #include "core/cancel.h"
 #include "core/check.h"
@@ -144,14 +145,37 @@ Result<InspectResult> inspect_checkpoint(const InspectOptions& options, Progress
                   read_artefact_facts(options.checkpoint, options.verify));
     for (const PreflightFinding& finding : find_contradictions(facts))
       result.problems.push_back(finding.text + ": " + finding.detail);
+    result.schemes = stored_schemes(*checkpoint, facts);
   }
   if (options.verify) {
     ThreadPool pool(options.threads);
     QUANTLANE_TRY(const auto damage, verify_tensors(container, pool, progress));
     result.problems.insert(result.problems.end(), damage.begin(), damage.end());
+    QUANTLANE_TRY(const auto weights,
+                  find_unusable_weights(*checkpoint, result.problems, pool, progress));
+    result.problems.insert(result.problems.end(), weights.begin(), weights.end());
+    const auto kv = find_kv_problems(*checkpoint, result.problems);
+    result.problems.insert(result.problems.end(), kv.begin(), kv.end());
   }
   return result;
 }
+
+namespace {
+
+Json to_json_value(const StoredSchemes& schemes) {
+  if (schemes.weights.empty()) return {};
+  const auto counts = [](const std::vector<SchemeCount>& rows) {
+    Json array = Json::array();
+    for (const SchemeCount& row : rows)
+      array.push(Json::object({{"scheme", row.scheme}, {"linears", row.linears}}));
+    return array;
+  };
+  return Json::object({{"weights", counts(schemes.weights)},
+                       {"inputs", counts(schemes.inputs)},
+                       {"kv_cache", schemes.kv_cache}});
+}
+
+}  // namespace
 
 std::string to_json(const InspectResult& result) {
   const auto pairs = [](const auto& list) {
@@ -177,6 +201,7 @@ std::string to_json(const InspectResult& result) {
                        {"parameters", result.parameters},
                        {"size_bytes", result.size_bytes},
                        {"bits_per_weight", result.bits_per_weight},
+                       {"schemes", to_json_value(result.schemes)},
                        {"configuration", pairs(result.configuration)},
                        {"metadata", pairs(result.metadata)},
                        {"tokenizer", result.tokenizer},

@@ -24,6 +24,14 @@ void print_pairs(const std::vector<std::pair<std::string, std::string>>& pairs) 
     print_line(fmt::format("  {:<34} {}", escaped(key), escaped(value)));
 }
 
+// "42 x int4_g128_sym, 6 x int8_channel_sym".
+std::string counts_text(const std::vector<SchemeCount>& rows) {
+  std::string text;
+  for (const SchemeCount& row : rows)
+    text += fmt::format("{}{} x {}", text.empty() ? "" : ", ", row.linears, row.scheme);
+  return text;
+}
+
 class Inspect final : public Command {
   [[nodiscard]] std::string_view name() const override { return "inspect"; }
   [[nodiscard]] std::string_view summary() const override {
@@ -111,6 +119,12 @@ class Inspect final : public Command {
           fmt::format("{:.1f} MB, {:.2f} bits per weight",
                       static_cast<double>(result.size_bytes) / 1e6, result.bits_per_weight)},
          {"tokenizer", result.tokenizer}});
+    if (!result.schemes.weights.empty()) {
+      print_line("schemes");
+      print_pairs({{"weights", counts_text(result.schemes.weights)},
+                   {"inputs", counts_text(result.schemes.inputs)},
+                   {"key-value cache", result.schemes.kv_cache}});
+    }
     if (!result.configuration.empty()) print_line("configuration");
     print_pairs(result.configuration);
     if (!result.metadata.empty()) print_line("metadata");

@@ -211,4 +211,20 @@ Result<ActivationScheme> ActivationScheme::parse(std::string_view spelling) {
                   .expects(std::string(kActivationGrammar)));
 }
 
+std::string ActivationScheme::spelling() const {
+  if (plain != DType::kF32) return plain == DType::kF16 ? "f16" : "bf16";
+  for (const NamedScheme& name : kNamed) {
+    if (type == ValueType::kFloat && granularity == Granularity::kGroup && bits == name.bits &&
+        group_size == name.group_size && scale_dtype == name.scale_dtype) {
+      return std::string(name.name);
+    }
+  }
+  const std::string text = type == ValueType::kInt ? "int" + std::to_string(bits)
+                           : bits == 4             ? "fp4_e2m1"
+                                                   : "fp8_e4m3";
+  if (granularity == Granularity::kToken) return text + "_token";
+  if (granularity == Granularity::kGroup) return text + "_g" + std::to_string(group_size);
+  return text + (dynamic ? "_tensor_dynamic" : "_tensor");
+}
+
 }  // namespace quantlane

@@ -83,6 +83,8 @@ struct ActivationScheme {
   float static_scale = 0;
 
   static Result<ActivationScheme> parse(std::string_view spelling);
+  // "f16" and "bf16" of plain roundings, which parse() does not know.
+  [[nodiscard]] std::string spelling() const;
   // Does it need static_scale?
   [[nodiscard]] bool calibrated() const { return !dynamic || tensor_scale != TensorScale::kNone; }
   // Do both round alike, whatever scales calibration gave them?

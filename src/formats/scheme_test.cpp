@@ -99,6 +99,13 @@ TEST(Scheme, FindsTheScalesOfARow) {
   EXPECT_EQ(tensor.first_scale(2, 64), 0);
 }
 
+TEST(ActivationScheme, SpellsWhatItParses) {
+  for (const char* spelling : {"int8_token", "fp8_e4m3_token", "int8_tensor", "fp8_e4m3_tensor",
+                               "fp8_e4m3_g128", "nvfp4", "mxfp4", "mxfp8"}) {
+    EXPECT_EQ(ActivationScheme::parse(spelling)->spelling(), spelling);
+  }
+}
+
 TEST(ActivationScheme, ParsesEverySpelling) {
   const auto nvfp4 = ActivationScheme::parse("nvfp4");
   ASSERT_TRUE(nvfp4);

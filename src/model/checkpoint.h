@@ -63,6 +63,9 @@ class Checkpoint {
   // How keys and values are to be rounded for the cache, with the scales that are stored; a scale
   // that is missing counts as 1, as in engines. kUnsupported for a scheme that is not known here.
   Result<KvRounding> kv_rounding() const;
+  // The attentions without a scale that those of other layers have: "model.layers.3.self_attn: no
+  // k_scale"; empty = none, or the scheme has no stored scales.
+  [[nodiscard]] std::vector<std::string> missing_kv_scales() const;
   // Where the parameter is stored as plain values or blocks. Nowhere: a Linear of a dialect.
   [[nodiscard]] StoredRows stored(const Parameter& parameter) const;
   // The mapped pages of the parameter are not needed for now (Container::drop).

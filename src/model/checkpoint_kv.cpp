@@ -26,6 +26,13 @@ const TensorInfo* find_scale(const Container& container, const std::string& atte
   return nullptr;
 }
 
+std::string attention_of(const Graph& graph, std::int64_t layer) {
+  const Parameter* key = graph.find(Role::kKey, layer);
+  QUANTLANE_CHECK(key != nullptr);
+  const std::string_view module = key->module();
+  return std::string(module.substr(0, module.rfind('.') + 1));
+}
+
 // `count` scales from a tensor of one or of that many.
 Result<void> add_scales(const Container& container, const TensorInfo* tensor, std::int64_t count,
                         std::vector<float>& scales) {
@@ -88,16 +95,30 @@ Result<KvRounding> Checkpoint::kv_rounding() const {
   if (!rounding.scheme->calibrated) return rounding;
   const std::int64_t count = rounding.scheme->per_head ? rounding.heads : 1;
   for (std::int64_t layer = 0; layer < graph_->config.layer_count; ++layer) {
-    const Parameter* key = graph_->find(Role::kKey, layer);
-    QUANTLANE_CHECK(key != nullptr);
-    const std::string_view module = key->module();
-    const std::string attention(module.substr(0, module.rfind('.') + 1));
+    const std::string attention = attention_of(*graph_, layer);
     QUANTLANE_TRY_VOID(add_scales(*container_, find_scale(*container_, attention, "k"), count,
                                   rounding.key_scales));
     QUANTLANE_TRY_VOID(add_scales(*container_, find_scale(*container_, attention, "v"), count,
                                   rounding.value_scales));
   }
   return rounding;
+}
+
+std::vector<std::string> Checkpoint::missing_kv_scales() const {
+  if (quantization_ == nullptr || !graph_ || quantization_->kv_scheme.empty()) return {};
+  std::vector<std::string> missing;
+  for (const char* which : {"k", "v"}) {
+    std::vector<std::string> without;
+    for (std::int64_t layer = 0; layer < graph_->config.layer_count; ++layer) {
+      const std::string attention = attention_of(*graph_, layer);
+      if (find_scale(*container_, attention, which) != nullptr) continue;
+      without.push_back(attention.substr(0, attention.size() - 1) + ": no " + which + "_scale");
+    }
+    // Without any they all count as 1, as some exports mean it.
+    if (static_cast<std::int64_t>(without.size()) == graph_->config.layer_count) continue;
+    missing.insert(missing.end(), without.begin(), without.end());
+  }
+  return missing;
 }
 
 }  // namespace quantlane

@@ -65,6 +65,13 @@ Error blame_damaged_weight(const Checkpoint& checkpoint, Error error) {
   return error;
 }
 
+std::string find_weight_damage(const Checkpoint& checkpoint, const Parameter& parameter) {
+  const auto weight = checkpoint.weight(parameter);
+  if (!weight) return weight.error().message();
+  const auto place = first_not_finite(*weight);
+  return place ? "decodes to NaN or infinity in " + *place : "";
+}
+
 Error blame_inputs_of(const Checkpoint& checkpoint, const Parameter& linear, Error error) {
   const auto& parameters = checkpoint.graph()->parameters;
   const auto source = std::ranges::find_if(parameters, [&](const Parameter& p) {

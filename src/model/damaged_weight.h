@@ -1,5 +1,7 @@
 // Which weight made activations infinite or NaN.
 #pragma once
+#include <string>
+
 #include "model/checkpoint.h"
 #include "quantlane/result.h"
 
@@ -12,5 +14,9 @@ Error blame_damaged_weight(const Checkpoint& checkpoint, Error error);
 // The same where the inputs of `linear` are the first of the model that are not finite: where no
 // weight is damaged, with the tensor whose results these inputs are.
 Error blame_inputs_of(const Checkpoint& checkpoint, const Parameter& linear, Error error);
+
+// What stands against using the stored weight of `parameter`: why it cannot be read, or where it
+// decodes to NaN or infinity; empty = nothing. Reads it whole.
+std::string find_weight_damage(const Checkpoint& checkpoint, const Parameter& parameter);
 
 }  // namespace quantlane
