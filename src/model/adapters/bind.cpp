@@ -164,6 +164,24 @@ void say_unchanged(BoundAdapter& bound) {
                   unchanged, bound.accounts.size()));
 }
 
+// Adapters move weights by a fraction of their norm; a wrong alpha by many times.
+void say_overwhelming(BoundAdapter& bound) {
+  constexpr double kMany = 10;
+  const AdapterAccount* most = nullptr;
+  std::size_t count = 0;
+  const auto ratio = [](const AdapterAccount& a) { return a.change_norm / a.weight_norm; };
+  for (const AdapterAccount& account : bound.accounts) {
+    if (!(account.weight_norm > 0 && ratio(account) > kMany)) continue;
+    ++count;
+    if (most == nullptr || ratio(account) > ratio(*most)) most = &account;
+  }
+  if (most == nullptr) return;
+  bound.notices.push_back(fmt::format(
+      "the adapter changes {} of {} parameters by more than {} times their norm, {} by {:.3g} "
+      "times (factor {:g}): little of the base is left; is its alpha right?",
+      count, bound.accounts.size(), kMany, most->parameter, ratio(*most), most->scale));
+}
+
 }  // namespace
 
 Result<BoundAdapter> bind_adapter(const Adapter& adapter,
@@ -196,6 +214,7 @@ Result<BoundAdapter> bind_adapter(const Adapter& adapter,
     bound.accounts.push_back(std::move(account));
   }
   say_unchanged(bound);
+  say_overwhelming(bound);
   const bool tied = base->graph()->config.tied_embeddings;
   const Parameter* embedding = base->graph()->find(Role::kEmbedding, -1);
   if (tied && bound.merged->edited(*embedding)) {

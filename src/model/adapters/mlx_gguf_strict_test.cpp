@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // An MLX adapter of one up projection, of rank 2.
 Result<BoundAdapter> merged_mlx(const std::string& config, bool magnitude) {
@@ -85,6 +86,12 @@ TEST(GgufAdapters, SayWhatAnUnusualAlphaMeans) {
   const auto negative = merged_with_alpha(-4);
   ASSERT_TRUE(negative.has_value());
   EXPECT_THAT(negative->notices, Contains(HasSubstr("subtracted")));
+  const auto huge = merged_with_alpha(1e30F);
+  ASSERT_TRUE(huge.has_value());
+  EXPECT_THAT(huge->notices, Contains(HasSubstr("is its alpha right?")));
+  const auto usual = merged_with_alpha(4);
+  ASSERT_TRUE(usual.has_value());
+  EXPECT_THAT(usual->notices, Not(Contains(HasSubstr("alpha right?"))));
   for (const float damaged : {NAN, INFINITY, 1e-45F}) {
     const auto refused = merged_with_alpha(damaged);
     ASSERT_FALSE(refused.has_value()) << damaged;
