@@ -35,6 +35,16 @@ TEST(TextWidth, FittedTextHasExactlyTheWidth) {
   EXPECT_EQ(fit_width("ab", 4, true), "  ab");
 }
 
+TEST(TextWidth, MiddlesAreCutSoThatEndsStayApart) {
+  EXPECT_EQ(fit_middle("abc", 5), "abc  ");
+  EXPECT_EQ(fit_middle("out/artifacts/w4a16-g64", 13), "out/…4a16-g64");
+  for (std::size_t width = 0; width < 12; ++width) {
+    EXPECT_EQ(text_width(fit_middle("漢字漢字漢字漢字", width)), width);
+    EXPECT_EQ(text_width(fit_middle("model-a-gptq", width)), width);
+  }
+  EXPECT_NE(fit_middle("./a-long-folder/model-a", 12), fit_middle("./a-long-folder/model-b", 12));
+}
+
 TEST(TextWidth, WrapsAtSpacesAndInsideLongWords) {
   using Lines = std::vector<std::string>;
   EXPECT_EQ(wrap_text("one two three", 8), (Lines{"one two", "three"}));

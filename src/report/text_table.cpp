@@ -113,8 +113,10 @@ std::string table_line(const TextTable& table, const Layout& plan,
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t column = plan.shown[i];
     const TableCell& cell = cells[column];
-    const std::string text =
-        fit_width(cell.text, plan.widths[i], table.columns[column].align_right);
+    const TableColumn& look = table.columns[column];
+    const std::string text = look.least_width > 0
+                                 ? fit_middle(cell.text, plan.widths[i])
+                                 : fit_width(cell.text, plan.widths[i], look.align_right);
     if (i > 0) out.append(plan.gap, ' ');
     out += inked(i + 1 == count ? without_trailing_spaces(text) : text, cell.ink, color);
   }

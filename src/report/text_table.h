@@ -17,7 +17,8 @@ struct TableColumn {
   bool align_right = true;
   // Columns with a higher number are left out first when the table is too wide; 0 = never.
   int optional = 0;
-  // The column may be cut to this many columns of text before others are left out; 0 = never.
+  // The column may be cut to this many columns of text before others are left out, texts in their
+  // middle; 0 = never.
   std::size_t least_width = 0;
 };
 

@@ -100,6 +100,23 @@ std::size_t text_width(std::string_view text) {
   return width;
 }
 
+std::string fit_middle(std::string_view text, std::size_t width) {
+  const std::size_t used = text_width(text);
+  constexpr std::size_t kLeast = 3;  // one column at each end
+  if (used <= width || width < kLeast) return fit_width(text, width);
+  // The end tells artefacts apart, so it gets the larger part.
+  const std::size_t head = (width - 1) / 3;
+  std::string_view tail = text;
+  for (std::size_t left = used; left + head + 1 > width;) {
+    const Character c = first_character(tail);
+    left -= columns(c.code);
+    tail.remove_prefix(c.bytes);
+  }
+  std::string kept = fit_width(text, head + 1);
+  kept.erase(kept.find_last_not_of(' ') + 1);  // a wide character that did not fit
+  return fit_width(kept + std::string(tail), width);
+}
+
 std::string fit_width(std::string_view text, std::size_t width, bool align_right) {
   std::string kept(text);
   std::size_t used = text_width(text);

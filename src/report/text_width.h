@@ -22,6 +22,10 @@ std::size_t text_width(std::string_view text);
 // text is cut and ends in "…".
 std::string fit_width(std::string_view text, std::size_t width, bool align_right = false);
 
+// The same without alignment, longer text cut in the middle: paths that differ at their ends stay
+// apart.
+std::string fit_middle(std::string_view text, std::size_t width);
+
 // `text` in lines of at most `width` columns (at least 1), broken at spaces, within a word only
 // where it is longer than a line.
 std::vector<std::string> wrap_text(std::string_view text, std::size_t width);
