@@ -1,4 +1,5 @@
 // The judging stage of compare(): gates, projection to the target, the pick.
+#include <algorithm>
 #include <utility>
 
 #include "api/comparison.h"
@@ -41,6 +42,12 @@ Result<void> Comparison::check_request() const {
   }
   for (const std::string& name : options_.kv) {
     if (const auto scheme = find_kv_scheme(name); !scheme) return std::unexpected(scheme.error());
+    if (std::ranges::count(options_.kv, name) > 1) {
+      return fail(usage_error("choosing key-value caches")
+                      .of("--kv")
+                      .expects("every scheme once")
+                      .got(name + " twice"));
+    }
   }
   QUANTLANE_TRY_VOID(check_writable(options_.out / "report.json"));
   if (const auto margins = margins_in_force(options_.margins); !margins)

@@ -121,6 +121,7 @@ Result<LinearScheme> fit_group_size(const QuantizeJob& job, const WantedScheme& 
     return scheme;
   }
   std::vector<std::string> misfits;
+  const int smallest = std::min(scheme.weight.group_size, 32);
   for (const int group : {scheme.weight.group_size, 64, 32}) {
     if (group > scheme.weight.group_size) continue;
     const FolderItem* misfit = misfit_of(linears, group);
@@ -134,9 +135,21 @@ Result<LinearScheme> fit_group_size(const QuantizeJob& job, const WantedScheme& 
   }
   return fail(unsupported("choosing a group size for " + wanted.lane)
                   .in(job.source.path().string())
-                  .expects("widths that 32 divides")
+                  .expects(fmt::format("widths that {} divides", smallest))
                   .got(misfits.back())
                   .advise("use a per-channel lane (fp8, w8a8) or a GGUF lane"));
+}
+
+// The first matrix that `pattern` finds, where it finds none that is quantized.
+const FolderItem* only_high_match(const std::vector<FolderItem>& items, const Regex& pattern) {
+  const FolderItem* high = nullptr;
+  for (const FolderItem& item : items) {
+    const bool matrix = item.quantized || item.shape.size() == 2;
+    if (!matrix || !pattern.found_in(module_of(item.name))) continue;
+    if (item.quantized) return nullptr;
+    if (high == nullptr) high = &item;
+  }
+  return high;
 }
 
 // The Linears of the lane itself, then those of each override. The first override that matches
@@ -159,6 +172,15 @@ Result<std::vector<Linears>> sort_linears(const QuantizeJob& job, std::vector<Fo
   }
   for (std::size_t i = 0; i < overrides.size(); ++i) {
     if (!sorted[1 + i].empty()) continue;
+    if (const FolderItem* high = only_high_match(items, patterns[i])) {
+      return fail(usage_error("quantizing to " + job.lane.name)
+                      .in(job.source.path().string())
+                      .of("--tensor-type")
+                      .expects("a pattern that is found in the name of a quantized Linear")
+                      .got("\"" + overrides[i].pattern + "\", found in " + module_of(high->name) +
+                           " alone, which stays in high precision")
+                      .advise("folder lanes keep embeddings, heads and routers as they are"));
+    }
     return fail(usage_error("quantizing to " + job.lane.name)
                     .in(job.source.path().string())
                     .of("--tensor-type")

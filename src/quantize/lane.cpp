@@ -109,11 +109,13 @@ Error unknown_lane(std::string_view name) {
   }
   std::string variants;
   for (const std::string& line : lane_variants()) variants += ", " + line;
+  const auto rows = embedded_lanes();
+  const std::string near = rows ? near_variants(*rows, name) : "";
   return usage_error("looking for a lane")
       .expects(known + "or gguf: and a file type, such as gguf:q4_k_m; spelled out also" +
                variants.substr(std::min<std::size_t>(1, variants.size())))
       .got("\"" + std::string(name) + "\"")
-      .advise("quantlane quantize --help lists all lanes");
+      .advise(near.empty() ? "quantlane quantize --help lists all lanes" : "there are " + near);
 }
 
 template <class Rows>
@@ -161,7 +163,9 @@ Result<Lane> with_parts(Lane lane, std::string_view parts) {
         return fail(Error(refused)
                         .expects(part + " once and before other transforms, whose factors it "
                                         "would fold back")
-                        .advise("+" + part + "+" + lane.transforms.front()));
+                        .advise(lane.transforms.front() == part
+                                    ? "leave one +" + part + " out"
+                                    : "+" + part + "+" + lane.transforms.front()));
       }
       lane.transforms.push_back(part);
     } else if (last && algorithm_by_name(part) != nullptr) {

@@ -115,6 +115,19 @@ LaneGroups groups_of_row(const Json& row) {
           .chosen = row[kChosen].boolean()};
 }
 
+std::string near_variants(const Json& rows, std::string_view name) {
+  const std::string stem(name.substr(0, end_of_stem(name)));
+  for (const Json& row : rows.items()) {
+    if (!row.contains("variants") || !bits_of_stem(row, stem)) continue;
+    const LaneGroups groups = groups_of_row(row);
+    std::string names;
+    for (const int size : groups.sizes)
+      names += (names.empty() ? "" : ", ") + stem + std::string(kGroup) + std::to_string(size);
+    return groups.channel ? names + ", " + stem + std::string(kChannel) : names;
+  }
+  return "";
+}
+
 std::vector<std::string> variant_grammar(const Json& rows) {
   // Rows that differ in their widths alone are one line.
   std::vector<std::pair<std::string, std::set<int>>> lines;

@@ -28,6 +28,9 @@ struct LaneGroups {
 Result<std::optional<Json>> lane_row(const Json& rows, std::string_view name);
 // Of a row that lane_row() gave.
 LaneGroups groups_of_row(const Json& row);
+// "w4a16-g16, w4a16-g32, w4a16-channel" for "w4a16-g65": the names that spell the stem of `name`
+// out; empty: no row has one.
+std::string near_variants(const Json& rows, std::string_view name);
 // "w<2|3|4>a16[-g<32|64|128>|-channel]" and the like: one line for all rows that are spelled alike.
 std::vector<std::string> variant_grammar(const Json& rows);
 

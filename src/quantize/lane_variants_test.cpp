@@ -108,6 +108,15 @@ TEST(LaneVariants, WhatNoLaneStandsForIsRefusedWithTheGrammar) {
   }
 }
 
+TEST(LaneVariants, NearMissesAreAnsweredWithTheSizesThatExist) {
+  EXPECT_EQ(find_lane("w4a16-g65").error().hint,
+            "there are w4a16-g16, w4a16-g32, w4a16-g64, w4a16-g128, w4a16-g256, w4a16-g512, "
+            "w4a16-g1024, w4a16-channel");
+  EXPECT_THAT(find_lane("awq-channel").error().hint, testing::EndsWith("awq-g512, awq-g1024"));
+  EXPECT_THAT(find_lane("gptq-int8-g48").error().hint, testing::HasSubstr("gptq-int8-g64"));
+  EXPECT_THAT(find_lane("fp8-g64").error().hint, testing::HasSubstr("--help"));
+}
+
 // The first layer of the canary.
 std::shared_ptr<const Checkpoint> one_layer(const fs::path& folder) {
   EditableCheckpoint model = EditableCheckpoint::read(fixtures::kCanary);

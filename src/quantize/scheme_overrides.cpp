@@ -26,7 +26,9 @@ Result<SchemeOverride> parse_scheme_override(const std::string& text, const Lane
   }
   SchemeOverride override{
       .pattern = text.substr(0, equal), .type = text.substr(equal + 1), .scheme = std::nullopt};
-  QUANTLANE_TRY_VOID(Regex::compile(override.pattern));
+  if (const auto pattern = Regex::compile(override.pattern); !pattern) {
+    return fail(bad_override(lane, text).expects(pattern.error().expected));
+  }
   if (override.type == kKeep) return override;
   QUANTLANE_TRY(const Lane other, find_lane(override.type));
   if (!other.transforms.empty() || other.algorithm_named) {
