@@ -5,7 +5,6 @@
 #include <numeric>
 #include <utility>
 
-#include "core/ceil_div.h"
 #include "core/check.h"
 #include "kernels/gemm.h"
 #include "kernels/moments.h"
@@ -91,12 +90,12 @@ void HessianSum::add_with_outputs(const float* x, const float* outputs, std::int
 }
 
 Hessian HessianSum::take(ThreadPool& pool) {
-  constexpr std::int64_t kRows = 32;  // share the lines of the columns that they are copied from
   const std::int64_t cols = hessian_.cols;
-  pool.parallel_for(ceil_div(cols, kRows), [&](std::int64_t piece, int) {
-    const std::int64_t end = std::min(cols, (piece + 1) * kRows);
+  // Rows of a piece share the lines of the columns that they are copied from.
+  over_tokens(cols, pool, [&](std::int64_t first, std::int64_t count) {
+    const std::int64_t end = first + count;
     for (std::int64_t c = 0; c < end; ++c) {
-      for (std::int64_t r = std::max(c + 1, piece * kRows); r < end; ++r)
+      for (std::int64_t r = std::max(c + 1, first); r < end; ++r)
         hessian_.sums[static_cast<std::size_t>(r * cols + c)] =
             hessian_.sums[static_cast<std::size_t>(c * cols + r)];
     }

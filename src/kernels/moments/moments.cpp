@@ -115,8 +115,9 @@ void product_moments(const float* x, std::int64_t tokens, std::int64_t cols,
   constexpr std::int64_t kBand = 192;  // rows of the product that are computed at once
   thread_local std::vector<float> columns, others, product;
   transpose(x, nullptr, tokens, cols, columns, pool);
-  for (const auto& [y, width, sums, minus] : products) {
-    const bool triangle = y == x && minus == nullptr;
+  for (const MomentProduct& of : products) {
+    const auto& [y, width, sums, minus] = of;
+    const bool triangle = symmetric(of, x);
     if (!triangle) transpose(y, minus, tokens, width, others, pool);
     product.resize(static_cast<std::size_t>(kBand * width));
     for (std::int64_t band = 0; band < cols; band += kBand) {
