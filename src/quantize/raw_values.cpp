@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <concepts>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 #include "core/check.h"
 
 namespace quantlane {
 namespace {
 
-// The first value all of whose `exponent` bits are set; `count` where there is none.
+// The first value all of whose `exponent` bits are set.
 template <std::unsigned_integral Bits>
-std::size_t first_not_finite(const std::byte* bytes, std::size_t count, Bits exponent) {
+std::optional<std::size_t> first_not_finite(const std::byte* bytes, std::size_t count,
+                                            Bits exponent) {
   const auto at = [bytes](std::size_t i) {
     Bits value;
     std::memcpy(&value, bytes + i * sizeof(Bits), sizeof(Bits));
@@ -29,10 +32,10 @@ std::size_t first_not_finite(const std::byte* bytes, std::size_t count, Bits exp
       if ((at(i) & exponent) == exponent) return i;
     }
   }
-  return count;
+  return std::nullopt;
 }
 
-std::size_t first_not_finite(DType type, std::span<const std::byte> bytes) {
+std::optional<std::size_t> first_not_finite(DType type, std::span<const std::byte> bytes) {
   switch (type) {
     case DType::kBF16:
       return first_not_finite<std::uint16_t>(bytes.data(), bytes.size() / 2, 0x7F80);
@@ -41,26 +44,30 @@ std::size_t first_not_finite(DType type, std::span<const std::byte> bytes) {
     case DType::kF32:
       return first_not_finite<std::uint32_t>(bytes.data(), bytes.size() / 4, 0x7F800000);
     default:
-      return SIZE_MAX;
+      return std::nullopt;
   }
 }
 
 }  // namespace
 
+Error not_finite(std::string attempted, const std::string& name, std::int64_t at,
+                 std::int64_t cols) {
+  return corrupt(std::move(attempted))
+      .of(name)
+      .expects("finite values")
+      .got("NaN or infinity in " + (cols == 0 ? "element " + std::to_string(at) + " of this weight"
+                                              : "row " + std::to_string(at / cols) + ", column " +
+                                                    std::to_string(at % cols)))
+      .advise("the checkpoint is broken: quantlane inspect lists the damaged tensors");
+}
+
 Result<void> check_raw_values(const ElementType& type, std::span<const std::byte> bytes,
                               const std::string& name, std::int64_t first, std::int64_t cols) {
-  if (type.block != nullptr || bytes.empty()) return {};
-  const std::size_t found = first_not_finite(type.plain, bytes);
-  if (found == SIZE_MAX || found >= bytes.size() / type.bytes_of(1)) return {};
-  const std::int64_t at = first + static_cast<std::int64_t>(found);
-  return fail(corrupt("copying a tensor")
-                  .of(name)
-                  .expects("finite values")
-                  .got("NaN or infinity in " +
-                       (cols == 0 ? "element " + std::to_string(at) + " of this weight"
-                                  : "row " + std::to_string(at / cols) + ", column " +
-                                        std::to_string(at % cols)))
-                  .advise("the checkpoint is broken: quantlane inspect lists the damaged tensors"));
+  if (type.block != nullptr) return {};
+  const std::optional<std::size_t> found = first_not_finite(type.plain, bytes);
+  if (!found) return {};
+  return fail(
+      not_finite("copying a tensor", name, first + static_cast<std::int64_t>(*found), cols));
 }
 
 }  // namespace quantlane

@@ -10,6 +10,10 @@
 
 namespace quantlane {
 
+// The error for value `at` of the tensor `name`, which is NaN or infinite. `cols`: 0 for vectors.
+Error not_finite(std::string attempted, const std::string& name, std::int64_t at,
+                 std::int64_t cols);
+
 // kCorrupt, with the first of them, where `bytes` hold NaN or infinities of `type`. Types that are
 // no plain floats pass. `first`: how many values of the tensor `name` come before these. `cols`: 0
 // for vectors.

@@ -42,13 +42,7 @@ Result<void> check_finite(const float* values, std::int64_t rows, std::int64_t c
   if (all_finite(values, count, 1)) return {};
   for (std::int64_t i = 0; i < count; ++i) {
     if (std::isfinite(values[i])) continue;
-    return fail(
-        corrupt("quantizing a weight")
-            .of(name)
-            .expects("finite values")
-            .got("NaN or infinity in row " + std::to_string(first_row + i / cols) + ", column " +
-                 std::to_string(i % cols))
-            .advise("the checkpoint is broken: quantlane inspect lists the damaged tensors"));
+    return fail(not_finite("quantizing a weight", name, first_row * cols + i, cols));
   }
   return {};
 }
