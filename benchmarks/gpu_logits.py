@@ -6,8 +6,9 @@
 
 Makes each lane with quantlane, and runs the same tokens through
   loaded: transformers on the GPU in float32, the library's own decoding and rounding of activations;
-  native: the same model in bf16, its Linears computed from the stored bytes by torch._scaled_mm or torch._int_mm
-          (lanes whose weights and activations have 8 bits), or as bf16 products of the loaded weights.
+  native: the same model in bf16, its Linears computed from the stored bytes by torch._scaled_mm, torch._int_mm or
+          (FP8 in blocks) a Triton kernel, for lanes whose weights and activations have 8 bits; else as bf16 products
+          of the loaded weights.
 Prints KL(quantlane || GPU), and KL(reference || lane) on both sides: the figure that a decision rests on.
 """
 import argparse
@@ -22,9 +23,11 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, FineGrainedFP8Config
 
+from gpu_block_fp8 import Fp8Block
 from measure import QUANTLANE
 
-LANES = "fp8,fp8-static,fp8-block,w8a8,w8a8+smoothquant+gptq,w4a16,w4a16-asym+awq+gptq,nvfp4a16,nvfp4,mxfp4a16,mxfp4"
+LANES = ("fp8,fp8+gptq,fp8-static,fp8-static+gptq,fp8-block,fp8-block+gptq,w8a8,w8a8-static,w8a8+smoothquant+gptq,"
+         "w4a16,w4a16-asym+awq+gptq,w8a16-g64,nvfp4a16,nvfp4,mxfp4a16,mxfp4")
 
 
 def kld(p, q):
@@ -78,13 +81,17 @@ class Fp8(torch.nn.Module):
 
 
 class Int8(torch.nn.Module):
-    def __init__(self, weight, scale):
+    """Rows under a dynamic scale each, or all under input_scale."""
+
+    def __init__(self, weight, scale, input_scale):
         super().__init__()
-        self.weight, self.scale = weight, scale.float().reshape(1, -1)
+        self.weight, self.scale, self.input_scale = weight, scale.float().reshape(1, -1), input_scale
 
     def forward(self, x):
         rows = x.reshape(-1, x.shape[-1]).float()
         scale = (rows.abs().amax(-1, keepdim=True) / 127).clamp(min=1e-12)
+        if self.input_scale is not None:
+            scale = self.input_scale.float().reshape(1, 1)
         out = torch._int_mm((rows / scale).round().clamp(-128, 127).to(torch.int8), self.weight.t())
         return (out.float() * scale * self.scale).to(x.dtype).reshape(*x.shape[:-1], -1)
 
@@ -96,12 +103,13 @@ def native(folder, model):
         if not name.endswith(".weight") or weight.dtype not in (torch.float8_e4m3fn, torch.int8):
             continue
         path = name[:-len(".weight")]
-        scale = tensors.get(f"{path}.weight_scale")
-        if scale is None:
-            continue  # blocks of 128 x 128 need a kernel that is not part of torch's rows and channels
+        scale, blocks = (tensors.get(f"{path}.{kind}") for kind in ("weight_scale", "weight_scale_inv"))
+        if scale is None and blocks is None:
+            continue
         parent, _, leaf = path.rpartition(".")
-        linear = (Int8(weight, scale) if weight.dtype == torch.int8 else
-                  Fp8(weight, scale, tensors.get(f"{path}.input_scale")))
+        input_scale = tensors.get(f"{path}.input_scale")
+        linear = (Fp8Block(weight, blocks) if scale is None else Int8(weight, scale, input_scale)
+                  if weight.dtype == torch.int8 else Fp8(weight, scale, input_scale))
         setattr(model.get_submodule(parent), leaf, linear)
         replaced += 1
     return replaced

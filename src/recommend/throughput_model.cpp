@@ -30,7 +30,7 @@ double layer_seconds(const LaneFacts& lane, const Device& device) {
 // Share of the dense peak that prefill reaches. 16 bit: the usual 0.6 of large matrix products;
 // 8 and 4 bit lose more to quantizing activations: 0.5 fits the published FP8 gains, 0.4 keeps
 // FP4 within the measured 1.1 to 1.4 over FP8. Products alone on an H100 reach 0.73 (bf16), 0.62 to
-// 0.70 (FP8) and, with a tuned kernel, 0.52 to 0.61 (INT8) of the peak: docs/measurements/h100.md.
+// 0.70 (FP8) and, with a tuned kernel, 0.52 to 0.61 (INT8) of the peak: docs/measurements/gpu.md.
 double flops_share(ComputePath path) {
   switch (path) {
     case ComputePath::kFp8:
