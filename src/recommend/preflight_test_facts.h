@@ -1,6 +1,7 @@
 // Small artefacts for the tests of the pre-flight: one block of a Llama, as an engine sees it.
 #pragma once
 #include <algorithm>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -85,6 +86,84 @@ inline EngineTarget target(std::string_view engine, std::string_view device = ""
   if (!device.empty()) t.device = find_device(device).value();
   t.tensor_parallel = ranks;
   return t;
+}
+
+inline ArtefactFacts with(ArtefactFacts facts, const std::function<void(ArtefactFacts&)>& change) {
+  change(facts);
+  return facts;
+}
+
+inline ArtefactFacts with_key(ArtefactFacts facts, const std::string& key, std::string_view json) {
+  facts.quantization.set(key, Json::parse(json, "test").value());
+  return facts;
+}
+
+inline EngineTarget version(EngineTarget at, std::string text) {
+  at.version = std::move(text);
+  return at;
+}
+
+inline ArtefactFacts resized(ArtefactFacts facts, std::string_view name, std::int64_t rows,
+                             std::int64_t cols) {
+  linear(facts, name).rows = rows;
+  linear(facts, name).cols = cols;
+  return facts;
+}
+
+inline ArtefactFacts with_module(ArtefactFacts facts, std::string module, bool quantized) {
+  facts.linears.push_back({.module = module,
+                           .rows = 128,
+                           .cols = 512,
+                           .scheme = quantized ? facts.linears[0].scheme : std::nullopt});
+  facts.tensors.push_back(module + ".weight");
+  return facts;
+}
+
+inline ArtefactFacts experts(std::int64_t inner, std::int64_t hidden = 512) {
+  ArtefactFacts facts = compressed("int4_g128_sym");
+  for (const char* name : {"gate_proj", "up_proj", "down_proj"}) {
+    const bool down = name[0] == 'd';
+    facts.linears.push_back({.module = std::string("model.layers.0.mlp.experts.0.") + name,
+                             .rows = down ? hidden : inner,
+                             .cols = down ? inner : hidden,
+                             .scheme = facts.linears[0].scheme});
+  }
+  return facts;
+}
+
+inline ArtefactFacts act_order(bool ordered) {
+  ArtefactFacts facts = gptq("int4_g128_sym");
+  for (LinearFacts& l : facts.linears) {
+    if (l.scheme) l.scheme->weight.act_order = ordered;
+  }
+  return facts;
+}
+
+inline ArtefactFacts gguf_facts() {
+  ArtefactFacts facts;
+  facts.container = "gguf";
+  return facts;
+}
+
+inline ArtefactFacts unreadable(ArtefactFacts facts, bool contradictory) {
+  facts.unreadable = "bits";
+  facts.contradictory = contradictory;
+  return facts;
+}
+
+inline const ArtefactFacts& w4() {
+  static const ArtefactFacts facts = compressed("int4_g128_sym");
+  return facts;
+}
+
+inline const ArtefactFacts& fp8_facts() {
+  static const ArtefactFacts facts = compressed("fp8_e4m3_channel", "fp8_e4m3_token");
+  return facts;
+}
+
+inline const ArtefactFacts& int8() {
+  static const ArtefactFacts facts = compressed("int8_channel_sym", "int8_token");
+  return facts;
 }
 
 }  // namespace quantlane::test_facts

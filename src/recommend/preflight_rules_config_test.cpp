@@ -1,0 +1,99 @@
+// Rules about the configuration: an artefact that breaks each, and a neighbour that does not.
+#include <gtest/gtest.h>
+
+#include "recommend/preflight_rule_cases.h"
+
+namespace quantlane {
+namespace {
+
+using namespace test_facts;  // NOLINT(google-build-using-namespace): the shared test inputs
+
+ArtefactFacts with_method(ArtefactFacts facts, std::string method) {
+  facts.method = std::move(method);
+  return facts;
+}
+
+std::vector<RuleTest> config_tests() {
+  const EngineTarget vllm = target("vllm");
+  const EngineTarget trt = target("tensorrt-llm");
+  return {
+      {"unknown-method", {with_method(w4(), "hqq"), vllm}, {w4(), vllm}},
+      {"missing-keys",
+       {with(gptq("int4_g128_sym"), [](auto& f) { f.quantization.erase("sym"); }), vllm},
+       {gptq("int4_g128_sym"), vllm}},
+      {"ct-arguments", {unreadable(w4(), false), vllm}, {unreadable(w4(), true), vllm}},
+      {"not-judged",
+       {unreadable(gptq("int4_g128_sym"), false), vllm},
+       {unreadable(gptq("int4_g128_sym"), true), vllm}},
+      {"fused-scheme",
+       {with(w4(), [](auto& f) { linear(f, "v_proj").scheme.reset(); }), vllm},
+       {with(w4(), [](auto& f) { linear(f, "o_proj").scheme.reset(); }), vllm}},
+      {"router-quantized",
+       {with_module(w4(), "model.layers.0.mlp.gate", true), vllm},
+       {with_module(w4(), "model.layers.0.mlp.gate", false), vllm}},
+      {"targeted-but-plain",
+       {with_module(w4(), "model.vision.proj", true), vllm},
+       {with_module(w4(), "model.vision.proj", false), vllm}},
+      {"embedding-quantized",
+       {with_module(fp8_facts(), "model.embed_tokens", true), vllm},
+       {with_module(w4(), "model.embed_tokens", true), vllm}},
+      {"tgi-missing-keys",
+       {with(gptq("int4_g128_sym"), [](auto& f) { f.quantization.erase("sym"); }), target("tgi")},
+       {gptq("int4_g128_sym"), target("tgi")}},
+      {"scales-missing",
+       {with_module(fp8_facts(), "model.vision.proj", true), trt},
+       {with_module(fp8_facts(), "model.vision.proj", false), trt}},
+      {"sglang-skipped",
+       {with_module(w4(), "model.embed_tokens", true), target("sglang")},
+       {with_module(w4(), "model.embed_tokens", false), target("sglang")}},
+      {"zeros-on-symmetric",
+       {with(w4(), [](auto& f) { linear(f, "o_proj").stored_zeros = true; }), vllm},
+       {with(compressed("int4_g128_asym"),
+             [](auto& f) { linear(f, "o_proj").stored_zeros = true; }),
+        vllm}},
+      {"quantization-status",
+       {with_key(w4(), "quantization_status", "\"calibration\""), target("tgi")},
+       {with_key(w4(), "quantization_status", "\"compressed\""), target("tgi")}},
+      {"sparsity-removed",
+       {with_key(w4(), "sparsity_config", R"({"format": "sparse-24-bitmask"})"), vllm},
+       {with_key(w4(), "sparsity_config", "{}"), vllm}},
+      {"rotations-ignored",
+       {with_key(w4(), "transform_config", R"({"config_groups": {}})"), target("sglang")},
+       {with_key(w4(), "transform_config", "{}"), target("sglang")}},
+      {"dynamic-ignored",
+       {with_key(gptq("int4_g128_sym"), "dynamic", R"({"-:.*down.*": {}})"), target("tgi")},
+       {with_key(gptq("int4_g128_sym"), "dynamic", "{}"), target("tgi")}},
+      {"side-file-differs",
+       {with(with_key(block("modelopt", scheme("nvfp4")), "quant_algo", "\"NVFP4\""),
+             [](auto& f) {
+               f.side_file = Json::parse(R"({"quantization": {"quant_algo": "FP8"}})", "t").value();
+             }),
+        trt},
+       {with(with_key(block("modelopt", scheme("nvfp4")), "quant_algo", "\"FP8\""),
+             [](auto& f) {
+               f.side_file = Json::parse(R"({"quantization": {"quant_algo": "FP8"}})", "t").value();
+             }),
+        trt}},
+  };
+}
+
+TEST(PreflightConfigRules, EachIsBrokenByOneArtefactAndNotByItsNeighbour) {
+  expect_each_rule_tested(preflight_config_rules(), config_tests());
+}
+
+// GPTQModel excludes the routers of experts, which this engine keeps plain by itself.
+TEST(Preflight, TgiMayIgnoreThatRoutersAreExcluded) {
+  const auto excluding = [](std::string module) {
+    ArtefactFacts facts = with_module(gptq("int4_g128_sym"), module, false);
+    facts.linears.back().kept_plain = true;
+    return with_key(facts, "dynamic", R"({"-:.*\\.gate$": {}})");
+  };
+  EXPECT_FALSE(fires("dynamic-ignored", {excluding("model.layers.0.mlp.gate"), target("tgi")}));
+  EXPECT_TRUE(fires("dynamic-ignored", {excluding("model.layers.0.mlp.fc1"), target("tgi")}));
+  const ArtefactFacts changed = with_key(excluding("model.layers.0.mlp.gate"), "dynamic",
+                                         R"({"-:.*\\.gate$": {}, "+:.*v_proj": {"bits": 8}})");
+  EXPECT_TRUE(fires("dynamic-ignored", {changed, target("tgi")}));
+}
+
+}  // namespace
+}  // namespace quantlane

@@ -1,0 +1,63 @@
+// Rules about limits of single engines: an artefact that breaks each, and a neighbour that does
+// not.
+#include <gtest/gtest.h>
+
+#include "recommend/preflight_rule_cases.h"
+
+namespace quantlane {
+namespace {
+
+using namespace test_facts;  // NOLINT(google-build-using-namespace): the shared test inputs
+
+EngineTarget online(EngineTarget at, std::string scheme_name) {
+  at.online = std::move(scheme_name);
+  return at;
+}
+
+ArtefactFacts with_class(ArtefactFacts facts, const std::string& name) {
+  facts.config.set("architectures", Json::array().push(name));
+  return facts;
+}
+
+std::vector<RuleTest> engine_tests() {
+  const EngineTarget vllm = target("vllm");
+  return {
+      {"gptq-asymmetric", {gptq("int4_g128_asym"), vllm}, {gptq("int4_g128_sym"), vllm}},
+      {"gptq-width", {gptq("int3_g128_sym"), vllm}, {gptq("int8_g128_sym"), vllm}},
+      {"gptq-order", {act_order(true), vllm}, {act_order(true), version(vllm, "0.31.0")}},
+      {"ct-asymmetric-products",
+       {compressed("int8_channel_asym", "int8_token"), vllm},
+       {compressed("int4_g128_asym"), vllm}},
+      {"engine-too-old",
+       {compressed("nvfp4", "nvfp4"), version(vllm, "0.9.0")},
+       {compressed("nvfp4"), version(vllm, "0.9.0")}},
+      {"gguf-elsewhere", {gguf_facts(), vllm}, {gguf_facts(), target("llama.cpp")}},
+      {"folder-elsewhere", {plain(), target("llama.cpp")}, {gguf_facts(), target("llama.cpp")}},
+      {"ollama-folder",
+       {with_class(plain(), "Qwen3ForCausalLM"), target("ollama")},
+       {with_class(plain(), "LlamaForCausalLM"), target("ollama")}},
+      {"gguf-in-one-piece",
+       {with(gguf_facts(), [](auto& f) { f.files = 2; }), target("sglang")},
+       {with(gguf_facts(), [](auto& f) { f.files = 2; }), target("llama.cpp")}},
+      {"ollama-split",
+       {with(gguf_facts(), [](auto& f) { f.files = 2; }), target("ollama")},
+       {gguf_facts(), target("ollama")}},
+      {"localai-folder", {plain(), target("localai")}, {gguf_facts(), target("localai")}},
+      {"online-nothing",
+       {plain(), online(vllm, "int8_per_channel_weight_only")},
+       {with(plain(), [](auto& f) { f.tensors.emplace_back("m.experts.0.w1.weight"); }),
+        online(vllm, "int8_per_channel_weight_only")}},
+      {"online-unknown", {plain(), online(vllm, "int5")}, {plain(), online(vllm, "fp8")}},
+      {"online-twice", {w4(), online(vllm, "fp8")}, {plain(), online(vllm, "fp8")}},
+      {"online-cpu-fp8",
+       {plain(), online(target("vllm", "epyc-turin"), "fp8")},
+       {plain(), online(target("vllm", "h100"), "fp8")}},
+  };
+}
+
+TEST(PreflightEngineRules, EachIsBrokenByOneArtefactAndNotByItsNeighbour) {
+  expect_each_rule_tested(preflight_engine_rules(), engine_tests());
+}
+
+}  // namespace
+}  // namespace quantlane

@@ -1,0 +1,86 @@
+#include "recommend/preflight.h"
+
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "recommend/preflight_test_facts.h"
+
+namespace quantlane {
+namespace {
+
+using namespace test_facts;  // NOLINT(google-build-using-namespace): the shared test inputs
+
+TEST(Preflight, ASoundArtefactLoadsEverywhereItsMethodIsKnown) {
+  for (const char* engine : {"vllm", "sglang", "tgi", "tensorrt-llm"}) {
+    const PreflightAnswer answer = preflight(fp8_facts(), target(engine, "h100-sxm", 2));
+    EXPECT_EQ(answer.worst, PreflightEffect::kNote) << engine;
+    EXPECT_TRUE(answer.findings.empty()) << engine << ": " << answer.findings[0].rule;
+  }
+}
+
+TEST(Preflight, TheAnswerIsTheWorstFinding) {
+  const PreflightAnswer slow = preflight(fp8_facts(), target("vllm", "a100"));
+  EXPECT_EQ(preflight_answer_name(slow.worst), "loads with a slower kernel");
+  EXPECT_TRUE(slow.usable());
+  ArtefactFacts facts = fp8_facts();
+  linear(facts, "v_proj").scheme.reset();
+  const PreflightAnswer refused = preflight(facts, target("vllm", "a100"));
+  EXPECT_EQ(preflight_answer_name(refused.worst), "will not load");
+  EXPECT_FALSE(refused.usable());
+  EXPECT_GE(refused.findings.size(), 2U);
+}
+
+// A configuration that this program cannot read is no reason to say "loads".
+TEST(Preflight, WhatCannotBeReadIsNotSaidToLoad) {
+  const PreflightAnswer answer =
+      preflight(unreadable(gptq("int4_g128_sym"), false), target("vllm"));
+  EXPECT_EQ(preflight_answer_name(answer.worst), "cannot be judged");
+  EXPECT_FALSE(answer.usable());
+}
+
+TEST(Preflight, VersionsCompareNumberByNumber) {
+  const auto older = [](std::string have, std::string_view wanted) {
+    return version(target("vllm"), std::move(have)).older_than(wanted);
+  };
+  EXPECT_TRUE(older("0.9.0", "0.9.1"));
+  EXPECT_TRUE(older("v0.9.2", "0.10.0"));
+  EXPECT_TRUE(older("0.9", "0.9.1"));
+  EXPECT_FALSE(older("0.32.0", "0.9.1"));
+  EXPECT_FALSE(older("0.9.1.post1", "0.9.1"));
+  EXPECT_FALSE(older("", "0.9.1"));  // the newest
+}
+
+TEST(Preflight, VersionsBeginWithNumbers) {
+  for (const char* version : {"0.9.1", "v0.32.0", "0.11.0rc2", "1.3.0rc27", "0.9.1.post1", "3.3.7",
+                              "0.5.6.post2", "0.12.0.dev3+g1a2b3c", "2026-08", "1"}) {
+    EXPECT_TRUE(is_engine_version(version)) << version;
+  }
+  for (const char* version :
+       {"abc", "", "v", "1.x", "latest", "0.9.", ".9", "0..9", "-1", "0.9 1", "0.9.1\n", "9abc"}) {
+    EXPECT_FALSE(is_engine_version(version)) << version;
+  }
+}
+
+TEST(Preflight, EnginesAreFoundByTheNamesOfLanesToo) {
+  EXPECT_EQ((*find_engine("TensorRT-LLM"))->name, "tensorrt-llm");
+  EXPECT_EQ((*find_engine("vLLM"))->engine, Engine::kVllm);
+  for (const char* name : {"lmstudio", "lm-studio", "LM Studio"}) {
+    EXPECT_EQ((*find_engine(name))->engine, Engine::kLmStudio) << name;
+  }
+  // What `quantlane deploy --for` is told: all of it, and no engine besides.
+  std::set<Engine> asked;
+  for (const char* name :
+       {"ollama", "lmstudio", "localai", "llama-server", "vllm", "sglang", "tgi", "tensorrt-llm"}) {
+    asked.insert((*find_engine(name))->engine);
+  }
+  EXPECT_EQ(asked.size(), engines().size());
+  const auto unknown = find_engine("vlm");
+  ASSERT_FALSE(unknown.has_value());
+  EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(unknown.error().expected, testing::HasSubstr("llama.cpp"));
+}
+
+}  // namespace
+}  // namespace quantlane
