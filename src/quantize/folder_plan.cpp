@@ -266,7 +266,7 @@ Result<void> check_rope(const Checkpoint& source) {
           .advise("start from the original folder, or write a gguf: lane, which keeps them"));
 }
 
-Result<FolderPlan> plan_folder_items(const QuantizeJob& job) {
+Result<FolderPlan> plan_folder(const QuantizeJob& job) {
   const bool stored_plain =
       job.source.quantization() == nullptr && !job.source.config_json().is_null();
   if (job.source.config_json().is_null()) QUANTLANE_TRY_VOID(check_rope(job.source));
@@ -325,21 +325,22 @@ Json quantization_config(const QuantizeJob& job, const std::vector<FolderItem>& 
   return config;
 }
 
-Result<ArtefactPlan> plan_folder(const QuantizeJob& job) {
-  QUANTLANE_TRY(FolderPlan choice, plan_folder_items(job));
-  ArtefactPlan plan;
-  plan.config = planned_config(job, choice);
-  plan.notices = std::move(choice.notices);
-  for (const FolderItem& item : choice.items) {
+ArtefactPlan artefact_of(const QuantizeJob& job, const FolderPlan& plan) {
+  ArtefactPlan artefact;
+  artefact.config = planned_config(job, plan);
+  artefact.notices = plan.notices;
+  for (const FolderItem& item : plan.items) {
     for (PlannedTensor& tensor : planned_tensors(job, item)) {
-      plan.tensors.push_back(std::move(tensor));
+      artefact.tensors.push_back(std::move(tensor));
     }
-    plan.values += values_of(item);
-    if (item.quantized) plan.matrices[item.name] = {.scheme = item.scheme};
-    plan.files = std::max<std::size_t>(plan.files, item.shard + std::size_t{1});
+    artefact.values += values_of(item);
+    if (item.quantized) artefact.matrices[item.name] = {.scheme = item.scheme};
+    artefact.files = std::max<std::size_t>(artefact.files, item.shard + std::size_t{1});
   }
-  for (PlannedTensor& tensor : planned_kv_tensors(job)) plan.tensors.push_back(std::move(tensor));
-  return plan;
+  for (PlannedTensor& tensor : planned_kv_tensors(job)) {
+    artefact.tensors.push_back(std::move(tensor));
+  }
+  return artefact;
 }
 
 }  // namespace quantlane

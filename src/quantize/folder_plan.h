@@ -34,7 +34,9 @@ struct FolderPlan {
 
 // All tensors of `job`, in file order. kUnsupported where a Linear does not fit the scheme,
 // kInvalidArgument where there is none to quantize.
-Result<FolderPlan> plan_folder_items(const QuantizeJob& job);
+Result<FolderPlan> plan_folder(const QuantizeJob& job);
+// The whole folder.
+ArtefactPlan artefact_of(const QuantizeJob& job, const FolderPlan& plan);
 
 // "a.b" of "a.b.weight".
 std::string module_of(const std::string& tensor_name);

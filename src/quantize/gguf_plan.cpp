@@ -318,4 +318,21 @@ Result<GgufPlan> plan_gguf(const QuantizeJob& job) {
   return plan;
 }
 
+ArtefactPlan artefact_of(const GgufPlan& plan) {
+  ArtefactPlan artefact{.tensors = plan.tensors(),
+                        .values = 0,
+                        .files = plan.files(),
+                        .config = {},
+                        .notices = plan.notices,
+                        .matrices = {}};
+  for (const GgufPlan::Item& item : plan.items) {
+    for (const Parameter* p : item.parameters) {
+      artefact.values += static_cast<std::uint64_t>(p->rows * p->cols);
+      if (item.tensor.type.block != nullptr)
+        artefact.matrices[p->name] = {.block = item.tensor.type.block};
+    }
+  }
+  return artefact;
+}
+
 }  // namespace quantlane

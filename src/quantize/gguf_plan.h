@@ -30,5 +30,6 @@ struct GgufPlan {
 // Names, shapes and types of all tensors of `job`. kInvalidArgument where the job's requests do
 // not fit the model, or types need an importance matrix that is not there.
 Result<GgufPlan> plan_gguf(const QuantizeJob& job);
+ArtefactPlan artefact_of(const GgufPlan& plan);
 
 }  // namespace quantlane

@@ -11,6 +11,7 @@
 #include "core/cpu.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "quantize/folder_plan.h"
 #include "quantize/gguf_plan.h"
 #include "quantize/kv_tensors.h"
 #include "quantize/source_kv.h"
@@ -46,15 +47,18 @@ std::uint64_t weight_bytes(const std::filesystem::path& artefact) {
   return total;
 }
 
-// The file that holds the error's tensor, and where its data begins.
-void locate(Error& error, const Checkpoint& source) {
+// Slices know their tensor, not the checkpoint: the error of a damaged one with the file that holds
+// the tensor, and where its data begins.
+Error located(Error error, const Checkpoint& source) {
+  if (error.code != ErrorCode::kCorrupt || !error.file.empty()) return error;
   error.file = source.path().string();
   const Container& container = source.container();
   const TensorInfo* tensor = container.find(error.tensor);
   if (tensor == nullptr) tensor = container.find(error.tensor + ".weight");  // of a module
-  if (tensor == nullptr) return;
+  if (tensor == nullptr) return error;
   error.file = container.files()[tensor->shard];
   error.offset = tensor->offset;
+  return error;
 }
 
 Result<void> check_source(const QuantizeJob& job) {
@@ -115,10 +119,36 @@ std::string target_name(const MatrixTarget& target) {
                                  : target.scheme->weight.spelling();
 }
 
+// What the files of a job will hold.
+struct JobPlan {
+  SourceKv cache;
+  FolderPlan folder;  // of folder lanes
+  GgufPlan gguf;      // of the others
+
+  // The job with the scheme of the key-value cache that its source has.
+  [[nodiscard]] QuantizeJob completed(QuantizeJob job) const {
+    if (cache.kv.any()) job.kv = &cache.kv;
+    return job;
+  }
+  [[nodiscard]] ArtefactPlan artefact(const QuantizeJob& job) const {
+    return job.lane.is_gguf() ? artefact_of(gguf) : artefact_of(completed(job), folder);
+  }
+};
+
+Result<JobPlan> plan_job(const QuantizeJob& job) {
+  JobPlan plan;
+  QUANTLANE_TRY(plan.cache, source_kv(job));
+  if (job.lane.is_gguf()) {
+    QUANTLANE_TRY(plan.gguf, plan_gguf(plan.completed(job)));
+  } else {
+    QUANTLANE_TRY(plan.folder, plan_folder(plan.completed(job)));
+  }
+  return plan;
+}
+
 // Everything that the codes of a matrix depend on: those of earlier matrices, too.
-Result<JobSettings> journal_settings(const QuantizeJob& job) {
+Result<JobSettings> journal_settings(const QuantizeJob& job, const ArtefactPlan& plan) {
   QUANTLANE_TRY(const std::string source, job.source.content_hash());
-  QUANTLANE_TRY(const ArtefactPlan plan, plan_quantize(job));
   ContentHash types;
   for (const auto& [matrix, target] : plan.matrices) {
     types.add(matrix + " " + target_name(target) + "\n");
@@ -143,12 +173,12 @@ Result<JobSettings> journal_settings(const QuantizeJob& job) {
 
 // What earlier jobs left of this artefact. Jobs without feedback keep nothing themselves, and are
 // not disturbed by a folder that is something else.
-Result<std::optional<MatrixJournal>> open_journal(const QuantizeJob& job) {
+Result<std::optional<MatrixJournal>> open_journal(const QuantizeJob& job, const JobPlan& plan) {
   if (job.feedback == nullptr) {
     auto journal = MatrixJournal::open(job.out, {{"lane", job.lane.name}});
     return journal ? std::optional(std::move(*journal)) : std::nullopt;
   }
-  QUANTLANE_TRY(const JobSettings settings, journal_settings(job));
+  QUANTLANE_TRY(const JobSettings settings, journal_settings(job, plan.artefact(job)));
   QUANTLANE_TRY(MatrixJournal journal, MatrixJournal::open(job.out, settings));
   return journal;
 }
@@ -193,39 +223,14 @@ double stored_bits_per_weight(const Checkpoint& artefact) {
   return parameters > 0 ? 8.0 * static_cast<double>(bytes) / parameters : 0;
 }
 
-namespace {
-
-Result<ArtefactPlan> plan_gguf_artefact(const QuantizeJob& job) {
-  QUANTLANE_TRY(GgufPlan plan, plan_gguf(job));
-  ArtefactPlan artefact{.tensors = plan.tensors(),
-                        .values = 0,
-                        .files = plan.files(),
-                        .config = {},
-                        .notices = std::move(plan.notices),
-                        .matrices = {}};
-  for (const GgufPlan::Item& item : plan.items) {
-    for (const Parameter* p : item.parameters) {
-      artefact.values += static_cast<std::uint64_t>(p->rows * p->cols);
-      if (item.tensor.type.block != nullptr)
-        artefact.matrices[p->name] = {.block = item.tensor.type.block};
-    }
-  }
-  return artefact;
-}
-
-}  // namespace
-
 Result<ArtefactPlan> plan_quantize(const QuantizeJob& job) {
   QUANTLANE_TRY_VOID(check_source(job));
   if (!job.out.empty()) QUANTLANE_TRY_VOID(check_output(job));
   QUANTLANE_TRY_VOID(check_kv(job));
-  QUANTLANE_TRY(const SourceKv cache, source_kv(job));
-  QuantizeJob kept = job;
-  if (cache.kv.any()) kept.kv = &cache.kv;
-  QUANTLANE_TRY(ArtefactPlan plan,
-                job.lane.is_gguf() ? plan_gguf_artefact(kept) : plan_folder(kept));
-  if (!cache.lost.empty()) plan.notices.push_back(cache.lost);
-  return plan;
+  QUANTLANE_TRY(const JobPlan plan, plan_job(job));
+  ArtefactPlan artefact = plan.artefact(job);
+  if (!plan.cache.lost.empty()) artefact.notices.push_back(plan.cache.lost);
+  return artefact;
 }
 
 namespace {
@@ -257,32 +262,27 @@ Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, P
   QUANTLANE_TRY_VOID(check_output(job));
   QUANTLANE_TRY_VOID(check_kv(job));
   const auto start = std::chrono::steady_clock::now();
-  QUANTLANE_TRY(const SourceKv cache, source_kv(job));
-  QuantizeJob kept = job;
-  if (cache.kv.any()) kept.kv = &cache.kv;
-  QUANTLANE_TRY(std::optional<MatrixJournal> journal, open_journal(job));
+  const auto plan = plan_job(job);
+  if (!plan) return fail(located(plan.error(), job.source));
+  QUANTLANE_TRY(std::optional<MatrixJournal> journal, open_journal(job, *plan));
+  QuantizeJob kept = plan->completed(job);
   std::vector<std::string> told;  // before the work
   if (journal) {
     if (job.feedback != nullptr) kept.journal = &*journal;
     told = journal->notices();
     for (const std::string& line : told) progress.notice(job.lane.name + ": " + line);
   }
-  auto written =
-      job.lane.is_gguf() ? write_gguf(kept, pool, progress) : write_folder(kept, pool, progress);
+  auto written = job.lane.is_gguf() ? write_gguf(kept, plan->gguf, pool, progress)
+                                    : write_folder(kept, plan->folder, pool, progress);
   if (journal) finish_journal(*journal, written);
-  if (!written) {
-    Error error = std::move(written).error();
-    // Slices know their tensor, not the checkpoint.
-    if (error.code == ErrorCode::kCorrupt && error.file.empty()) locate(error, job.source);
-    return fail(std::move(error));
-  }
+  if (!written) return fail(located(std::move(written).error(), job.source));
   QuantizeSummary summary = std::move(*written);
   summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (summary.files.empty()) summary.files = {job.out};
   for (const auto& file : summary.files) summary.size_bytes += weight_bytes(file);
   summary.format = main_formats(summary.tensor_types);
   if (job.feedback != nullptr) note_feedback(job, summary);
-  if (!cache.lost.empty()) summary.notices.push_back(cache.lost);
+  if (!plan->cache.lost.empty()) summary.notices.push_back(plan->cache.lost);
   for (const std::string& notice : summary.notices) progress.notice(job.lane.name + ": " + notice);
   summary.notices.insert(summary.notices.begin(), told.begin(), told.end());
   return summary;

@@ -108,11 +108,14 @@ Result<ArtefactPlan> plan_quantize(const QuantizeJob& job);
 // Mean number of stored bits per parameter of an artefact's tensors.
 double stored_bits_per_weight(const Checkpoint& artefact);
 
-// The two writers behind run_quantize, one file each, and the plan of the first (gguf_plan.h has
-// the other).
-Result<QuantizeSummary> write_folder(const QuantizeJob& job, ThreadPool& pool, Progress& progress);
-Result<QuantizeSummary> write_gguf(const QuantizeJob& job, ThreadPool& pool, Progress& progress);
-Result<ArtefactPlan> plan_folder(const QuantizeJob& job);
+// The two writers behind run_quantize, one file each, with what folder_plan.h and gguf_plan.h have
+// found that they are to write.
+struct FolderPlan;
+struct GgufPlan;
+Result<QuantizeSummary> write_folder(const QuantizeJob& job, const FolderPlan& plan,
+                                     ThreadPool& pool, Progress& progress);
+Result<QuantizeSummary> write_gguf(const QuantizeJob& job, const GgufPlan& plan, ThreadPool& pool,
+                                   Progress& progress);
 
 // Shared by both: importance of the inputs of `module` (empty = none), joined names of the
 // encodings, most frequent first.

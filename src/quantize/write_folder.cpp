@@ -31,10 +31,10 @@ std::string output_name(std::uint32_t shard, std::size_t shards) {
 
 class FolderWriter {
  public:
-  FolderWriter(const QuantizeJob& job, std::vector<FolderItem> items, ThreadPool& pool,
+  FolderWriter(const QuantizeJob& job, const std::vector<FolderItem>& items, ThreadPool& pool,
                Progress& progress)
       : job_(job),
-        items_(std::move(items)),
+        items_(items),
         weight_scales_(searches_scales(job), job.feedback == nullptr ? job.statistics : nullptr,
                        pool),
         pool_(pool),
@@ -289,7 +289,7 @@ class FolderWriter {
   }
 
   const QuantizeJob& job_;
-  std::vector<FolderItem> items_;
+  const std::vector<FolderItem>& items_;
   WeightScales weight_scales_;
   ThreadPool& pool_;
   Progress& progress_;
@@ -304,9 +304,9 @@ class FolderWriter {
 
 }  // namespace
 
-Result<QuantizeSummary> write_folder(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
-  QUANTLANE_TRY(FolderPlan plan, plan_folder_items(job));
-  FolderWriter writer(job, std::move(plan.items), pool, progress);
+Result<QuantizeSummary> write_folder(const QuantizeJob& job, const FolderPlan& plan,
+                                     ThreadPool& pool, Progress& progress) {
+  FolderWriter writer(job, plan.items, pool, progress);
   QUANTLANE_TRY(QuantizeSummary summary, writer.run());
   summary.notices.insert(summary.notices.begin(), plan.notices.begin(), plan.notices.end());
   return summary;

@@ -263,8 +263,8 @@ class GgufWriter {
 
 }  // namespace
 
-Result<QuantizeSummary> write_gguf(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
-  QUANTLANE_TRY(GgufPlan plan, plan_gguf(job));
+Result<QuantizeSummary> write_gguf(const QuantizeJob& job, const GgufPlan& plan, ThreadPool& pool,
+                                   Progress& progress) {
   QUANTLANE_TRY(QuantizeSummary summary, GgufWriter(job, plan, pool, progress).run());
   summary.notices.insert(summary.notices.begin(), plan.notices.begin(), plan.notices.end());
   return summary;
