@@ -81,15 +81,19 @@ struct ActivationScheme {
   bool dynamic = true;
   // What calibration gives: the scale when !dynamic, that of the tensor with a TensorScale.
   float static_scale = 0;
+  // How a dialect that has the choice stores it where !dynamic: kBF16, or kF32 where that does not
+  // hold it; not spelled.
+  DType static_dtype = DType::kBF16;
 
   static Result<ActivationScheme> parse(std::string_view spelling);
   // "f16" and "bf16" of plain roundings, which parse() does not know.
   [[nodiscard]] std::string spelling() const;
   // Does it need static_scale?
   [[nodiscard]] bool calibrated() const { return !dynamic || tensor_scale != TensorScale::kNone; }
-  // Do both round alike, whatever scales calibration gave them?
+  // Do both round alike, whatever scales calibration gave them, however those are stored?
   [[nodiscard]] bool same_kind(ActivationScheme other) const {
     other.static_scale = static_scale;
+    other.static_dtype = static_dtype;
     return other == *this;
   }
   bool operator==(const ActivationScheme&) const = default;

@@ -79,8 +79,9 @@ std::optional<std::string> obstacle_to_move(const Scheme& target, const QuantTen
 
 std::optional<ActivationScheme> input_moved_to(const ActivationScheme& target,
                                                const ActivationScheme& stored) {
-  if (target.same_kind(stored)) return stored;
   ActivationScheme turned = stored;
+  turned.static_dtype = target.static_dtype;
+  if (target.same_kind(stored)) return turned;
   turned.tensor_scale = target.tensor_scale;
   const bool both =
       target.tensor_scale != TensorScale::kNone && stored.tensor_scale != TensorScale::kNone;

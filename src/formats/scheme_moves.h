@@ -21,8 +21,8 @@ std::optional<std::string> obstacle_to_move(const Scheme& target, const QuantTen
 bool holds_scales(DType dtype, const QuantTensor& tensor);
 // `tensor` under `target`, which must hold its numbers.
 QuantTensor moved_to(const Scheme& target, const QuantTensor& tensor);
-// The rounding of inputs `stored`, with its static scale, as `target` says it: nullopt where the
-// two round otherwise. A divisor becomes a factor, and the reverse.
+// The rounding of inputs `stored`, with its static scale, as `target` says and stores it: nullopt
+// where the two round otherwise. A divisor becomes a factor, and the reverse.
 std::optional<ActivationScheme> input_moved_to(const ActivationScheme& target,
                                                const ActivationScheme& stored);
 

@@ -275,6 +275,7 @@ Result<FolderPlan> plan_folder(const QuantizeJob& job) {
   if (job.lane.dialect == nullptr) return choice;
   QUANTLANE_TRY_VOID(choose_schemes(job, choice.items, choice.notices));
   QUANTLANE_TRY_VOID(choose_moves(job, choice.items, choice.notices));
+  fit_input_scales(job, choice.items, choice.notices);
   QUANTLANE_TRY_VOID(check_dialect(job, choice.items));
   return choice;
 }

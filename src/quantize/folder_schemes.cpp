@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "core/regex.h"
+#include "formats/scale_storage.h"
 #include "formats/scheme_moves.h"
 #include "quantize/lane_needs.h"
 #include "quantize/linear_scales.h"
@@ -252,6 +253,28 @@ Result<void> choose_schemes(const QuantizeJob& job, std::vector<FolderItem>& ite
     for (FolderItem* item : sorted[i]) item->scheme = scheme;
   }
   return check_products(job, sorted);
+}
+
+void fit_input_scales(const QuantizeJob& job, std::vector<FolderItem>& items,
+                      std::vector<std::string>& notices) {
+  if (!job.lane.dialect->writer->any_scale_type) return;
+  const auto has_static = [](const FolderItem& item) {
+    return item.quantized && item.scheme.input && !item.scheme.input->dynamic;
+  };
+  const bool rounds = std::ranges::any_of(items, [&](const FolderItem& item) {
+    const auto stored = item.weight.input_rounding();
+    if (!has_static(item) || !item.moves || !stored) return false;
+    const auto moved = input_moved_to(*item.scheme.input, *stored);
+    return moved && storable_scale(moved->static_scale, DType::kBF16) != moved->static_scale;
+  });
+  if (!rounds) return;
+  for (FolderItem& item : items) {
+    if (has_static(item)) item.scheme.input->static_dtype = DType::kF32;
+  }
+  notices.emplace_back(
+      "static scales of inputs stay f32, for bf16 does not hold them: vLLM and SGLang keep them "
+      "so, "
+      "transformers rounds them to the dtype of the model");
 }
 
 }  // namespace quantlane

@@ -18,4 +18,9 @@ bool keeps_codes(const QuantizeJob& job);
 Result<void> choose_schemes(const QuantizeJob& job, std::vector<FolderItem>& items,
                             std::vector<std::string>& notices);
 
+// After the Linears that keep their codes are chosen: static scales of inputs that come with codes
+// are stored in float32 where bf16 does not hold them and the dialect can; with a notice.
+void fit_input_scales(const QuantizeJob& job, std::vector<FolderItem>& items,
+                      std::vector<std::string>& notices);
+
 }  // namespace quantlane

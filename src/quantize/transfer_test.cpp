@@ -237,6 +237,54 @@ TEST_F(Transfers, FilesOfOtherToolsKeepTheirCodesInOtherDialects) {
   }
 }
 
+// ModelOpt stores static scales of inputs in float32, and engines hold them so.
+TEST_F(Transfers, StaticScalesOfInputsStayFloat32WhereBf16DoesNotHoldThem) {
+  const Lane modelopt = find_lane("modelopt-fp8").value();
+  const Lane lane = find_lane("fp8-static").value();
+  ThreadPool pool(2);
+  Statistics statistics;
+  const auto canary = open_checkpoint(kCanary);
+  for (const Parameter& p : canary->graph()->parameters) {
+    if (!is_block_linear(p.role)) continue;
+    const std::vector<float> row(static_cast<std::size_t>(p.cols), 3.0F);
+    statistics.add(p.module(), row.data(), 1, p.cols);
+  }
+  ASSERT_TRUE(
+      run_quantize(
+          {.source = *canary, .lane = modelopt, .statistics = &statistics, .out = out("modelopt")},
+          pool, no_progress())
+          .has_value());
+  auto edit = fixtures::EditableCheckpoint::read(out("modelopt"));
+  for (const float scale : {0.0123456789F, 0.0078125F}) {
+    const std::string name = "model.layers.0.mlp.down_proj.input_scale";
+    const auto bytes = std::as_bytes(std::span(&scale, 1));
+    edit.tensor(name).bytes = {bytes.begin(), bytes.end()};
+    const fs::path folder = out("edited" + std::to_string(scale));
+    edit.write(folder);
+    fs::copy_file(kCanary / "tokenizer.json", folder / "tokenizer.json");
+    const auto source = open_checkpoint(folder);
+    for (const bool converts : {false, true}) {
+      const fs::path target = out((converts ? "converted" : "kept") + std::to_string(scale));
+      const auto summary =
+          run_quantize({.source = *source, .lane = lane, .out = target, .converts = converts}, pool,
+                       no_progress());
+      ASSERT_TRUE(summary.has_value()) << summary.error().message();
+      const auto artefact = open_checkpoint(target);
+      const bool bf16 = scale == 0.0078125F;
+      EXPECT_EQ(artefact->container().find(name)->type.plain, bf16 ? DType::kBF16 : DType::kF32);
+      EXPECT_EQ(std::ranges::count_if(summary->notices,
+                                      [](const std::string& n) { return n.contains("stay f32"); }),
+                bf16 ? 0 : 1);
+      for (const Parameter& p : source->graph()->parameters) {
+        if (!is_block_linear(p.role)) continue;
+        const Weight a = source->weight(p).value();
+        const Weight b = artefact->weight(*artefact->graph()->find(p.role, p.layer)).value();
+        EXPECT_EQ(b.input_rounding()->static_scale, a.input_rounding()->static_scale) << p.name;
+      }
+    }
+  }
+}
+
 TEST_F(Transfers, ConversionsSayWhyCodesCannotBeKept) {
   const fs::path folder = fixtures::shared_data("formats/hf-quantized");
   if (!fs::exists(folder)) GTEST_SKIP() << folder << " is absent";

@@ -82,7 +82,7 @@ std::vector<PlannedPart> plan(std::string_view module, const LinearScheme& schem
   if (layout == Layout::kPacked) add("weight_shape", DType::kI64, {2}, SliceAxis::kWhole);
   if (layout == Layout::kNvfp4) add("weight_global_scale", DType::kF32, {1}, SliceAxis::kWhole);
   if (scheme.input && !scheme.input->dynamic) {
-    add("input_scale", DType::kBF16, {1}, SliceAxis::kWhole);
+    add("input_scale", scheme.input->static_dtype, {1}, SliceAxis::kWhole);
   } else if (scheme.input && scheme.input->calibrated()) {
     add("input_global_scale", DType::kF32, {1}, SliceAxis::kWhole);
   }
@@ -138,7 +138,7 @@ std::vector<std::vector<std::byte>> pack(const LinearScheme& scheme, const Quant
   }
   if (layout == Layout::kNvfp4) parts.push_back(float_part(DType::kF32, {&slice.tensor_scale, 1}));
   if (scheme.input && scheme.input->calibrated()) {
-    const DType type = scheme.input->dynamic ? DType::kF32 : DType::kBF16;
+    const DType type = scheme.input->dynamic ? DType::kF32 : scheme.input->static_dtype;
     parts.push_back(float_part(type, {&scheme.input->static_scale, 1}));
   }
   return parts;

@@ -110,7 +110,8 @@ struct DialectWriter {
   std::optional<std::string> (*cannot_hold_kv)(const KvScheme& scheme) = nullptr;
   std::string_view key_scale = {};
   std::string_view value_scale = {};
-  // May scales that complete() leaves in bf16 be stored in f16 or f32, too?
+  // May scales that complete() leaves in bf16 be stored in f16 or f32, too, and static ones of
+  // inputs in f32?
   bool any_scale_type = false;
 };
 
