@@ -66,6 +66,10 @@ class Checkpoint {
   // The attentions without a scale that those of other layers have: "model.layers.3.self_attn: no
   // k_scale"; empty = none, or the scheme has no stored scales.
   [[nodiscard]] std::vector<std::string> missing_kv_scales() const;
+  // Are the tensors of parameters stored as plain values or blocks, all of them?
+  [[nodiscard]] bool weights_are_plain() const {
+    return quantization() == nullptr || quantization()->cache_alone;
+  }
   // Where the parameter is stored as plain values or blocks. Nowhere: a Linear of a dialect.
   [[nodiscard]] StoredRows stored(const Parameter& parameter) const;
   // The mapped pages of the parameter are not needed for now (Container::drop).
@@ -107,5 +111,8 @@ class Checkpoint {
   std::map<std::string, std::vector<std::shared_ptr<const WeightEdit>>, std::less<>> edits_;
   std::unique_ptr<Cache> cache_;
 };
+
+// Is this the name that a scale of a key-value cache has?
+bool names_kv_scale(std::string_view tensor);
 
 }  // namespace quantlane

@@ -121,4 +121,13 @@ std::vector<std::string> Checkpoint::missing_kv_scales() const {
   return missing;
 }
 
+bool names_kv_scale(std::string_view tensor) {
+  for (const std::string_view which : {"k", "v"}) {
+    for (const std::string& name : scale_names(".", which)) {
+      if (tensor.ends_with(name)) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace quantlane

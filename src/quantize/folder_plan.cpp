@@ -64,6 +64,8 @@ Result<std::vector<FolderItem>> items_of_tensors(const QuantizeJob& job) {
   const Container& container = job.source.container();
   std::vector<FolderItem> items;
   for (const TensorInfo& tensor : container.tensors()) {
+    // Without its layers a model has no place for the scheme, either (source_kv.h).
+    if (job.source.quantization() != nullptr && names_kv_scale(tensor.name)) continue;
     const auto it = held.find(&tensor);
     if (job.lane.dialect != nullptr && it != held.end() && is_matrix(it->second.front()->role)) {
       QUANTLANE_TRY_VOID(add_linears(job, tensor, it->second, items));
@@ -267,8 +269,9 @@ Result<void> check_rope(const Checkpoint& source) {
 }
 
 Result<FolderPlan> plan_folder(const QuantizeJob& job) {
-  const bool stored_plain =
-      job.source.quantization() == nullptr && !job.source.config_json().is_null();
+  const bool known_parameters =
+      job.source.quantization() != nullptr && job.source.graph() != nullptr;
+  const bool stored_plain = !known_parameters && !job.source.config_json().is_null();
   if (job.source.config_json().is_null()) QUANTLANE_TRY_VOID(check_rope(job.source));
   FolderPlan choice;
   QUANTLANE_TRY(choice.items, stored_plain ? items_of_tensors(job) : items_of_parameters(job));

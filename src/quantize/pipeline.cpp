@@ -28,8 +28,8 @@ bool holds_blocks(const Checkpoint& source) {
 // Of models whose Linears are known by name alone nothing is decoded. The others: folder and GGUF
 // plans ask matrix by matrix.
 Result<void> check_unknown_model(const QuantizeJob& job) {
-  if (job.lane.dialect == nullptr || job.source.graph() != nullptr) return {};
-  if (job.source.quantization() == nullptr && !holds_blocks(job.source)) return {};
+  if (job.source.graph() != nullptr) return {};
+  if (job.source.weights_are_plain() && !holds_blocks(job.source)) return {};
   return fail(unsupported("quantizing to " + job.lane.name)
                   .in(job.source.path().string())
                   .expects("an unquantized checkpoint (bf16, f16 or f32)")

@@ -33,7 +33,13 @@ std::string lost_notice(std::string_view scheme, const std::string& reason) {
 Result<SourceKv> source_kv(const QuantizeJob& job) {
   SourceKv found;
   const QuantizationMap* map = job.source.quantization();
-  if (job.kv != nullptr || map == nullptr || job.source.graph() == nullptr) return found;
+  if (job.kv != nullptr || map == nullptr) return found;
+  if (job.source.graph() == nullptr) {
+    const std::string& scheme = map->kv_unknown.empty() ? map->kv_scheme : map->kv_unknown;
+    if (!scheme.empty())
+      found.lost = lost_notice(scheme, "the layers of an unknown architecture are not known");
+    return found;
+  }
   auto read = job.source.kv_rounding();
   if (!read && read.error().code == ErrorCode::kUnsupported) {
     found.lost = lost_notice(map->kv_unknown.empty() ? map->kv_scheme : map->kv_unknown,

@@ -90,6 +90,52 @@ TEST_F(SourceCache, KeepsScalesOnlyOfTheSameWeights) {
   expect_kept(*edited(*made("bf16", "int8")), "f32");  // its scales are dynamic
 }
 
+// The same folder under an architecture that nobody knows: its weights are plain.
+TEST_F(SourceCache, OfAnUnknownArchitectureIsLostWithItsScales) {
+  const auto known = made("bf16", "fp8");
+  auto edit = fixtures::EditableCheckpoint::read(known->path());
+  edit.config.set("architectures", Json::array().push("NobodyForCausalLM"));
+  edit.write(scratch_.path() / "unknown");
+  const auto source = Checkpoint::open_any(scratch_.path() / "unknown").value();
+  ASSERT_EQ(source->graph(), nullptr);
+  for (const char* name : {"f16", "bf16", "w8a8+rtn"}) {
+    const Lane lane = find_lane(name).value();
+    const fs::path out = scratch_.path() / ("agnostic-" + std::string(name));
+    ThreadPool pool(2);
+    const auto summary = run_quantize(
+        {.source = *source, .lane = lane, .out = out, .arch_agnostic = true}, pool, no_progress());
+    ASSERT_TRUE(summary.has_value()) << summary.error().message();
+    EXPECT_THAT(summary->notices, Contains(AllOf(HasSubstr("fp8, is lost"), HasSubstr("unknown"))));
+    const auto written = Checkpoint::open_any(out).value();
+    for (const TensorInfo& tensor : written->container().tensors())
+      EXPECT_THAT(tensor.name, Not(HasSubstr("k_scale")));
+    EXPECT_TRUE(written->config_json()["quantization_config"]["kv_cache_scheme"].is_null());
+    const std::string query = "model.layers.0.self_attn.q_proj.weight";
+    EXPECT_EQ(written->container().find(query)->shape, source->container().find(query)->shape);
+  }
+}
+
+TEST_F(SourceCache, IsNoExcuseForQuantizedWeightsOfAnUnknownArchitecture) {
+  const auto known = made("fp8", "fp8");
+  auto edit = fixtures::EditableCheckpoint::read(known->path());
+  edit.config.set("architectures", Json::array().push("NobodyForCausalLM"));
+  edit.write(scratch_.path() / "unknown");
+  const auto source = Checkpoint::open_any(scratch_.path() / "unknown").value();
+  for (const char* name : {"f16", "fp8"}) {
+    const Lane lane = find_lane(name).value();
+    ThreadPool pool(2);
+    const auto refused = run_quantize({.source = *source,
+                                       .lane = lane,
+                                       .out = scratch_.path() / "refused",
+                                       .arch_agnostic = true,
+                                       .allow_requantize = true},
+                                      pool, no_progress());
+    ASSERT_FALSE(refused.has_value()) << name;
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+    EXPECT_THAT(refused.error().found, HasSubstr("quantized already"));
+  }
+}
+
 TEST_F(SourceCache, GivesWayToOneThatIsAskedFor) {
   const auto source = made("fp8", "fp8");
   const KvRounding other{.scheme = *find_kv_scheme("int4")};

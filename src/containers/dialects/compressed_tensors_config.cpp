@@ -342,6 +342,7 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
     return fail(
         config.wrong("config_groups").expects("at least one group, or a kv_cache_scheme alone"));
   }
+  map->cache_alone = groups.json().members().empty();
   for (const auto& [name, value] : groups.json().members()) {
     QUANTLANE_TRY(const JsonMembers group, groups.object(name));
     QUANTLANE_TRY(const auto format, read_group_format(group, common));

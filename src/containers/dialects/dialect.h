@@ -46,6 +46,7 @@ class QuantizationMap {
   std::string kv_scheme;
   std::string kv_unknown;
   std::int64_t kv_group_size = 0;  // values of a head that share a scale; 0 = not said
+  bool cache_alone = false;        // no weights are quantized, whatever their names
 };
 
 // What a map is read from.
