@@ -64,7 +64,8 @@ struct QuantizeOptions {
   std::int64_t tensor_parallel = 1;
   std::string engine_version;
   // Scheme of the key-value cache to write with the weights: fp8 or fp8_head with calibrated
-  // scales, int8 or int4; unquantized folder lanes and those whose dialect has it. Empty: none.
+  // scales, int8 or int4; unquantized folder lanes and those whose dialect has it. Empty: that of
+  // the source where the files of the lane have a place for it. "none": none.
   std::string kv;
   // Give matrices that the source holds quantized new codes where the lane cannot take theirs.
   bool allow_requantize = false;

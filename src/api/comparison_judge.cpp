@@ -41,7 +41,12 @@ Result<void> Comparison::check_request() const {
                     .got("the checkpoint itself"));
   }
   for (const std::string& name : options_.kv) {
-    if (const auto scheme = find_kv_scheme(name); !scheme) return std::unexpected(scheme.error());
+    if (auto scheme = find_kv_scheme(name); !scheme) {
+      Error error = std::move(scheme).error();
+      if (name == "none")
+        error.hint = "leave it out: a float cache is what every scheme is measured against";
+      return fail(std::move(error));
+    }
     if (std::ranges::count(options_.kv, name) > 1) {
       return fail(usage_error("choosing key-value caches")
                       .of("--kv")

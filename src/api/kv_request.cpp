@@ -26,14 +26,21 @@ Result<KvRounding> calibrated_kv(Runtime& runtime, const KvScheme& scheme, const
   return calibrate_kv(runtime, chunks, scheme, pool, progress);
 }
 
+Result<const KvScheme*> find_kv_scheme_or_none(const std::string& name) {
+  if (name == "none") return nullptr;
+  auto scheme = find_kv_scheme(name);
+  if (!scheme) scheme.error().expected += ", or none";
+  return scheme;
+}
+
 Result<void> set_kv_cache(Runtime& runtime, const std::string& kv, ThreadPool& pool,
                           Progress& progress) {
   if (kv.empty()) return {};
-  if (kv == "none") {
+  QUANTLANE_TRY(const KvScheme* scheme, find_kv_scheme_or_none(kv));
+  if (scheme == nullptr) {
     runtime.kv() = {};
     return {};
   }
-  QUANTLANE_TRY(const KvScheme* scheme, find_kv_scheme(kv));
   if (runtime.kv().scheme == scheme) return {};
   QUANTLANE_TRY(const NamedText text, calibration_text(std::nullopt));
   QUANTLANE_TRY(runtime.kv(), calibrated_kv(runtime, *scheme, text, pool, progress));

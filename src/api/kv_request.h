@@ -14,6 +14,9 @@ namespace quantlane {
 Result<KvRounding> calibrated_kv(Runtime& runtime, const KvScheme& scheme, const NamedText& text,
                                  ThreadPool& pool, Progress& progress);
 
+// nullptr for "none", else find_kv_scheme().
+Result<const KvScheme*> find_kv_scheme_or_none(const std::string& name);
+
 // "": as the checkpoint says; "none": float32; else a name of kv_schemes(). Scales come from the
 // checkpoint where it holds that scheme, else from the embedded calibration text.
 Result<void> set_kv_cache(Runtime& runtime, const std::string& kv, ThreadPool& pool,

@@ -154,6 +154,7 @@ struct Prepared {
             .split = split,
             .origin = origin,
             .kv = kv.any() ? &kv : nullptr,
+            .drops_kv = options.kv == "none",
             .force_unweighted = options.force_unweighted,
             .allow_requantize = options.allow_requantize};
   }
@@ -218,7 +219,7 @@ Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
                         prepared.checkpoint->graph() != nullptr;
   prepared.request.importance = prepared.calibrates;
   if (!options.kv.empty()) {
-    QUANTLANE_TRY(prepared.kv.scheme, find_kv_scheme(options.kv));
+    QUANTLANE_TRY(prepared.kv.scheme, find_kv_scheme_or_none(options.kv));
   }
   return prepared;
 }

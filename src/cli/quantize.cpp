@@ -79,7 +79,7 @@ class Quantize final : public Command {
     options.option(
         "--kv", options_.kv,
         "write the scheme of the key-value cache with its calibrated scales (fp8, fp8_head) or "
-        "alone (int8, int4)");
+        "alone (int8, int4); none: leave out that of the source");
     options.option("--engine", options_.engine,
                    "refuse what this engine will not load: vllm, sglang, tgi, tensorrt-llm, "
                    "llama.cpp, ollama, lmstudio, localai");

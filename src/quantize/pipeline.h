@@ -56,6 +56,7 @@ struct QuantizeJob {
   // Scheme and scales of the key-value cache to write; nullptr = those of the source
   // (source_kv.h). A plan needs the scheme only.
   const KvRounding* kv = nullptr;
+  bool drops_kv = false;  // none in the artefact, whatever the source has
   // Write types that need importances (GgufRecipe::needs_importance) without any, too.
   bool force_unweighted = false;
   bool allow_requantize = false;  // quantize what the source holds quantized a second time

@@ -33,7 +33,7 @@ std::string lost_notice(std::string_view scheme, const std::string& reason) {
 Result<SourceKv> source_kv(const QuantizeJob& job) {
   SourceKv found;
   const QuantizationMap* map = job.source.quantization();
-  if (job.kv != nullptr || map == nullptr) return found;
+  if (job.kv != nullptr || job.drops_kv || map == nullptr) return found;
   if (job.source.graph() == nullptr) {
     const std::string& scheme = map->kv_unknown.empty() ? map->kv_scheme : map->kv_unknown;
     if (!scheme.empty())

@@ -11,10 +11,10 @@ struct SourceKv {
   std::string lost = {};  // a notice
 };
 
-// Scheme and scales as the source has them, unless the job brings its own. They are lost where the
-// files of the lane have no place for them or the architecture is not known, and calibrated ones
-// where weights were edited: an adapter or a transform moves the ranges of keys and values. Errors
-// are those of damaged scales.
+// Scheme and scales as the source has them, unless the job brings its own or drops them. They are
+// lost where the files of the lane have no place for them or the architecture is not known, and
+// calibrated ones where weights were edited: an adapter or a transform moves the ranges of keys and
+// values. Errors are those of damaged scales.
 Result<SourceKv> source_kv(const QuantizeJob& job);
 
 }  // namespace quantlane

@@ -79,6 +79,24 @@ TEST_F(SourceCache, StaysInFoldersThatHoldIt) {
   expect_kept(*made("bf16", "fp8"), "w4a16");
 }
 
+TEST_F(SourceCache, IsLeftOutWithoutAWordWhereThatIsAskedFor) {
+  const auto source = made("fp8", "fp8");
+  for (const char* name : {"fp8", "bf16", "awq"}) {
+    const Lane lane = find_lane(name).value();
+    const fs::path out = scratch_.path() / ("none-" + std::string(name));
+    ThreadPool pool(2);
+    const auto summary = run_quantize(
+        {.source = *source, .lane = lane, .out = out, .drops_kv = true, .allow_requantize = true},
+        pool, no_progress());
+    ASSERT_TRUE(summary.has_value()) << summary.error().message();
+    EXPECT_THAT(summary->notices, Not(Contains(HasSubstr("key-value")))) << name;
+    const auto artefact = open_checkpoint(out);
+    EXPECT_FALSE(artefact->kv_rounding()->any()) << name;
+    for (const TensorInfo& tensor : artefact->container().tensors())
+      EXPECT_FALSE(names_kv_scale(tensor.name)) << tensor.name;
+  }
+}
+
 TEST_F(SourceCache, IsSaidToBeLostWhereItIs) {
   const auto source = made("fp8", "fp8_head");
   expect_lost(*source, "gguf:q8_0", "no place for it");
