@@ -64,7 +64,8 @@ Result<QuantTensor> quantize_rows(const Scheme& scheme, const float* values, std
 // Rounds activations in place as an engine does before the product: rows [tokens, cols], one scale
 // per token or group (dynamic) or the static one. int: scale = amax/127.5, half-even, clamp
 // -128..127; FP8: scale = amax/448; FP4: scale = amax/6, as E4M3 under static_scale for NVFP4;
-// E8M0 scales: shared_power_of_two. Zeros stay zero. Compressed-tensors 0.20 conventions.
+// E8M0 scales: shared_power_of_two; with a zero point: scale = (largest - least) / 255, zero among
+// them. Zeros stay zero. Compressed-tensors 0.20 conventions.
 void round_activations(const ActivationScheme& scheme, float* values, std::int64_t tokens,
                        std::int64_t cols);
 

@@ -179,6 +179,29 @@ TEST(RoundActivations, GivesTheBlocksOfGgml) {
   }
 }
 
+// tests/data/formats/zero_point_inputs: what compressed-tensors makes of 16 tokens of 64 values
+// (make_golden_zero_points.py).
+TEST(RoundActivations, GivesTheZeroPointsOfCompressedTensors) {
+  const auto read = [](const std::string& name) {
+    std::ifstream file(QUANTLANE_SOURCE_DIR "/tests/data/formats/zero_point_inputs/" + name,
+                       std::ios::binary);
+    std::vector<float> values(1024);
+    file.read(reinterpret_cast<char*>(values.data()), 4096);
+    EXPECT_TRUE(file.good()) << name;
+    return values;
+  };
+  const std::vector<float> values = read("values.f32");
+  std::vector<float> rounded = values;
+  round_activations(ActivationScheme::parse("int8_token_asym").value(), rounded.data(), 16, 64);
+  EXPECT_EQ(rounded, read("token.f32"));
+  ActivationScheme fixed = ActivationScheme::parse("int8_tensor_asym").value();
+  fixed.static_scale = 0.03F;
+  fixed.static_zero = -37;
+  rounded = values;
+  round_activations(fixed, rounded.data(), 16, 64);
+  EXPECT_EQ(rounded, read("tensor.f32"));
+}
+
 TEST(RoundActivations, StaticScaleSaturates) {
   std::vector<float> values = {0.26F, -400.0F, 400.0F};
   round_activations({.granularity = Granularity::kTensor, .dynamic = false, .static_scale = 0.5F},

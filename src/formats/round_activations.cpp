@@ -30,6 +30,34 @@ void round_row(const ActivationScheme& scheme, float scale, float* row, std::int
   }
 }
 
+// Integers from a zero point on, as compressed-tensors has them (0.20:
+// quantization/utils/helpers.py, calculate_qparams; quantization/lifecycle/forward_helpers.py,
+// _quantize_dequantize): the range of a token holds zero, and zero points are rounded to a code.
+// (vLLM's kernel, csrc/quantization/ w8a8/int8/scaled_quant.cu, leaves zero out of the range: that
+// differs where all values of a token have one sign.)
+void round_asymmetric(const ActivationScheme& scheme, float* row, std::int64_t count) {
+  const auto levels = static_cast<float>(1 << scheme.bits);
+  const float low = -levels / 2;
+  const float high = levels / 2 - 1;
+  float scale = scheme.static_scale;
+  float zero = scheme.static_zero;
+  if (scheme.dynamic) {
+    float least = 0;
+    float largest = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      least = std::min(least, row[i]);
+      largest = std::max(largest, row[i]);
+    }
+    scale = (largest - least) / (levels - 1);
+    // The library's scale is then so large that all become zero.
+    if (!(scale > 0)) return std::fill_n(row, count, 0.0F), void();
+    zero = round_half_even(std::clamp(low - least / scale, low, high));
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    row[i] = (round_half_even(std::clamp(row[i] / scale + zero, low, high)) - zero) * scale;
+  }
+}
+
 // ggml's blocks of eight bits. Where 127 / largest overflows, all codes are zero.
 void round_ggml(DType scale_dtype, float largest, float* row, std::int64_t count) {
   const float inverse = 127.0F / largest;
@@ -76,12 +104,18 @@ void round_activations(const ActivationScheme& scheme, float* values, std::int64
                                                    : scheme.bits >= 2 && scheme.bits <= 8);
   QUANTLANE_CHECK(scheme.granularity != Granularity::kGroup || scheme.group_size > 0);
   QUANTLANE_CHECK(!scheme.calibrated() || scheme.static_scale > 0);
+  QUANTLANE_CHECK(scheme.symmetric || (scheme.type == ValueType::kInt && !scheme.ggml_codes &&
+                                       scheme.granularity != Granularity::kGroup));
   QUANTLANE_CHECK((scheme.scale_dtype == DType::kF8E4M3) ==
                   (scheme.tensor_scale != TensorScale::kNone));
   const std::int64_t length = scheme.granularity == Granularity::kGroup
                                   ? std::min<std::int64_t>(scheme.group_size, cols)
                                   : cols;
   for (std::int64_t t = 0; t < tokens; ++t) {
+    if (!scheme.symmetric) {
+      round_asymmetric(scheme, values + t * cols, cols);
+      continue;
+    }
     for (std::int64_t c = 0; c < cols; c += length) {
       float* group = values + t * cols + c;
       const std::int64_t count = std::min(length, cols - c);

@@ -14,8 +14,8 @@ constexpr std::string_view kGrammar =
     "int<2..8>_{channel|tensor|g<size>}_{sym|asym}, {fp8_e4m3|fp4_e2m1}_{channel|tensor|g<size>|"
     "b<rows>x<cols>}, nf4_g<size>[_dq], nvfp4, mxfp4 or mxfp8";
 constexpr std::string_view kActivationGrammar =
-    "int8_token, int8_tensor, fp8_e4m3_token, fp8_e4m3_tensor, fp8_e4m3_g128, nvfp4, mxfp4 or "
-    "mxfp8";
+    "int8_token, int8_tensor, int8_token_asym, int8_tensor_asym, fp8_e4m3_token, fp8_e4m3_tensor, "
+    "fp8_e4m3_g128, nvfp4, mxfp4 or mxfp8";
 
 // Formats whose name fixes every field.
 struct NamedScheme {
@@ -195,6 +195,8 @@ Result<ActivationScheme> ActivationScheme::parse(std::string_view spelling) {
     rest.remove_prefix(9);
   } else if (rest.starts_with("int8_")) {
     rest.remove_prefix(5);
+    scheme.symmetric = !rest.ends_with("_asym");
+    if (!scheme.symmetric) rest.remove_suffix(5);
   }
   if (rest == "tensor" && rest.size() < spelling.size()) {
     scheme.granularity = Granularity::kTensor;
@@ -222,9 +224,10 @@ std::string ActivationScheme::spelling() const {
   const std::string text = type == ValueType::kInt ? "int" + std::to_string(bits)
                            : bits == 4             ? "fp4_e2m1"
                                                    : "fp8_e4m3";
-  if (granularity == Granularity::kToken) return text + "_token";
+  const std::string zero = symmetric ? "" : "_asym";
+  if (granularity == Granularity::kToken) return text + "_token" + zero;
   if (granularity == Granularity::kGroup) return text + "_g" + std::to_string(group_size);
-  return text + (dynamic ? "_tensor_dynamic" : "_tensor");
+  return text + (dynamic ? "_tensor_dynamic" : "_tensor") + zero;
 }
 
 }  // namespace quantlane

@@ -63,8 +63,8 @@ struct Scheme {
 };
 
 // How the input of a Linear is rounded before the product. Spelling: "int8_token",
-// "fp8_e4m3_token", "int8_tensor", "fp8_e4m3_tensor" (static), "fp8_e4m3_g128", and as weights
-// "nvfp4", "mxfp4", "mxfp8".
+// "fp8_e4m3_token", "int8_tensor", "fp8_e4m3_tensor" (static), "int8_token_asym" and
+// "int8_tensor_asym" (with zero points), "fp8_e4m3_g128", and as weights "nvfp4", "mxfp4", "mxfp8".
 struct ActivationScheme {
   ValueType type = ValueType::kInt;
   int bits = 8;                                   // float: 8 = E4M3, 4 = E2M1
@@ -79,8 +79,13 @@ struct ActivationScheme {
   // kF16 or kBF16: a plain rounding to that type, without scales; all else is ignored then.
   DType plain = DType::kF32;
   bool dynamic = true;
-  // What calibration gives: the scale when !dynamic, that of the tensor with a TensorScale.
+  // 8-bit integers alone: codes stand from a zero point on, so that the range is that of the
+  // values; dynamic ones take it from the least and the largest of them.
+  bool symmetric = true;
+  // What calibration gives: the scale when !dynamic, that of the tensor with a TensorScale; and
+  // the code of zero where !symmetric.
   float static_scale = 0;
+  std::int8_t static_zero = 0;
   // How a dialect that has the choice stores it where !dynamic: kBF16, or kF32 where that does not
   // hold it; not spelled.
   DType static_dtype = DType::kBF16;
@@ -93,6 +98,7 @@ struct ActivationScheme {
   // Do both round alike, whatever scales calibration gave them, however those are stored?
   [[nodiscard]] bool same_kind(ActivationScheme other) const {
     other.static_scale = static_scale;
+    other.static_zero = static_zero;
     other.static_dtype = static_dtype;
     return other == *this;
   }

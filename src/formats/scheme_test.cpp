@@ -100,8 +100,9 @@ TEST(Scheme, FindsTheScalesOfARow) {
 }
 
 TEST(ActivationScheme, SpellsWhatItParses) {
-  for (const char* spelling : {"int8_token", "fp8_e4m3_token", "int8_tensor", "fp8_e4m3_tensor",
-                               "fp8_e4m3_g128", "nvfp4", "mxfp4", "mxfp8"}) {
+  for (const char* spelling :
+       {"int8_token", "fp8_e4m3_token", "int8_tensor", "fp8_e4m3_tensor", "fp8_e4m3_g128", "nvfp4",
+        "mxfp4", "mxfp8", "int8_token_asym", "int8_tensor_asym"}) {
     EXPECT_EQ(ActivationScheme::parse(spelling)->spelling(), spelling);
   }
 }
@@ -126,7 +127,7 @@ TEST(ActivationScheme, ParsesEverySpelling) {
   EXPECT_FALSE(ActivationScheme::parse("mxfp4")->calibrated());
   for (const char* spelling :
        {"", "token", "tensor", "int8", "int8_", "int4_token", "fp8_e4m3_channel", "fp8_e4m3_g0",
-        "int8_g128", "nf4_g64", "int8_token_"}) {
+        "int8_g128", "nf4_g64", "int8_token_", "fp8_e4m3_token_asym", "int8_asym"}) {
     EXPECT_FALSE(ActivationScheme::parse(spelling)) << spelling;
   }
 }

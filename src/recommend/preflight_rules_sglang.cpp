@@ -82,6 +82,9 @@ Found sglang_int8_experts(const Facts& f, const Target&) {
     return when(linear.scheme && is_int8_w8a8(*linear.scheme) && is_expert(linear), "");
   });
 }
+Found sglang_zero_points(const Facts& f, const Target&) {
+  return first_scheme(f, [](const LinearScheme& s) { return s.input && !s.input->symmetric; });
+}
 Found sglang_several_schemes(const Facts& f, const Target&) {
   const LinearFacts* first = nullptr;
   return first_linear(f, [&](const LinearFacts& linear) -> Found {
@@ -152,6 +155,12 @@ constexpr std::array kSglangRules = {
                   "SGLang 0.5.23 compressed_tensors.py: \"The W8A8Int8 Fused MoE scheme is "
                   "implemented only for NPU for now.\"",
                   sglang_int8_experts},
+    PreflightRule{"sglang-zero-points", "sglang", PreflightEffect::kWrong,
+                  "zero points of inputs are loaded and not used: inputs are rounded symmetrically",
+                  "quantize with symmetric inputs (w8a8)",
+                  "SGLang main (0fbab45) compressed_tensors_w8a8_int8.py: \"TODO: add "
+                  "cutlass_scaled_mm_azp support\"",
+                  sglang_zero_points},
     PreflightRule{"sglang-petit", "sglang", PreflightEffect::kSlow,
                   "on AMD, NVFP4 of ModelOpt runs as 16-bit arithmetic on FP4 weights (Petit)",
                   "take FP8 or MXFP4",

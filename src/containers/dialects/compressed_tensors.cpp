@@ -23,7 +23,8 @@ struct Found {
   const TensorInfo* order = nullptr;
   const TensorInfo* divisor = nullptr;  // weight_global_scale
   const TensorInfo* input = nullptr;    // input_scale or input_global_scale
-  BitRuns runs{};                       // of packed integers
+  const TensorInfo* input_zero = nullptr;
+  BitRuns runs{};  // of packed integers
 };
 
 // Which layout of odd widths the words of a packed matrix have.
@@ -135,6 +136,9 @@ Result<Found> find(const LinearTensors& tensors, const LinearScheme& scheme, std
   }
   if (scheme.input && !scheme.input->dynamic) {
     QUANTLANE_TRY(found.input, tensors.require("input_scale", kPlainScaleTypes, {1}));
+    if (!scheme.input->symmetric) {
+      QUANTLANE_TRY(found.input_zero, tensors.require("input_zero_point", {DType::kI8}, {1}));
+    }
   } else if (scheme.input && scheme.input->calibrated()) {
     QUANTLANE_TRY(found.input, tensors.require("input_global_scale", {DType::kF32}, {1}));
   }
@@ -241,6 +245,8 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
   if (found.input != nullptr) {
     QUANTLANE_TRY(linear.input->static_scale, tensors.positive_scalar(*found.input));
   }
+  if (found.input_zero != nullptr)
+    linear.input->static_zero = std::to_integer<std::int8_t>(tensors.bytes(*found.input_zero)[0]);
   return linear;
 }
 

@@ -193,10 +193,10 @@ Result<std::optional<ActivationScheme>> read_input_scheme(const JsonMembers& gro
   QUANTLANE_TRY(scheme.granularity, read_strategy(args));
   QUANTLANE_TRY(const Dynamic dynamic, read_dynamic(args));
   scheme.dynamic = dynamic.dynamic;
-  QUANTLANE_TRY(const bool symmetric, args.boolean("symmetric", true));
+  QUANTLANE_TRY(scheme.symmetric, args.boolean("symmetric", true));
   QUANTLANE_TRY(const bool exponents, has_shared_exponents(args, format));
   const bool fp4 = scheme.type == ValueType::kFloat && scheme.bits == 4;
-  bool known = symmetric && (fp4 || scheme.bits == 8);
+  bool known = (scheme.symmetric || scheme.type == ValueType::kInt) && (fp4 || scheme.bits == 8);
   if (scheme.granularity == Granularity::kGroup) {
     QUANTLANE_TRY(scheme.group_size, read_group_size(args));
     known = known && scheme.type == ValueType::kFloat && scheme.dynamic &&
@@ -213,8 +213,8 @@ Result<std::optional<ActivationScheme>> read_input_scheme(const JsonMembers& gro
   }
   if (!known) {
     return fail(group.refused("input_activations")
-                    .expects("8 bits, symmetric, one dynamic scale per token or one static scale; "
-                             "or floats with a dynamic scale per group"));
+                    .expects("8 bits, one dynamic scale per token or one static scale; or floats "
+                             "with a dynamic scale per group; floats symmetric"));
   }
   return scheme;
 }

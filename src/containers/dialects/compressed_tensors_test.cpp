@@ -154,7 +154,9 @@ TEST(CompressedTensors, WhatItCannotReadIsNamed) {
   for (const char* input :
        {R"({"num_bits": 8, "strategy": "tensor", "dynamic": true})",
         R"({"num_bits": 8, "strategy": "token", "dynamic": false})",
-        R"({"num_bits": 8, "strategy": "tensor", "dynamic": false, "symmetric": false})",
+        R"({"num_bits": 8, "strategy": "tensor", "dynamic": true, "symmetric": false})",
+        R"({"num_bits": 8, "type": "float", "strategy": "token", "dynamic": true,
+            "symmetric": false})",
         R"({"num_bits": 4, "strategy": "token", "dynamic": true})",
         R"({"num_bits": 8, "type": "int", "group_size": 128, "dynamic": true})",
         R"({"num_bits": 8, "type": "float", "group_size": 128, "dynamic": false})"}) {

@@ -21,7 +21,7 @@ using RoundRow = void (*)(float* row, std::int64_t cols, float scale);
 RoundRow kernel_for(const ActivationKernels& kernels, const ActivationScheme& scheme) {
   if (scheme.plain == DType::kF16) return kernels.round_f16;
   if (scheme.plain == DType::kBF16) return kernels.round_bf16;
-  if (scheme.bits != 8) return nullptr;
+  if (scheme.bits != 8 || !scheme.symmetric) return nullptr;
   const bool f32_scale = scheme.scale_dtype == DType::kF32;
   if (scheme.ggml_codes) return f32_scale ? kernels.round_q8_k : kernels.round_q8_0;
   if (!f32_scale) return nullptr;

@@ -60,7 +60,8 @@ std::vector<ActivationScheme> schemes() {
     all[i].static_scale = 0.0123F;
   }
   all[4].bits = 4;
-  for (const char* spelling : {"fp8_e4m3_g128", "fp8_e4m3_g7", "mxfp4", "mxfp8", "nvfp4"}) {
+  for (const char* spelling : {"int8_token_asym", "int8_tensor_asym", "fp8_e4m3_g128",
+                               "fp8_e4m3_g7", "mxfp4", "mxfp8", "nvfp4"}) {
     all.push_back(ActivationScheme::parse(spelling).value());
     if (all.back().calibrated()) all.back().static_scale = 100;
   }
