@@ -212,11 +212,12 @@ Result<void> stream_slices(std::int64_t rows, std::int64_t cols, ThreadPool& poo
 SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
                             const DialectWriter& writer, const LinearScheme& scheme,
                             const Algorithm& algorithm, InputModel inputs,
-                            std::shared_ptr<QuantTensor> whole, ZeroRows* zero_rows) {
+                            std::shared_ptr<QuantTensor> whole, ZeroRows* zero_rows,
+                            VanishedGroups* vanished) {
   const FastEncoder fast = fast_encoder(weight, scheme.weight, algorithm);
   return [&weight, name, &writer, scheme, &algorithm, inputs = std::move(inputs), fast,
-          whole = std::move(whole),
-          zero_rows](std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
+          whole = std::move(whole), zero_rows,
+          vanished](std::int64_t begin, std::int64_t count) -> Result<SliceParts> {
     QuantTensor slice;
     if (fast != nullptr) {
       if (zero_rows != nullptr) {
@@ -232,6 +233,7 @@ SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
                                         inputs.view(begin));
       if (!rounded) return fail(std::move(rounded).error().of(name));
       slice = std::move(*rounded);
+      if (vanished != nullptr) vanished->see(values.data(), slice);
     }
     if (whole != nullptr) keep_slice(slice, begin, *whole);
     return writer.pack(scheme, slice, weight.rows());

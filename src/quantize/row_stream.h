@@ -15,6 +15,7 @@
 #include "model/weight.h"
 #include "quantize/algorithms/algorithm.h"
 #include "quantize/lane.h"
+#include "quantize/vanished_groups.h"
 #include "quantize/zero_rows.h"
 #include "quantlane/result.h"
 
@@ -40,12 +41,13 @@ std::shared_ptr<QuantTensor> whole_tensor(const Scheme& scheme, const Weight& we
 
 // Encodes rows of `weight` under a group scheme and packs them as `writer` lays them out; one part
 // per planned tensor. NaN and infinities are refused with the tensor's name and row. `whole`, if
-// given, takes the codes of all rows as well; `zero_rows` is shown them before.
+// given, takes the codes of all rows as well; `zero_rows` is shown them before, `vanished` after,
+// but for rows whose scales cannot be too small.
 SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
                             const DialectWriter& writer, const LinearScheme& scheme,
                             const Algorithm& algorithm, InputModel inputs,
                             std::shared_ptr<QuantTensor> whole = nullptr,
-                            ZeroRows* zero_rows = nullptr);
+                            ZeroRows* zero_rows = nullptr, VanishedGroups* vanished = nullptr);
 
 // Packs the rows of codes that are there already; `whole` must outlive it.
 SliceEncoder kept_encoder(const QuantTensor& whole, const DialectWriter& writer,

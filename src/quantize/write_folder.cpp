@@ -1,6 +1,7 @@
 // The Hugging Face folder writer: the tensors of each source shard in their order, quantized
 // Linears replaced by what the dialect stores; configuration, tokenizer and all small files copied.
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <utility>
 
@@ -60,6 +61,7 @@ class FolderWriter {
     summary_.bits_per_weight = 8.0 * static_cast<double>(written_) / static_cast<double>(values_);
     summary_.zero_rows = zero_rows_.found();
     if (summary_.zero_rows.any()) summary_.notices.push_back(zero_rows_.notice());
+    std::ranges::copy(vanished_.notices(), std::back_inserter(summary_.notices));
     return std::move(summary_);
   }
 
@@ -182,7 +184,7 @@ class FolderWriter {
       inputs.tensor_scale = weight_scales_.of(module);
       if (inputs.feedback == nullptr) whole = nullptr;
       encoder = linear_encoder(item.weight, module, dialect_writer(), scheme, *algorithm,
-                               std::move(inputs), whole, &zero_rows_);
+                               std::move(inputs), whole, &zero_rows_, &vanished_);
     }
     const std::int64_t most_rows = whole != nullptr ? kFeedbackRows : item.weight.rows();
     const std::vector<PlannedPart> plan = planned_parts(job_, item);
@@ -208,6 +210,7 @@ class FolderWriter {
     QUANTLANE_TRY_VOID(stream_slices(item.weight.rows(), item.weight.cols(), pool_, encoder, sink,
                                      dialect_writer().row_multiple(scheme), most_rows));
     zero_rows_.end_matrix(item.name);
+    vanished_.end_matrix(item.name, scheme.weight);
     if (whole != nullptr && !earlier) {
       QUANTLANE_TRY_VOID(job_.journal->put(entry, *whole));
       job_.feedback->settle(module, Weight(whole, scheme.input));
@@ -295,6 +298,7 @@ class FolderWriter {
   Progress& progress_;
   QuantizeSummary summary_;
   ZeroRows zero_rows_;
+  VanishedGroups vanished_;
   Json weight_map_;
   std::size_t shards_ = 1;
   std::uint64_t written_ = 0;
