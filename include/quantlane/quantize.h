@@ -14,10 +14,11 @@
 
 namespace quantlane {
 
-// GGUF artefacts in several files, of which the first stands for all.
+// Artefacts in several files. GGUF: the first stands for all. Folders: an index says what is where.
 struct SplitOptions {
-  bool keep = false;     // as many files as the source has
-  std::string max_size;  // "2GiB": files of at most that size; "" = one file
+  bool keep = false;       // GGUF: as many files as the source has
+  std::string max_size;    // GGUF: "2GiB": files of at most that size; "" = one file
+  std::string shard_size;  // folders: the same; "" = as the source has its tensors, or one file
 };
 
 // Wishes beyond the recipe of a GGUF lane. One that has no effect is an error.

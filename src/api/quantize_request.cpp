@@ -162,13 +162,24 @@ Result<SplitRequest> split_request(const SplitOptions& options, const Lane& lane
   if (!options.max_size.empty()) {
     QUANTLANE_TRY(request.max_bytes, parse_bytes(options.max_size, "--split-max-size"));
   }
+  if (!options.shard_size.empty()) {
+    QUANTLANE_TRY(request.shard_bytes, parse_bytes(options.shard_size, "--shard-size"));
+  }
+  if (request.shard_bytes > 0 && lane.is_gguf()) {
+    return fail(usage_error("quantizing to " + lane.name)
+                    .expects("a folder lane with --shard-size")
+                    .got(lane.name)
+                    .advise("GGUF files are split by --split-max-size"));
+  }
   if (request.keep && request.max_bytes > 0) {
     return fail(usage_error("quantizing to " + lane.name)
                     .expects("one of --keep-split and --split-max-size")
                     .got("both"));
   }
   if (request.any() && !lane.is_gguf()) {
-    return fail(gguf_only(lane, request.keep ? "--keep-split" : "--split-max-size"));
+    Error error = gguf_only(lane, request.keep ? "--keep-split" : "--split-max-size");
+    if (request.max_bytes > 0) error.hint = "folders are cut by --shard-size";
+    return fail(std::move(error));
   }
   return request;
 }

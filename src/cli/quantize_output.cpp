@@ -72,6 +72,9 @@ void declare_split(Options& options, SplitOptions& split) {
   options.flag("--keep-split", split.keep, "as many files as the source has (GGUF)");
   options.option("--split-max-size", split.max_size,
                  "files of at most that size, such as 2GiB (GGUF)");
+  options.option("--shard-size", split.shard_size,
+                 "files of at most that size, such as 5GB, with an index (folders; default: as the "
+                 "source has its tensors)");
 }
 
 }  // namespace quantlane::cli

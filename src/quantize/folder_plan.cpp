@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "formats/scheme_moves.h"
 #include "quantize/folder_schemes.h"
+#include "quantize/folder_shards.h"
 #include "quantize/kv_tensors.h"
 #include "quantize/lane_needs.h"
 #include "quantize/transfer.h"
@@ -275,11 +276,13 @@ Result<FolderPlan> plan_folder(const QuantizeJob& job) {
   if (job.source.config_json().is_null()) QUANTLANE_TRY_VOID(check_rope(job.source));
   FolderPlan choice;
   QUANTLANE_TRY(choice.items, stored_plain ? items_of_tensors(job) : items_of_parameters(job));
-  if (job.lane.dialect == nullptr) return choice;
-  QUANTLANE_TRY_VOID(choose_schemes(job, choice.items, choice.notices));
-  QUANTLANE_TRY_VOID(choose_moves(job, choice.items, choice.notices));
-  fit_input_scales(job, choice.items, choice.notices);
-  QUANTLANE_TRY_VOID(check_dialect(job, choice.items));
+  if (job.lane.dialect != nullptr) {
+    QUANTLANE_TRY_VOID(choose_schemes(job, choice.items, choice.notices));
+    QUANTLANE_TRY_VOID(choose_moves(job, choice.items, choice.notices));
+    fit_input_scales(job, choice.items, choice.notices);
+    QUANTLANE_TRY_VOID(check_dialect(job, choice.items));
+  }
+  if (job.split.shard_bytes > 0) QUANTLANE_TRY_VOID(cut_by_size(job, choice.items));
   return choice;
 }
 

@@ -21,10 +21,13 @@
 
 namespace quantlane {
 
-// How a GGUF artefact is cut into files NAME-00001-of-00003.gguf.
+// How a GGUF artefact is cut into files NAME-00001-of-00003.gguf, and a folder into
+// model-00001-of-00003.safetensors.
 struct SplitRequest {
-  bool keep = false;            // each tensor in the shard that it has in the source
-  std::uint64_t max_bytes = 0;  // of one file; 0 = no limit
+  bool keep = false;              // each tensor in the shard that it has in the source
+  std::uint64_t max_bytes = 0;    // of one file; 0 = no limit
+  std::uint64_t shard_bytes = 0;  // of one file of a folder; 0 = shards as in the source
+  // Of GGUF.
   [[nodiscard]] bool any() const { return keep || max_bytes > 0; }
 };
 
@@ -47,7 +50,7 @@ struct QuantizeJob {
   bool arch_agnostic = false;
   // GGUF lanes only; `statistics` imply request.importance.
   RecipeRequest request = {};
-  SplitRequest split = {};             // GGUF lanes only
+  SplitRequest split = {};
   ImportanceOrigin origin = {};        // of `statistics`
   FeedbackSource* feedback = nullptr;  // for algorithms that want it; nullptr = none
   // Experts and columns that the calibration text did not reach have been reported already.
