@@ -125,8 +125,10 @@ TEST(PreflightFixtures, AnswerForTgiOnHopper) {
                   {"ct-nvfp4", {"tgi-fp4"}},
                   {"ct-nvfp4a16", {"tgi-fp4"}},
                   {"ct-fp8-block", {"tgi-fp8-block"}},
+                  {"ct-w4a16-awq-asym-g128", {"tgi-packed-zeros"}},
+                  {"ct-w4a16-gptq-gidx-g128", {"tgi-packed-order"}},
                   {"gptqmodel-gptq-v1-asym-descact-g128", {"tgi-gptq-asymmetric"}},
-                  {"gptqmodel-gptq-v2-asym-descact-g128", {"tgi-gptq-asymmetric"}}});
+                  {"gptqmodel-gptq-v2-asym-descact-g128", {"tgi-gptq-asymmetric", "tgi-gptq-v2"}}});
 }
 
 TEST(PreflightFixtures, AnswerForTensorRtLlmOnBlackwell) {
@@ -146,7 +148,7 @@ TEST(PreflightFixtures, AnswerForTensorRtLlmOnBlackwell) {
                   {"ct-w4a16-sym-g128", integers},
                   {"ct-w4a16-gptq-gidx-g128", integers},
                   {"ct-fp8-static-tensor", {"trt-fp8-tensor"}},
-                  {"ct-mxfp4", {"trt-mxfp4-inputs"}},
+                  {"ct-mxfp4", {"trt-mxfp4-dense"}},
                   {"ct-nvfp4a16", {"trt-inputs"}},
                   {"ct-int8-w8a8-dynamic", {"trt-int8-as-fp8"}}});
 }

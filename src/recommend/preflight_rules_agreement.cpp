@@ -116,7 +116,7 @@ constexpr std::array kAgreementRules = {
                   zeros},
     PreflightRule{"order-differs", "*", PreflightEffect::kWrong,
                   "without desc_act engines ignore g_idx, and give columns the scales of others",
-                  "set \"desc_act\" to true (vLLM from 0.32.0 on: quantize with static groups)",
+                  "set \"desc_act\" to true (vLLM from 0.30.0 on: quantize with static groups)",
                   "SGLang 0.5.23 srt/layers/quantization/marlin_utils.py: marlin_is_k_full; TGI "
                   "3.3.7 layers/marlin/gptq.py: perm where desc_act; vLLM 0.32.0 "
                   "utils/gptq_utils.py: normalize_and_validate_gptq_desc_act",

@@ -18,7 +18,7 @@ Found gptq_width(const Facts& f, const Target&) {
       f, [](const LinearScheme& s) { return s.weight.bits != 4 && s.weight.bits != 8; });
 }
 Found ordered_gptq(const Facts& f, const Target& t) {
-  if (!is_gptq(f) || t.older_than("0.32.0")) return std::nullopt;
+  if (!is_gptq(f) || t.older_than("0.30.0")) return std::nullopt;
   return first_linear(f, [](const LinearFacts& linear) {
     return when(linear.scheme && linear.scheme->weight.act_order &&
                     linear.scheme->weight.granularity == Granularity::kGroup,
@@ -37,9 +37,9 @@ struct FirstVersion {
   bool (*is)(const LinearScheme& scheme);
 };
 constexpr std::array kFirstVersions = {
-    FirstVersion{"0.9.0", "NVFP4 weights (#17914, #18000)", is_nvfp4},
-    FirstVersion{"0.9.1", "NVFP4 weights and inputs (#18312)",
-                 [](const LinearScheme& s) { return is_nvfp4(s) && s.input.has_value(); }}};
+    // 0.9.0 has weights alone, under a strategy ("group") that compressed-tensors renamed since.
+    FirstVersion{"0.9.1", "NVFP4 (#18312, #19224)", is_nvfp4},
+    FirstVersion{"0.14.0", "MXFP4 (#31926)", is_mxfp4}};
 
 Found too_old(const Facts& f, const Target& t) {
   if (!is_ct(f)) return std::nullopt;
@@ -115,7 +115,7 @@ constexpr std::array kEngineRules = {
                   "", "vLLM 0.32.0 model_executor/layers/quantization/auto_gptq.py: TYPE_MAP",
                   gptq_width},
     PreflightRule{"gptq-order", "vllm", PreflightEffect::kRefuse,
-                  "GPTQ with groups in the order of activations is no longer loaded",
+                  "GPTQ with groups in the order of activations is no longer loaded (since 0.30.0)",
                   "quantize with static groups (desc_act false)",
                   "vLLM 0.32.0 utils/gptq_utils.py: \"GPTQ group activation ordering "
                   "(desc_act=True) is no longer supported\"",
@@ -128,7 +128,9 @@ constexpr std::array kEngineRules = {
                   asymmetric_products},
     PreflightRule{"engine-too-old", "vllm", PreflightEffect::kRefuse,
                   "this version of the engine does not have the scheme yet", "upgrade the engine",
-                  "vLLM #17914, #18000, #18312", too_old},
+                  "vLLM 0.9.0, 0.9.1, 0.13.0 and 0.14.0 compressed_tensors.py: _is_fp4a16_nvfp4, "
+                  "_is_mxfp4",
+                  too_old},
     PreflightRule{
         "gguf-elsewhere", "*", PreflightEffect::kRefuse, "the engine reads no GGUF files",
         "serve it with llama.cpp, or make a folder: quantlane quantize CKPT fp8 -o FOLDER",

@@ -41,7 +41,18 @@ Found trt_inputs(const Facts& f, const Target&) {
 }
 Found trt_mxfp4(const Facts& f, const Target&) {
   if (!is_ct(f)) return std::nullopt;
-  return first_scheme(f, [](const LinearScheme& s) { return is_mxfp4(s) && s.input; });
+  return first_linear(f, [](const LinearFacts& linear) -> Found {
+    if (!is_expert(linear) || !linear.scheme) return std::nullopt;
+    const LinearScheme& s = *linear.scheme;
+    return when(is_mxfp4(s) && s.input.has_value(), s.weight.spelling());
+  });
+}
+Found trt_mxfp4_dense(const Facts& f, const Target&) {
+  if (!is_ct(f)) return std::nullopt;
+  return first_linear(f, [](const LinearFacts& linear) -> Found {
+    if (is_expert(linear) || !linear.scheme) return std::nullopt;
+    return when(is_mxfp4(*linear.scheme), linear.scheme->weight.spelling());
+  });
 }
 Found trt_groups(const Facts& f, const Target&) {
   const auto& groups = f.quantization["config_groups"].members();
@@ -107,8 +118,17 @@ constexpr std::array kTensorRtRules = {
     PreflightRule{"trt-inputs", "tensorrt-llm", PreflightEffect::kRefuse,
                   "compressed-tensors without rounded inputs is taken for MXFP4 only",
                   "take a lane that rounds inputs (fp8, nvfp4)", kGroups, trt_inputs},
+    PreflightRule{
+        "trt-mxfp4-dense", "tensorrt-llm", PreflightEffect::kRefuse,
+        "MXFP4 of compressed-tensors is for experts: there is no 16-bit product with it "
+        "for other Linears",
+        "take the nvfp4 or fp8 lane",
+        "TensorRT-LLM main (21156a7) models/quant_config_utils.py: W4A16_MXFP4; (00bbf71) "
+        "_torch/modules/linear.py: get_quant_method (\"unsupported quant mode\")",
+        trt_mxfp4_dense},
     PreflightRule{"trt-mxfp4-inputs", "tensorrt-llm", PreflightEffect::kSlow,
-                  "MXFP4 of compressed-tensors runs as 16-bit arithmetic; inputs are not rounded",
+                  "MXFP4 experts of compressed-tensors run as 16-bit arithmetic (W4A16_MXFP4); "
+                  "inputs are not rounded",
                   "", kGroups, trt_mxfp4},
     PreflightRule{"trt-class-names", "tensorrt-llm", PreflightEffect::kRefuse,
                   "with several groups, targets must be names or \"re:\" patterns",

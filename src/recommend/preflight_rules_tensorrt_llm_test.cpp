@@ -8,6 +8,19 @@ namespace {
 
 using namespace test_facts;  // NOLINT(google-build-using-namespace): the shared test inputs
 
+// Its Linears of the feed-forward network are those of an expert, the others are plain.
+ArtefactFacts experts_only(ArtefactFacts facts) {
+  for (LinearFacts& l : facts.linears) {
+    const std::size_t at = l.module.find(".mlp.");
+    if (at == std::string::npos) {
+      l.scheme.reset();
+    } else {
+      l.module.replace(at, 5, ".mlp.experts.0.");
+    }
+  }
+  return facts;
+}
+
 std::vector<RuleTest> tensorrt_llm_tests() {
   const EngineTarget trt = target("tensorrt-llm");
   const ArtefactFacts modelopt_fp4 = block("modelopt", scheme("nvfp4", "nvfp4"));
@@ -30,7 +43,10 @@ std::vector<RuleTest> tensorrt_llm_tests() {
        {block("fp8", scheme("fp8_e4m3_tensor", "fp8_e4m3_token")), trt},
        {block("fp8", scheme("fp8_e4m3_tensor", "fp8_e4m3_tensor")), trt}},
       {"trt-inputs", {compressed("nvfp4"), trt}, {compressed("mxfp4"), trt}},
-      {"trt-mxfp4-inputs", {compressed("mxfp4", "mxfp4"), trt}, {compressed("mxfp4"), trt}},
+      {"trt-mxfp4-dense", {compressed("mxfp4"), trt}, {experts_only(compressed("mxfp4")), trt}},
+      {"trt-mxfp4-inputs",
+       {experts_only(compressed("mxfp4", "mxfp4")), trt},
+       {experts_only(compressed("mxfp4")), trt}},
       {"trt-class-names", {groups("Linear"), trt}, {groups("re:.*q_proj"), trt}},
       {"trt-capability",
        {modelopt_fp4, target("tensorrt-llm", "h100")},

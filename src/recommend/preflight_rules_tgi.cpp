@@ -70,6 +70,31 @@ Found tgi_marlin(const Facts& f, const Target& t) {
     return when(!fits, std::to_string(rows) + " rows x " + std::to_string(cols) + " columns");
   });
 }
+// Fused Linears look their tensors up under the names of GPTQ.
+Found tgi_packed_zeros(const Facts& f, const Target&) {
+  if (!is_ct(f)) return std::nullopt;
+  return first_scheme(
+      f, [](const LinearScheme& s) { return is_weight_only_int(s) && !s.weight.symmetric; });
+}
+Found tgi_packed_order(const Facts& f, const Target&) {
+  if (!is_ct(f)) return std::nullopt;
+  return first_linear(
+      f, [](const LinearFacts& linear) { return when(linear.stored_order, "weight_g_idx"); });
+}
+Found tgi_static_int8(const Facts& f, const Target&) {
+  return first_scheme(f,
+                      [](const LinearScheme& s) { return is_int8_w8a8(s) && !s.input->dynamic; });
+}
+// checkpoint_format is not read. Marlin needs no zero points of symmetric weights.
+Found tgi_gptq_v2(const Facts& f, const Target& t) {
+  if (f.dialect != "gptq_v2") return std::nullopt;
+  return first_scheme(f, [&](const LinearScheme& s) {
+    const bool width = s.weight.bits == 4 || s.weight.bits == 8;
+    const bool marlin =
+        s.weight.symmetric && width && is_marlin_group(s) && !t.before(80) && !t.is_amd_gpu();
+    return !marlin;
+  });
+}
 Found tgi_fp8_marlin(const Facts& f, const Target& t) {
   if (t.capability() < 80 || t.capability() >= 90) return std::nullopt;
   return first_scheme(f, is_fp8);
@@ -108,6 +133,30 @@ constexpr std::array kTgiRules = {
         "TGI 3.3.7 layers/marlin/util.py: _check_marlin_kernels (\"requires a GPU with "
         "CUDA capability 8.0 or later\")",
         tgi_old_packed},
+    PreflightRule{"tgi-packed-zeros", "tgi", PreflightEffect::kRefuse,
+                  "zero points of packed integers are looked up as \"qzeros\" where Linears are "
+                  "fused (q, k, v; gate, up)",
+                  "quantize symmetrically (w4a16), or write AWQ",
+                  "TGI 3.3.7 layers/compressed_tensors/wna16_int.py: get_multi_weights_col",
+                  tgi_packed_zeros},
+    PreflightRule{"tgi-packed-order", "tgi", PreflightEffect::kRefuse,
+                  "the order of activations of packed integers is looked up as \"g_idx\"",
+                  "quantize with static act-order (no weight_g_idx)",
+                  "TGI 3.3.7 layers/compressed_tensors/wna16_int.py: get_multi_weights_col",
+                  tgi_packed_order},
+    PreflightRule{"tgi-int8-static", "tgi", PreflightEffect::kNote,
+                  "calibrated scales of INT8 inputs are ignored: inputs are rounded token by token",
+                  "",
+                  "TGI 3.3.7 layers/compressed_tensors/w8a8_int.py: \"Forcing dynamic input "
+                  "quantization\"",
+                  tgi_static_int8},
+    PreflightRule{"tgi-gptq-v2", "tgi", PreflightEffect::kWrong,
+                  "checkpoint_format is not read: Exllama and Triton add 1 to zero points, as "
+                  "version 1 means them (Marlin ignores those of symmetric weights)",
+                  "write version 1 (gptq)",
+                  "TGI 3.3.7 utils/quantization.py: get_loader; layers/gptq/triton.py: zeros + 1; "
+                  "exllamav2_kernels/cuda/q_gemm_kernel_gptq.cuh",
+                  tgi_gptq_v2},
     PreflightRule{"tgi-needs-ampere", "tgi", PreflightEffect::kSlow,
                   "Marlin and Exllama need compute capability 8.0; Triton takes over", "",
                   "TGI 3.3.7 layers/marlin/gptq.py: has_sm_8_0, layers/gptq/__init__.py: "

@@ -28,7 +28,7 @@ Found unequal_globals(const Facts& f, const Target&) {
 }
 
 Found ordered_groups(const Facts& f, const Target& t) {
-  if (t.older_than("0.32.0")) return std::nullopt;
+  if (t.older_than("0.30.0")) return std::nullopt;
   if (f.dialect != "compressed-tensors") return std::nullopt;
   return first_linear(
       f, [](const LinearFacts& linear) { return when(linear.stored_order, "weight_g_idx"); });
@@ -68,7 +68,7 @@ Found kv_without_scales(const Facts& f, const Target&) {
 }
 
 Found kv_head_version(const Facts& f, const Target& t) {
-  return when(has_kv(f) && kv_per_head(f) && t.older_than("0.12.0"),
+  return when(has_kv(f) && kv_per_head(f) && t.older_than("0.15.0"),
               "version " + t.version + ", scales per head");
 }
 
@@ -84,7 +84,7 @@ constexpr std::array kValueRules = {
                   "likely result in reduced accuracy\"",
                   unequal_globals},
     PreflightRule{"ct-group-order", "vllm", PreflightEffect::kRefuse,
-                  "groups in the order of activations are no longer loaded",
+                  "groups in the order of activations are no longer loaded (since 0.30.0)",
                   "quantize with static act-order (no weight_g_idx)",
                   "vLLM 0.32.0 compressed_tensors.py: \"group/dynamic activation ordering ... is "
                   "no longer supported\"",
@@ -106,10 +106,12 @@ constexpr std::array kValueRules = {
         "of kv_cache_scheme only FP8 is taken", "use --kv fp8",
         "TensorRT-LLM main (21156a7) models/quant_config_utils.py: \"Unsupported kv_cache_scheme\"",
         kv_not_fp8},
-    PreflightRule{"kv-head-version", "vllm", PreflightEffect::kRefuse,
-                  "scales per head came after version 0.11", "upgrade, or calibrate per tensor",
-                  "vLLM 0.11.2 documents: \"only per-tensor (scalar) scaling factors\"",
-                  kv_head_version},
+    PreflightRule{
+        "kv-head-version", "vllm", PreflightEffect::kRefuse,
+        "scales per head came with version 0.15.0", "upgrade, or calibrate per tensor",
+        "vLLM #30141; 0.14.0 compressed_tensors.py has no strategies of the cache, 0.15.0 "
+        "takes \"tensor\" and \"attn_head\"",
+        kv_head_version},
     PreflightRule{"kv-flag", "vllm", PreflightEffect::kNote,
                   "the cache becomes FP8 unless --kv-cache-dtype says otherwise; scales per head "
                   "run in Flash Attention only",

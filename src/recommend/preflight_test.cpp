@@ -20,6 +20,26 @@ TEST(Preflight, ASoundArtefactLoadsEverywhereItsMethodIsKnown) {
   }
 }
 
+// Exllama and Triton add 1 to the zero points of GPTQ, those of version 2 too.
+TEST(Preflight, TgiComputesSomethingElseFromZeroPointsOfGptqVersion2) {
+  const auto v2 = [](std::string_view weight) { return block("gptq_v2", scheme(weight)); };
+  EXPECT_TRUE(fires("tgi-gptq-v2", {v2("int4_g128_asym"), target("tgi")}));
+  EXPECT_TRUE(fires("tgi-gptq-v2", {v2("int4_g256_sym"), target("tgi")}));
+  EXPECT_TRUE(fires("tgi-gptq-v2", {v2("int4_g128_sym"), target("tgi", "mi300x")}));
+  EXPECT_FALSE(fires("tgi-gptq-v2", {v2("int8_channel_sym"), target("tgi")}));
+  EXPECT_FALSE(fires("tgi-gptq-v2", {gptq("int4_g128_asym"), target("tgi")}));
+}
+
+TEST(Preflight, VersionsOfVllmThatCameBeforeASchemeAreTooOld) {
+  const auto refuses = [](ArtefactFacts facts, const char* engine_version) {
+    return fires("engine-too-old", {std::move(facts), version(target("vllm"), engine_version)});
+  };
+  EXPECT_TRUE(refuses(compressed("nvfp4", "nvfp4"), "0.9.0.1"));
+  EXPECT_FALSE(refuses(compressed("nvfp4", "nvfp4"), "0.9.1"));
+  EXPECT_TRUE(refuses(compressed("mxfp4"), "0.13.0"));
+  EXPECT_FALSE(refuses(compressed("mxfp4"), "0.14.0"));
+}
+
 TEST(Preflight, TheAnswerIsTheWorstFinding) {
   const PreflightAnswer slow = preflight(fp8_facts(), target("vllm", "a100"));
   EXPECT_EQ(preflight_answer_name(slow.worst), "loads with a slower kernel");

@@ -10,8 +10,8 @@ ENGINES = ["vllm", "sglang", "tgi", "tensorrt-llm"]
 LANES = ["w4a16", "w4a16-asym", "w8a8", "fp8", "nvfp4a16", "mxfp4", "gptq", "gptq-v2-asym", "awq",
          "gguf:q8_0"]
 # Seen with vLLM 0.32.0, or read from sources (docs/preflight.md): (lane, engine) and whether.
-KNOWN = {("gptq-v2-asym", "vllm"): False, ("gptq-v2-asym", "tgi"): True,
-         ("w4a16-asym", "tgi"): True, ("mxfp4", "sglang"): False, ("mxfp4", "tgi"): False,
+KNOWN = {("gptq-v2-asym", "vllm"): False, ("gptq-v2-asym", "tgi"): False,
+         ("w4a16-asym", "tgi"): False, ("mxfp4", "tensorrt-llm"): False, ("mxfp4", "sglang"): False, ("mxfp4", "tgi"): False,
          ("nvfp4a16", "tensorrt-llm"): False, ("w8a8", "tensorrt-llm"): False,
          ("w4a16", "vllm"): True, ("fp8", "tensorrt-llm"): True, ("gguf:q8_0", "vllm"): False}
 
