@@ -29,12 +29,16 @@ Result<const DeployTarget*> find_target(const std::string& name) {
                   .got(name.empty() ? "nothing" : name));
 }
 
-// The engines whose rules say what they load (docs/preflight.md); other products have their own
-// checks. Notices of what loads with a slower kernel, or cannot be judged.
+// The engines whose rules say what they load (docs/preflight.md), or that load folders for the
+// product; other products have their own checks. Notices of what loads with a slower kernel, or
+// cannot be judged.
 Result<std::vector<std::string>> ask_engine(const fs::path& artefact, const DeployTarget& target) {
-  if (target.cannot_load != nullptr) return std::vector<std::string>();
-  QUANTLANE_TRY(const EngineTarget engine, engine_target(std::string(target.name), "", 1, ""));
+  const bool own_checks = target.cannot_load != nullptr;
+  if (own_checks && target.folder_engine.empty()) return std::vector<std::string>();
   QUANTLANE_TRY(const ArtefactFacts facts, read_artefact_facts(artefact, true));
+  if (own_checks && facts.container == "gguf") return std::vector<std::string>();
+  const std::string_view name = own_checks ? target.folder_engine : target.name;
+  QUANTLANE_TRY(const EngineTarget engine, engine_target(std::string(name), "", 1, ""));
   const PreflightAnswer answer = preflight(facts, engine);
   if (answer.usable() || answer.worst == PreflightEffect::kUnknown) {
     return preflight_notices(answer, PreflightEffect::kSlow);

@@ -11,7 +11,8 @@ LANES = ["w4a16", "w4a16-asym", "w8a8", "fp8", "nvfp4a16", "mxfp4", "gptq", "gpt
          "gguf:q8_0"]
 # Seen with vLLM 0.32.0, or read from sources (docs/preflight.md): (lane, engine) and whether.
 KNOWN = {("gptq-v2-asym", "vllm"): False, ("gptq-v2-asym", "tgi"): False,
-         ("w4a16-asym", "tgi"): False, ("mxfp4", "tensorrt-llm"): False, ("mxfp4", "sglang"): False, ("mxfp4", "tgi"): False,
+         ("w4a16-asym", "tgi"): False, ("mxfp4", "sglang"): False, ("mxfp4", "tgi"): False,
+         ("mxfp4", "tensorrt-llm"): False,
          ("nvfp4a16", "tensorrt-llm"): False, ("w8a8", "tensorrt-llm"): False,
          ("w4a16", "vllm"): True, ("fp8", "tensorrt-llm"): True, ("gguf:q8_0", "vllm"): False}
 
@@ -38,6 +39,16 @@ class DeployAgreement(ProgramTest):
             for engine in ENGINES:
                 usable = self.answers(out, engine)
                 self.assertEqual(usable, KNOWN.get((lane, engine), usable), f"{lane} {engine}")
+
+    def test_a_folder_for_localai_is_asked_by_the_rules_of_vllm(self):
+        for lane, loads in {"w4a16": True, "gptq-v2-asym": False}.items():
+            self.run_program("quantize", CANARY, lane, "--data-free", "-o", self.folder / lane, "-q")
+            deployed = self.run_program("deploy", self.folder / lane, "--for", "localai")
+            self.assertEqual(deployed.returncode == 0, loads, deployed.errors)
+            self.assertEqual(self.answers(self.folder / lane, "vllm"), loads)
+        self.assertIn("rule gptq-asymmetric", deployed.errors)
+        self.assertIn("vLLM", deployed.errors)
+        self.assertEqual(deployed.output, "")
 
     def test_what_an_edit_of_the_configuration_breaks(self):
         self.run_program("quantize", CANARY, "w4a16", "--data-free", "-o", self.folder / "a", "-q")

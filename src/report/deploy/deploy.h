@@ -66,6 +66,8 @@ struct DeployTarget {
   std::string_view schema;     // the documentation that the text keeps to
   // nullptr: what it loads is said by the rules of the pre-flight, which callers ask before.
   std::optional<Refusal> (*cannot_load)(const Artefact& artefact);
+  // The engine behind the product that loads folders, whose rules callers ask too; empty: none.
+  std::string_view folder_engine = {};
   // For an artefact that can be loaded; `wishes.context` is set. The text comes without its header.
   Deployment (*write)(const Artefact& artefact, const DeployWishes& wishes);
 };

@@ -8,7 +8,7 @@
 namespace quantlane {
 namespace {
 
-// llama.cpp takes every GGUF file, split or not; folders go where vLLM's rules are.
+// llama.cpp takes every GGUF file, split or not; of folders vLLM's rules say the rest.
 std::optional<Refusal> cannot_load(const Artefact& artefact) {
   if (!artefact.gguf && artefact.architecture.empty()) {
     return Refusal{.expected = "a folder whose config.json names the model's class",
@@ -61,6 +61,7 @@ constinit const DeployTarget kLocalAi = {
     .script = false,
     .schema = "Model Configuration, LocalAI docs/content/advanced/model-configuration.md",
     .cannot_load = cannot_load,
+    .folder_engine = "vllm",
     .write = write,
 };
 
