@@ -31,9 +31,8 @@ from measure import QUANTLANE, machine
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 MOST = 1e-6  # norm of the difference, relative to that of the tensor
 # What is refused, with what the error names: nothing else merges it either, or the reason stands in docs/adapters.md.
-REFUSED = {"trainable-tokens": "trainable_token_indices", "pissa": "init_lora_weights", "olora": "init_lora_weights",
-           "alora": "alora_invocation_tokens", "lora-bias": "lora_bias", "target-parameters": "target_parameters",
-           "embedding-dora": "DoRA of an embedding", "embedding-dora-tied": "DoRA of an embedding"}
+REFUSED = {"pissa": "init_lora_weights", "olora": "init_lora_weights",
+           "alora": "alora_invocation_tokens", "lora-bias": "lora_bias", "target-parameters": "target_parameters"}
 
 
 def lora(base="untied", r=4, alpha=6, init=True, **options):
@@ -77,7 +76,9 @@ PEFT = {
     "orthogonal": lora(target_modules=["up_proj"], init="orthogonal"),
     "pissa-converted": lora(target_modules=["q_proj", "up_proj"], init="pissa"),
     "olora-converted": lora(target_modules=["q_proj", "up_proj"], init="olora"),
-    "trainable-tokens": lora(target_modules=["q_proj"], trainable_token_indices=[1, 7, 4000]),
+    "tokens": lora(target_modules=["q_proj"], trainable_token_indices=[1, 7, 4000]),
+    "tokens-head": lora(target_modules=["q_proj"], trainable_token_indices={"embed_tokens": [4000, 3], "lm_head": [5]}),
+    "tokens-tied": lora(base="tied", target_modules=["q_proj"], trainable_token_indices=[1, 7, 4000]),
     "pissa": lora(target_modules=["q_proj", "up_proj"], init="pissa"),
     "olora": lora(target_modules=["q_proj", "up_proj"], init="olora"),
     "alora": lora(target_modules=["q_proj"], alora_invocation_tokens=[5, 6]),

@@ -20,13 +20,15 @@
 
 namespace quantlane {
 
-// W' = W + scale * b a; with a magnitude, every row of that is then brought to its length (DoRA).
+// W' = W + scale * b a; with a magnitude, every row of that is then brought to its length (DoRA),
+// or every column.
 struct AdapterDelta {
   std::int64_t rank = 0;
   double scale = 1;
   std::vector<float> a;              // [rank, cols of W]
   std::vector<float> b;              // [rows of W, rank]
-  std::vector<float> magnitude;      // [rows of W], empty = none
+  std::vector<float> magnitude;      // [rows of W], or [cols of W]; empty = none
+  bool of_columns = false;           // the magnitudes are lengths of columns
   std::vector<std::string> tensors;  // of the file
 };
 
@@ -34,6 +36,13 @@ struct AdapterDelta {
 struct AdapterReplacement {
   std::vector<float> values;  // [rows, cols]
   std::string tensor;         // of the file
+};
+
+// Some rows of a parameter given whole: trained tokens.
+struct AdapterRows {
+  std::vector<std::int64_t> rows;  // each once
+  std::vector<float> values;       // [rows.size(), cols]
+  std::string tensor;              // of the file
 };
 
 // What a file says, in terms of the graph that it was read for.
@@ -44,6 +53,7 @@ struct Adapter {
   // By parameter name of the graph ("model.layers.0.self_attn.q_proj.weight").
   std::map<std::string, AdapterDelta> deltas;
   std::map<std::string, AdapterReplacement> replacements;
+  std::map<std::string, AdapterRows> rows;
   std::vector<std::string> notices;
   [[nodiscard]] std::size_t tensor_count() const;
 };

@@ -31,6 +31,14 @@ Result<std::vector<float>> AdapterTensors::take(const TensorInfo& tensor) {
   return values;
 }
 
+const TensorInfo* AdapterTensors::find(std::span<const std::string_view> prefixes,
+                                       const std::string& name) const {
+  for (const std::string_view prefix : prefixes) {
+    if (const TensorInfo* found = find(std::string(prefix) + name)) return found;
+  }
+  return nullptr;
+}
+
 Result<void> AdapterTensors::check_all_used() const {
   std::string first;
   std::size_t unused = 0;

@@ -1,6 +1,7 @@
 // What the readers of adapters share; for src/model/adapters only.
 #pragma once
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,9 @@ class AdapterTensors {
   [[nodiscard]] const TensorInfo* find(std::string_view name) const {
     return container_.find(name);
   }
+  // Under the first of these prefixes that has it.
+  [[nodiscard]] const TensorInfo* find(std::span<const std::string_view> prefixes,
+                                       const std::string& name) const;
   [[nodiscard]] std::span<const TensorInfo> all() const { return container_.tensors(); }
   // All values as float32, row-major; marks the tensor as used. kCorrupt for values that are not
   // finite, kUnsupported for integers.

@@ -58,6 +58,8 @@ TEST(Adapters, OfPeftMergeAsPeftMergesThem) {
                                           {"rslora", "llama"},
                                           {"dora", "llama"},
                                           {"embeddings", "llama"},
+                                          {"embedding-dora", "llama"},
+                                          {"tokens", "llama"},
                                           {"biases", "llama-bias"}}) {
     const auto base = open_base(family);
     const auto bound = merge_of(adapter_data(variant), base);

@@ -45,31 +45,61 @@ Sums over_slices(std::int64_t rows, ThreadPool& pool, const Body& body) {
 
 double square(double value) { return value * value; }
 
-// Row factors that bring the rows of base + delta to their magnitudes (DoRA).
-Result<std::vector<float>> row_factors(const AdapterDelta& delta, const Weight& changed,
-                                       const std::string& name, const std::string& origin,
-                                       ThreadPool& pool) {
-  std::vector<float> factors(static_cast<std::size_t>(changed.rows()));
-  const std::int64_t cols = changed.cols();
-  over_slices(changed.rows(), pool, [&](std::int64_t begin, std::int64_t count, Sums&) {
+std::vector<double> squares_of_rows(const Weight& weight, ThreadPool& pool) {
+  std::vector<double> squares(static_cast<std::size_t>(weight.rows()));
+  const std::int64_t cols = weight.cols();
+  over_slices(weight.rows(), pool, [&](std::int64_t begin, std::int64_t count, Sums&) {
     std::vector<float> values(static_cast<std::size_t>(count * cols));
-    changed.decode_rows(begin, count, values.data());
-    for (std::int64_t r = 0; r < count; ++r) {
-      double sum = 0;
-      for (std::int64_t c = 0; c < cols; ++c) {
-        sum += square(values[static_cast<std::size_t>(r * cols + c)]);
-      }
-      const auto at = static_cast<std::size_t>(begin + r);
-      factors[at] = static_cast<float>(static_cast<double>(delta.magnitude[at]) / std::sqrt(sum));
+    weight.decode_rows(begin, count, values.data());
+    for (std::int64_t i = 0; i < count * cols; ++i) {
+      squares[static_cast<std::size_t>(begin + i / cols)] +=
+          square(values[static_cast<std::size_t>(i)]);
     }
   });
-  for (std::size_t row = 0; row < factors.size(); ++row) {
-    if (std::isfinite(factors[row])) continue;
+  return squares;
+}
+
+// Parts of many rows, summed in their order.
+std::vector<double> squares_of_columns(const Weight& weight, ThreadPool& pool) {
+  constexpr std::int64_t kPartRows = 64 * kSliceRows;
+  const auto cols = static_cast<std::size_t>(weight.cols());
+  const std::int64_t count = ceil_div(weight.rows(), kPartRows);
+  std::vector<std::vector<double>> parts(static_cast<std::size_t>(count),
+                                         std::vector<double>(cols));
+  pool.parallel_for(count, [&](std::int64_t part, int) {
+    std::vector<float> values(cols);
+    const std::int64_t end = std::min((part + 1) * kPartRows, weight.rows());
+    for (std::int64_t row = part * kPartRows; row < end; ++row) {
+      weight.decode_rows(row, 1, values.data());
+      for (std::size_t c = 0; c < cols; ++c) {
+        parts[static_cast<std::size_t>(part)][c] += square(values[c]);
+      }
+    }
+  });
+  std::vector<double> squares(cols);
+  for (const std::vector<double>& part : parts) {
+    for (std::size_t c = 0; c < cols; ++c) squares[c] += part[c];
+  }
+  return squares;
+}
+
+// Factors that bring the rows (or columns) of base + delta to their magnitudes (DoRA).
+Result<std::vector<float>> length_factors(const AdapterDelta& delta, const Weight& changed,
+                                          const std::string& name, const std::string& origin,
+                                          ThreadPool& pool) {
+  const std::vector<double> squares =
+      delta.of_columns ? squares_of_columns(changed, pool) : squares_of_rows(changed, pool);
+  const std::string kind = delta.of_columns ? "column" : "row";
+  std::vector<float> factors(squares.size());
+  for (std::size_t at = 0; at < factors.size(); ++at) {
+    factors[at] =
+        static_cast<float>(static_cast<double>(delta.magnitude[at]) / std::sqrt(squares[at]));
+    if (std::isfinite(factors[at])) continue;
     return fail(invalid("merging an adapter")
                     .in(origin)
                     .of(name)
-                    .expects("rows that are not zero, to be brought to their magnitudes")
-                    .got("row " + std::to_string(row)));
+                    .expects(kind + "s that are not zero, to be brought to their magnitudes")
+                    .got(kind + " " + std::to_string(at)));
   }
   return factors;
 }
@@ -83,10 +113,34 @@ WeightEdit edit_of(const AdapterDelta& delta) {
   return {.values = {}, .delta = std::move(product), .row_factors = {}, .column_factors = {}};
 }
 
+// The values of the base, or those that replace them, with some rows given whole.
+std::shared_ptr<const std::vector<float>> with_rows(const AdapterRows& given,
+                                                    const WeightEdit& edit, const Weight& base,
+                                                    ThreadPool& pool) {
+  const std::int64_t cols = base.cols();
+  auto values = std::make_shared<std::vector<float>>(static_cast<std::size_t>(base.rows() * cols));
+  if (edit.values) {
+    *values = *edit.values;
+  } else {
+    over_slices(base.rows(), pool, [&](std::int64_t begin, std::int64_t count, Sums&) {
+      base.decode_rows(begin, count, values->data() + begin * cols);
+    });
+  }
+  for (std::size_t i = 0; i < given.rows.size(); ++i) {
+    std::copy_n(given.values.begin() + static_cast<std::int64_t>(i) * cols, cols,
+                values->begin() + given.rows[i] * cols);
+  }
+  return values;
+}
+
 Result<WeightEdits> edits_of(const Adapter& adapter, const Checkpoint& base, ThreadPool& pool) {
   WeightEdits edits;
   for (const auto& [name, replacement] : adapter.replacements) {
     edits[name].values = std::make_shared<const std::vector<float>>(replacement.values);
+  }
+  for (const auto& [name, given] : adapter.rows) {
+    QUANTLANE_TRY(const Weight weight, base.weight(*find_parameter(*base.graph(), name)));
+    edits[name].values = with_rows(given, edits[name], weight, pool);
   }
   for (const auto& [name, delta] : adapter.deltas) {
     WeightEdit edit = edit_of(delta);
@@ -97,8 +151,8 @@ Result<WeightEdits> edits_of(const Adapter& adapter, const Checkpoint& base, Thr
       QUANTLANE_TRY_VOID(check_cancel("merging an adapter"));
       QUANTLANE_TRY(Weight changed, base.weight(*find_parameter(*base.graph(), name)));
       changed.edit(std::make_shared<const WeightEdit>(edit), 0);
-      QUANTLANE_TRY(edit.row_factors,
-                    row_factors(delta, changed, name, adapter.path.string(), pool));
+      QUANTLANE_TRY((delta.of_columns ? edit.column_factors : edit.row_factors),
+                    length_factors(delta, changed, name, adapter.path.string(), pool));
     }
     edits[name] = std::move(edit);
   }
@@ -193,7 +247,8 @@ Result<BoundAdapter> bind_adapter(const Adapter& adapter,
   for (const Parameter& parameter : base->graph()->parameters) {
     const auto delta = adapter.deltas.find(parameter.name);
     const auto replaced = adapter.replacements.find(parameter.name);
-    if (delta == adapter.deltas.end() && replaced == adapter.replacements.end()) continue;
+    const bool rows = adapter.rows.contains(parameter.name);
+    if (delta == adapter.deltas.end() && replaced == adapter.replacements.end() && !rows) continue;
     QUANTLANE_TRY_VOID(check_cancel("merging an adapter"));
     QUANTLANE_TRY(const Weight before, base->weight(parameter));
     QUANTLANE_TRY(const Weight after, bound.merged->weight(parameter));
@@ -205,7 +260,7 @@ Result<BoundAdapter> bind_adapter(const Adapter& adapter,
       account.dora = !delta->second.magnitude.empty();
       account.tensors = delta->second.tensors.size();
     }
-    account.tensors += replaced == adapter.replacements.end() ? 0 : 1;
+    account.tensors += (replaced == adapter.replacements.end() ? 0 : 1) + (rows ? 1 : 0);
     account.weight_norm = std::sqrt(sums.weight);
     account.change_norm = std::sqrt(sums.change);
     if (!std::isfinite(account.change_norm)) {

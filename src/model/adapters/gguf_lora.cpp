@@ -88,6 +88,7 @@ Result<void> read_delta(const Parameter& parameter, double alpha, AdapterTensors
                      .a = {},
                      .b = {},
                      .magnitude = {},
+                     .of_columns = false,
                      .tensors = {a->name, b->name}};
   QUANTLANE_TRY(delta.a, tensors.take(*a));
   QUANTLANE_TRY(delta.b, tensors.take(*b));
@@ -119,6 +120,7 @@ Result<Adapter> read(const fs::path& path, const AdapterBase& base) {
                   .made_for = made_for == nullptr ? "" : *made_for,
                   .deltas = {},
                   .replacements = {},
+                  .rows = {},
                   .notices = {}};
   if (alpha == 0) {
     adapter.notices.emplace_back("adapter.lora.alpha is 0: the scale is 1, as in llama.cpp");

@@ -137,6 +137,7 @@ Result<void> read_delta(const Parameter& parameter, const MlxTraining& training,
                      .a = {},
                      .b = {},
                      .magnitude = {},
+                     .of_columns = false,
                      .tensors = {a->name, b->name}};
   QUANTLANE_TRY(std::vector<float> first, tensors.take(*a));
   QUANTLANE_TRY(std::vector<float> second, tensors.take(*b));
@@ -183,6 +184,7 @@ Result<Adapter> read(const fs::path& path, const AdapterBase& base) {
                   .made_for = std::string(config["model"].string()),
                   .deltas = {},
                   .replacements = {},
+                  .rows = {},
                   .notices = {}};
   for (const Parameter& parameter : base.graph.parameters) {
     if (takes_delta(parameter)) {

@@ -1,6 +1,7 @@
 // Tensors are named "base_model.model." + module + ".lora_A.weight" [r, in], ".lora_B.weight"
 // [out, r], ".lora_magnitude_vector[.weight]" [out]; of embeddings ".lora_embedding_A" [r, V] and
-// ".lora_embedding_B" [D, r], whose product is transposed. Modules given whole keep their own name.
+// ".lora_embedding_B" [D, r], whose product is transposed, with magnitudes [D] of the columns.
+// Modules given whole keep their own name.
 // Source: peft/tuners/lora/layer.py and peft/utils/save_and_load.py of PEFT.
 #include "model/adapters/peft.h"
 
@@ -13,6 +14,7 @@
 #include "core/file.h"
 #include "model/adapters/adapter_parts.h"
 #include "model/adapters/peft_config.h"
+#include "model/adapters/peft_tokens.h"
 
 namespace quantlane {
 namespace {
@@ -40,6 +42,7 @@ class Reader {
       QUANTLANE_TRY_VOID(read_replacement(parameter));
     }
     QUANTLANE_TRY_VOID(read_tied_head());
+    QUANTLANE_TRY_VOID(read_peft_tokens(config_, tensors_, base_, adapter_));
     QUANTLANE_TRY_VOID(tensors_.check_all_used());
     QUANTLANE_TRY_VOID(check_reached());
     add_notices();
@@ -49,12 +52,7 @@ class Reader {
  private:
   // The tensor of `module` with this ending, under any spelling of its prefix.
   [[nodiscard]] const TensorInfo* find(const std::string& module, std::string_view ending) const {
-    for (const char* prefix : {"base_model.model.", "base_model.", ""}) {
-      if (const TensorInfo* found = tensors_.find(prefix + module + std::string(ending))) {
-        return found;
-      }
-    }
-    return nullptr;
+    return tensors_.find(kPeftPrefixes, module + std::string(ending));
   }
 
   // Those of adapted Linears are saved under base_layer.
@@ -107,6 +105,7 @@ class Reader {
                        .a = {},
                        .b = {},
                        .magnitude = {},
+                       .of_columns = false,
                        .tensors = {a->name, b->name}};
     // Of the right base, but of another rank.
     if (a->shape.size() == 2 && b->shape.size() == 2 && a->shape[0] == b->shape[1] &&
@@ -144,24 +143,19 @@ class Reader {
       if (tensor == nullptr) tensor = find(module, ending);
     }
     if (tensor == nullptr && !config_.dora) return {};
-    if (config_.dora && parameter.role == Role::kEmbedding) {
-      return fail(unsupported("merging an adapter")
-                      .in(tensors_.origin())
-                      .of(module)
-                      .expects("DoRA of Linears")
-                      .got("DoRA of an embedding")
-                      .advise("merge it with PEFT's merge_and_unload()"));
-    }
     if (tensor == nullptr || !config_.dora) {
       return fail(
           contradiction(tensor == nullptr ? module + ".lora_magnitude_vector" : tensor->name,
-                        config_.dora ? "a magnitude for every adapted Linear (use_dora)"
+                        config_.dora ? "a magnitude for every adapted module (use_dora)"
                                      : "no magnitudes without use_dora",
                         tensor == nullptr ? "none" : "one"));
     }
-    if (tensor->element_count() != parameter.rows) {
+    // The outputs of an embedding are its columns.
+    delta.of_columns = parameter.role == Role::kEmbedding;
+    const std::int64_t outputs = delta.of_columns ? parameter.cols : parameter.rows;
+    if (tensor->element_count() != outputs) {
       return fail(other_base(tensors_.origin(), tensor->name,
-                             std::to_string(parameter.rows) + " values for " + base_.path,
+                             std::to_string(outputs) + " values for " + base_.path,
                              shape_text(tensor->shape)));
     }
     QUANTLANE_TRY(delta.magnitude, tensors_.take(*tensor));
@@ -232,7 +226,7 @@ class Reader {
 
   // Every name in the configuration has reached something.
   Result<void> check_reached() const {
-    if (adapter_.deltas.empty() && adapter_.replacements.empty()) {
+    if (adapter_.deltas.empty() && adapter_.replacements.empty() && adapter_.rows.empty()) {
       return fail(
           other_base(tensors_.origin(), "", "at least one parameter of " + base_.path, "none"));
     }
@@ -342,6 +336,7 @@ Result<Adapter> read(const fs::path& path, const AdapterBase& base) {
                   .made_for = config.made_for,
                   .deltas = {},
                   .replacements = {},
+                  .rows = {},
                   .notices = std::move(config.notices)};
   QUANTLANE_TRY_VOID(Reader(config, tensors, base, adapter).run());
   return adapter;

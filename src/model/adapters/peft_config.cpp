@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -130,6 +131,34 @@ Result<void> read_biases(const Json& value, const std::string& origin, PeftConfi
   return {};
 }
 
+// A list belongs to the input embedding, an object has lists by module name.
+Result<void> read_tokens(const Json& value, const std::string& origin, PeftConfig& config) {
+  const auto read_rows = [&](const std::string& key, const std::string& module,
+                             const Json& list) -> Result<void> {
+    constexpr std::int64_t kMost = std::int64_t{1} << 31;
+    std::vector<std::int64_t> rows;
+    std::set<std::int64_t> seen;
+    for (const Json& row : list.items()) {
+      const bool good = row.is_integer() && row.integer() >= 0 && row.integer() < kMost;
+      if (!good || !seen.insert(row.integer()).second) {
+        return fail(bad_peft_value(origin, key, "ids of tokens, each once", row.dump()));
+      }
+      rows.push_back(row.integer());
+    }
+    if (!list.is_array() || module.empty()) {
+      return fail(bad_peft_value(origin, key, "a module with a list of ids", list.dump()));
+    }
+    if (!rows.empty()) config.tokens.emplace_back(module, std::move(rows));
+    return {};
+  };
+  const std::string key = "trainable_token_indices";
+  if (value.is_array()) return read_rows(key, "embed_tokens", value);
+  for (const auto& [module, list] : value.members()) {
+    QUANTLANE_TRY_VOID(read_rows(key + "." + module, module, list));
+  }
+  return {};
+}
+
 // What changes the base before training, or the product itself: merging W + BA would be wrong.
 Result<void> check_method(const Json& config, const std::string& origin) {
   const Json& type = config["peft_type"];
@@ -143,8 +172,8 @@ Result<void> check_method(const Json& config, const std::string& origin) {
                     .advise("save it with PEFT's path_initial_model_for_weight_conversion first"));
   }
   for (const char* key :
-       {"alora_invocation_tokens", "trainable_token_indices", "layer_replication", "arrow_config",
-        "target_parameters", "kasa_config", "use_bdlora", "monteclora_config", "velora_config"}) {
+       {"alora_invocation_tokens", "layer_replication", "arrow_config", "target_parameters",
+        "kasa_config", "use_bdlora", "monteclora_config", "velora_config"}) {
     const Json& value = config[key];
     const bool set = !value.is_null() && (!value.is_array() || !value.items().empty());
     if (set) return fail(cannot_merge(origin, key, "null", value));
@@ -209,6 +238,7 @@ Result<PeftConfig> PeftConfig::parse(const Json& json, const std::string& origin
   QUANTLANE_TRY(config.modules_to_save,
                 read_list(json["modules_to_save"], origin, "modules_to_save"));
   QUANTLANE_TRY_VOID(read_layers(json, origin, config));
+  QUANTLANE_TRY_VOID(read_tokens(json["trainable_token_indices"], origin, config));
   QUANTLANE_TRY_VOID(read_biases(json["bias"], origin, config));
   QUANTLANE_TRY_VOID(
       read_patterns(json["rank_pattern"], origin, "rank_pattern", config.rank_pattern));

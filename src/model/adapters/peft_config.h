@@ -1,5 +1,6 @@
 // adapter_config.json of PEFT, as far as a LoRA can be merged; for src/model/adapters only.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -13,6 +14,10 @@
 #include "quantlane/result.h"
 
 namespace quantlane {
+
+// What stands before the names of modules in the tensors of PEFT.
+inline constexpr std::array<std::string_view, 3> kPeftPrefixes = {"base_model.model.",
+                                                                  "base_model.", ""};
 
 struct PeftConfig {
   enum class Biases : std::uint8_t { kNone, kAll, kOfAdapted };
@@ -39,6 +44,8 @@ struct PeftConfig {
   std::vector<std::int64_t> layers;  // layers_to_transform, empty = all
   std::vector<std::string> modules_to_save;
   Biases biases = Biases::kNone;  // trained along
+  // trainable_token_indices: modules by the end of their names, and their rows.
+  std::vector<std::pair<std::string, std::vector<std::int64_t>>> tokens;
   std::vector<std::pair<ModulePattern, std::int64_t>> rank_pattern;
   std::vector<std::pair<ModulePattern, double>> alpha_pattern;
   std::string made_for;

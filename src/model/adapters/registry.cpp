@@ -16,7 +16,7 @@ constinit const std::array kFormats = {&kPeft, &kMlx, &kGgufLora};
 std::span<const AdapterFormat* const> adapter_formats() { return kFormats; }
 
 std::size_t Adapter::tensor_count() const {
-  std::size_t count = replacements.size();
+  std::size_t count = replacements.size() + rows.size();
   for (const auto& [name, delta] : deltas) count += delta.tensors.size();
   return count;
 }

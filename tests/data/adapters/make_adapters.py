@@ -28,6 +28,9 @@ VARIANTS = {
                        "lora_alpha": 3, "use_dora": True}),
     "embeddings": ("llama", {"target_modules": ["embed_tokens", "o_proj"], "modules_to_save": ["lm_head"],
                              "r": 2, "lora_alpha": 2}),
+    "embedding-dora": ("llama", {"target_modules": ["embed_tokens", "v_proj"], "use_dora": True, "r": 2, "lora_alpha": 3}),
+    "tokens": ("llama", {"target_modules": ["q_proj"], "r": 2, "lora_alpha": 2,
+                         "trainable_token_indices": {"embed_tokens": [1, 95, 40], "lm_head": [94]}}),
     "biases": ("llama-bias", {"target_modules": ["q_proj"], "bias": "all", "r": 2, "lora_alpha": 2}),
 }
 
