@@ -39,16 +39,18 @@ struct BlockEncoders {
   EncodeBlocks q2_0;
   EncodeBlocks tq1_0;
   EncodeBlocks tq2_0;
-  // For the group formats: candidate_sums.h, affine_search.h, e4m3_search.h,
-  // e2m1_search.h.
+  // For the group formats: candidate_sums.h, affine_search.h, zero_point_search.h,
+  // e4m3_search.h, e2m1_search.h.
   void (*symmetric_sums)(const float* x, const float* w, int count, const Lanes& inverse,
                          const CodeRange& codes, Lanes& xq, Lanes& qq);
   void (*symmetric_errors)(const float* x, const float* w, int count, const Lanes& scale,
                            const CodeRange& codes, Lanes& error, Lanes& xq, Lanes& qq);
-  void (*affine_errors)(const float* x, const float* w, int count, const Lanes& scale,
-                        const Lanes& minimum, float high_code, AffineSums& sums);
   AffineFit (*search_affine)(const float* x, const float* w, int count, const BlockMoments& moments,
                              float high_code, float lowest, int refinements, float* centred);
+  ZeroPointFit (*search_zero_point)(const float* x, const float* w, int count, float high_code,
+                                    float reach);
+  void (*zero_point_errors)(const float* x, const float* w, int count, const Lanes& scale,
+                            const Lanes& zero, float high_code, Lanes& error);
   void (*e4m3_errors)(const float* x, const float* w, int count, const Lanes& scale, Lanes& error);
   void (*e2m1_errors)(const float* x, const float* w, int count, const Lanes& scale, Lanes& error);
   // For blocks under error feedback: feedback_search.h.

@@ -9,6 +9,7 @@
 #include "formats/legacy_encoders.h"
 #include "formats/low_bit_encoders.h"
 #include "formats/other_encoders.h"
+#include "formats/zero_point_search.h"
 
 namespace quantlane {
 
@@ -40,8 +41,9 @@ const BlockEncoders kBlockEncodersRef = {
     .tq2_0 = encode_tq2_0,
     .symmetric_sums = symmetric_sums<CodeRange>,
     .symmetric_errors = symmetric_errors<CodeRange>,
-    .affine_errors = affine_errors,
     .search_affine = search_affine,
+    .search_zero_point = search_zero_point,
+    .zero_point_errors = zero_point_errors,
     .e4m3_errors = e4m3_errors,
     .e2m1_errors = e2m1_errors,
     .feedback_costs = feedback_costs,

@@ -112,6 +112,19 @@ TEST(BlockEncoders, EveryInstructionSetSumsAlike) {
       row.encoders->symmetric_errors(x.data(), w.data(), count, scale, CodeRange{-8, 7}, error, xq,
                                      qq);
       for (int l = 0; l < kLanes; ++l) EXPECT_EQ(error.v[l], expected.v[l]);
+      Lanes zero;
+      for (int l = 0; l < kLanes; ++l) zero.v[l] = static_cast<float>(l);
+      kBlockEncodersRef.zero_point_errors(x.data(), w.data(), count, scale, zero, 15, expected);
+      row.encoders->zero_point_errors(x.data(), w.data(), count, scale, zero, 15, error);
+      for (int l = 0; l < kLanes; ++l) EXPECT_EQ(error.v[l], expected.v[l]);
+      for (const float high : {3.0F, 15.0F, 255.0F}) {
+        const ZeroPointFit fit =
+            kBlockEncodersRef.search_zero_point(x.data(), w.data(), count, high, 1);
+        const ZeroPointFit other =
+            row.encoders->search_zero_point(x.data(), w.data(), count, high, 1);
+        EXPECT_EQ(other.scale, fit.scale);
+        EXPECT_EQ(other.zero, fit.zero);
+      }
       for (float& value : scale.v) value += 1e-5F;
       kBlockEncodersRef.e4m3_errors(x.data(), w.data(), count, scale, expected);
       row.encoders->e4m3_errors(x.data(), w.data(), count, scale, error);

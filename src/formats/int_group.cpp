@@ -4,9 +4,9 @@
 #include <cmath>
 #include <vector>
 
-#include "formats/affine_search.h"
 #include "formats/block_encoders.h"
 #include "formats/scale_storage.h"
+#include "formats/symmetric_search.h"
 
 namespace quantlane {
 namespace {
@@ -116,49 +116,32 @@ GroupParams fit_symmetric(const PreparedGroup& group, GroupParams start, const S
   return {.scale = scale.v[index_of_smallest(error)] * group.unit};
 }
 
-// Free scale and minimum first, then exact errors of four storable scales with four integer zeros,
-// and of what is known: `start`, and `middle` with the zero in the middle of the codes.
+// A search over pairs of scale and zero, then exact errors of the storable scales around what it
+// found, and of what is known: `start`, and `middle` with the zero in the middle of the codes.
 GroupParams fit_asymmetric(const PreparedGroup& group, GroupParams start, GroupParams middle,
                            const Scheme& scheme) {
-  const CodeRange range = code_range(scheme);
+  const float high = code_range(scheme).high;
   const int count = static_cast<int>(group.x.size());
-  constexpr int kRefinements = 1;
-  const BlockMoments moments = block_moments(group.x.data(), group.w.data(), count);
-  std::vector<float> centred(group.x.size());
-  AffineFit found = block_encoders().search_affine(group.x.data(), group.w.data(), count, moments,
-                                                   range.high, 0.0F, kRefinements, centred.data());
-  if (!(found.scale > 0)) return start;
+  // With many codes hardly any step of the ends changes them: only further ones differ.
+  const float reach = scheme.bits > 5 ? 4.0F : 1.0F;
+  const ZeroPointFit found =
+      block_encoders().search_zero_point(group.x.data(), group.w.data(), count, high, reach);
   Lanes scale;
   Lanes zero;
-  Lanes minimum;
-  AffineSums sums;
-  float best_error = 0;
-  GroupParams best = start;
-  for (int round = 0; round < 2; ++round) {
-    const float centre = found.minimum / found.scale;
-    for (int l = 0; l < kLanes; ++l) {
-      scale.v[l] = found.scale *
-                   (1.0F + (round == 0 ? 0.012F : 0.004F) * (static_cast<float>(l % 4) - 1.5F));
-      zero.v[l] =
-          std::clamp(round_half_even(centre + static_cast<float>(l / 4) - 1.5F), 0.0F, range.high);
-    }
-    scale.v[0] = best.scale / group.unit;
-    zero.v[0] = best.zero;
-    if (round == 0) {
-      scale.v[1] = middle.scale / group.unit;
-      zero.v[1] = middle.zero;
-    }
-    store_scales(scale, group.unit, scheme.scale_dtype);
-    for (int l = 0; l < kLanes; ++l) minimum.v[l] = scale.v[l] * zero.v[l];
-    block_encoders().affine_errors(group.x.data(), group.w.data(), count, scale, minimum,
-                                   range.high, sums);
-    const int lane = index_of_smallest(sums.error);
-    if (round > 0 && !(sums.error.v[lane] < best_error)) break;
-    best_error = sums.error.v[lane];
-    best = {.scale = scale.v[lane] * group.unit, .zero = zero.v[lane]};
-    found = {.scale = scale.v[lane], .minimum = minimum.v[lane]};
+  Lanes error;
+  for (int l = 0; l < kLanes; ++l) {
+    scale.v[l] = found.scale * (1.0F + 0.004F * static_cast<float>(l - kLanes / 2));
+    zero.v[l] = found.zero;
   }
-  return best;
+  scale.v[0] = start.scale / group.unit;
+  zero.v[0] = start.zero;
+  scale.v[1] = middle.scale / group.unit;
+  zero.v[1] = middle.zero;
+  store_scales(scale, group.unit, scheme.scale_dtype);
+  block_encoders().zero_point_errors(group.x.data(), group.w.data(), count, scale, zero, high,
+                                     error);
+  const int lane = index_of_smallest(error);
+  return {.scale = scale.v[lane] * group.unit, .zero = zero.v[lane]};
 }
 
 GroupParams fit_weighted(std::span<const float> values, std::span<const float> importance,
@@ -167,8 +150,7 @@ GroupParams fit_weighted(std::span<const float> values, std::span<const float> i
   const PreparedGroup group = prepare(values, importance);
   if (group.unit == 0.0F) return start;
   if (scheme.symmetric) return fit_symmetric(group, start, scheme);
-  // What the symmetric format of the same codes would take: free ends of the range are found by
-  // fewer candidates, and often end up behind it.
+  // What the symmetric format of the same codes would take, so that a zero point never costs.
   Scheme symmetric = scheme;
   symmetric.symmetric = true;
   GroupParams middle = fit_symmetric(group, fit_absmax(values, symmetric), symmetric);

@@ -33,6 +33,12 @@ struct AffineFit {
   float minimum = 0;
 };
 
+// values = scale * (code - zero)
+struct ZeroPointFit {
+  float scale = 0;
+  float zero = 0;  // whole
+};
+
 struct BlockMoments {
   float low;
   float high;
@@ -69,13 +75,17 @@ inline LaneVector clamp_lanes(LaneVector value, const LaneVector& low, const Lan
 // The nearest whole number, half to even, not below `low` nor above `high` (both whole, below
 // 2^21). Added to the magic number, values are in the order of their bits: integers are clamped in
 // one instruction each.
-inline LaneVector round_lanes(const LaneVector& value, float low, float high) {
+inline LaneVector round_lanes(const LaneVector& value, const LaneVector& low,
+                              const LaneVector& high) {
   IntLanes bits = __builtin_bit_cast(IntLanes, value + kRoundMagic);
-  const IntLanes lowest = IntLanes{} + __builtin_bit_cast(int, low + kRoundMagic);
-  const IntLanes highest = IntLanes{} + __builtin_bit_cast(int, high + kRoundMagic);
+  const IntLanes lowest = __builtin_bit_cast(IntLanes, low + kRoundMagic);
+  const IntLanes highest = __builtin_bit_cast(IntLanes, high + kRoundMagic);
   bits = bits < highest ? bits : highest;
   bits = bits > lowest ? bits : lowest;
   return __builtin_bit_cast(LaneVector, bits) - kRoundMagic;
+}
+inline LaneVector round_lanes(const LaneVector& value, float low, float high) {
+  return round_lanes(value, LaneVector{} + low, LaneVector{} + high);
 }
 
 // In pairs at distance 8, 4, 2, 1.
