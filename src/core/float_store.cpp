@@ -46,6 +46,7 @@ Result<void> FloatStore::transfer(Call call, Byte* at, std::size_t array) const 
 }
 
 Result<void> FloatStore::borrow(std::size_t array, std::vector<float>& buffer) {
+  QUANTLANE_CHECK(sizes_[array] > 0);  // in memory it would work, on disk nothing would be kept
   if (in_memory()) {
     buffer.swap(arrays_[array]);
     QUANTLANE_CHECK(buffer.size() >= sizes_[array]);
@@ -60,6 +61,7 @@ void FloatStore::give_back(std::size_t array, std::vector<float>& buffer) {
 }
 
 Result<void> FloatStore::put(std::size_t array, std::vector<float>& buffer) {
+  QUANTLANE_CHECK(sizes_[array] > 0);
   QUANTLANE_CHECK(buffer.size() >= sizes_[array]);
   if (in_memory()) {
     buffer.swap(arrays_[array]);

@@ -89,7 +89,7 @@ Result<void> LayerWalk::embed(std::span<const std::int32_t> tokens, const WalkMe
   const ModelConfig& config = runtime_.config();
   std::vector<std::size_t> sizes;
   for (int stream = 0; stream < (beside_ == Beside::kExact ? 2 : 1); ++stream) {
-    const std::int64_t down = stream == 1 && config.experts.count == 0 ? config.hidden_size : 0;
+    const std::int64_t down = stream == 1 ? walk_down_width(config) : 0;
     for (const std::int64_t width : {config.hidden_size, config.q_size(), down}) {
       for (std::int64_t batch = 0; batch < batch_count(); ++batch)
         sizes.push_back(static_cast<std::size_t>(tokens_of(batch) * width));

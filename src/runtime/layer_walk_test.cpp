@@ -1,6 +1,7 @@
 #include "runtime/layer_walk.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <numeric>
 #include <string>
@@ -109,6 +110,15 @@ void expect_near(const std::vector<float>& rows, const std::vector<float>& want,
   EXPECT_LT(off, 1e-4 * all) << name;
 }
 
+// `p` of the model with every weight halved.
+Weight halved(const Runtime& runtime, const Parameter& p) {
+  const auto values =
+      std::make_shared<std::vector<float>>(static_cast<std::size_t>(p.rows * p.cols));
+  runtime.checkpoint().weight(p).value().decode_rows(0, p.rows, values->data());
+  for (float& value : *values) value *= 0.5F;
+  return {values, p.rows, p.cols};
+}
+
 TEST(LayerWalk, GivesTheInputsOfAForwardPassAndKeepsThemWhenMatricesChange) {
   for (const char* family : {"llama", "gemma3"}) {
     const auto runtime = load_model(model_data(family));
@@ -141,15 +151,9 @@ TEST(LayerWalk, GivesTheInputsOfAForwardPassAndKeepsThemWhenMatricesChange) {
                     !changes || (p.layer == 0 && walk.stage() == LayerStage::kHeads))
               << p.name;
           if (!changes) continue;
-          const auto halved =
-              std::make_shared<std::vector<float>>(static_cast<std::size_t>(p.rows * p.cols));
-          const auto weight = runtime->checkpoint().weight(p);
-          ASSERT_TRUE(weight.has_value());
-          weight->decode_rows(0, p.rows, halved->data());
-          for (float& value : *halved) value *= 0.5F;
-          walk.settle(p, Weight(halved, p.rows, p.cols));
-          alone.settle(p, Weight(halved, p.rows, p.cols));
-          spilling->settle(p, Weight(halved, p.rows, p.cols));
+          walk.settle(p, halved(*runtime, p));
+          alone.settle(p, halved(*runtime, p));
+          spilling->settle(p, halved(*runtime, p));
         }
         ASSERT_TRUE(walk.advance().has_value());
         ASSERT_TRUE(alone.advance().has_value());
@@ -210,6 +214,36 @@ TEST(LayerWalk, GivesEachExpertTheTokensOfItsOwnAndOthersWhereTheseAreFew) {
       ASSERT_TRUE(walk.advance().has_value());
       ASSERT_TRUE(spilling->advance().has_value());
     }
+  }
+}
+
+TEST(LayerWalk, DenseLayersBetweenExpertsAreTheSameOnDisk) {
+  const auto runtime = load_model(model_data("qwen3-moe-step"));
+  ASSERT_NE(runtime, nullptr);
+  ThreadPool pool(2);
+  std::vector<std::int32_t> ids;  // of more than one batch
+  while (ids.size() <= static_cast<std::size_t>(walk_batch_tokens(1 << 20, kChunk)))
+    std::ranges::copy(some_ids(), std::back_inserter(ids));
+  const Graph& graph = *runtime->checkpoint().graph();
+  ASSERT_FALSE(graph.config.experts.dense_layers.empty());
+  const auto walking = start(*runtime, ids, pool);
+  const auto spilling = start(*runtime, ids, pool, LayerWalk::Beside::kExact, on_disk());
+  while (walking->layer() < graph.config.layer_count) {
+    const bool sparse = graph.config.is_sparse(walking->layer());
+    if (!sparse || walking->stage() != LayerStage::kDown) {
+      const Inputs inputs = inputs_of(*walking, graph.config);
+      const Inputs spilled = inputs_of(*spilling, graph.config);
+      EXPECT_TRUE(spilled.settled == inputs.settled && spilled.exact == inputs.exact)
+          << "layer " << walking->layer();
+    }
+    for (const Parameter& p : graph.parameters) {
+      if (!is_linear(p.role) || p.layer != walking->layer() || stage_of(p.role) != walking->stage())
+        continue;
+      walking->settle(p, halved(*runtime, p));
+      spilling->settle(p, halved(*runtime, p));
+    }
+    ASSERT_TRUE(walking->advance().has_value());
+    ASSERT_TRUE(spilling->advance().has_value());
   }
 }
 

@@ -20,6 +20,11 @@ std::int64_t walk_batch_tokens(std::int64_t tokens, std::int64_t chunk) {
   return std::min(sequences, tokens / chunk) * chunk;
 }
 
+std::int64_t walk_down_width(const ModelConfig& config) {
+  const bool dense = config.experts.count == 0 || !config.experts.dense_layers.empty();
+  return dense ? config.hidden_size : 0;
+}
+
 WalkBytes walk_bytes(const ModelConfig& config, std::int64_t tokens, std::int64_t chunk,
                      std::int64_t streams) {
   const std::int64_t batch = walk_batch_tokens(tokens, chunk);
@@ -31,7 +36,7 @@ WalkBytes walk_bytes(const ModelConfig& config, std::int64_t tokens, std::int64_
   if (config.experts.count > 0) width += config.experts.count + 2 * config.hidden_size;
   WalkBytes bytes;
   // Beside the unquantized model: what its down gives.
-  const std::int64_t down = streams > 1 && config.experts.count == 0 ? config.hidden_size : 0;
+  const std::int64_t down = streams > 1 ? walk_down_width(config) : 0;
   bytes.hidden = floats(tokens * (streams * (config.hidden_size + config.q_size()) + down));
   bytes.kept = floats(tokens * config.intermediate_size);
   bytes.buffers = floats(batch * (streams * width + down)) + floats(2 * batch * config.kv_size());

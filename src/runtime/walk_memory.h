@@ -25,6 +25,9 @@ struct WalkBytes {
 };
 WalkBytes walk_bytes(const ModelConfig& config, std::int64_t tokens, std::int64_t chunk,
                      std::int64_t streams);
+// Floats of each token that what the unquantized down gives takes: of dense layers, where there are
+// any.
+std::int64_t walk_down_width(const ModelConfig& config);
 // Tokens of all batches but the last.
 std::int64_t walk_batch_tokens(std::int64_t tokens, std::int64_t chunk);
 
