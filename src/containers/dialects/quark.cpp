@@ -31,6 +31,8 @@ Result<Spec> read_spec(const JsonMembers& spec) {
   QUANTLANE_TRY(read.qscheme, spec.string("qscheme", ""));
   QUANTLANE_TRY(read.dynamic, spec.boolean("is_dynamic", false));
   QUANTLANE_TRY(read.symmetric, spec.boolean("symmetric", true));
+  // FP8 has no zero points, whatever is written there.
+  read.symmetric = read.symmetric || read.dtype == "fp8_e4m3";
   QUANTLANE_TRY(const auto scale_format, spec.string("scale_format", ""));
   QUANTLANE_TRY(const auto group, spec.integer("group_size", 0));
   QUANTLANE_TRY(const auto axis, spec.integer("ch_axis", -1));
@@ -94,18 +96,22 @@ Result<std::optional<ActivationScheme>> read_inputs(const JsonMembers& config) {
   return scheme;
 }
 
+// Is the output of a Linear what the cache holds, or may it be?
+enum class Outputs : std::uint8_t { kRounded, kCached };
+
 // What is rounded besides weights and inputs would be left out.
-Result<void> check_rest(const JsonMembers& config) {
+Result<void> check_rest(const JsonMembers& config, Outputs outputs) {
   for (const std::string_view key : {"output_tensors", "bias"}) {
-    if (config.has(key)) {
+    if (config.has(key) && !(key == "output_tensors" && outputs == Outputs::kCached)) {
       return fail(config.refused(key).expects("null: outputs and biases that are not rounded"));
     }
   }
   return {};
 }
 
-Result<std::optional<LinearScheme>> read_scheme(const JsonMembers& config) {
-  QUANTLANE_TRY_VOID(check_rest(config));
+Result<std::optional<LinearScheme>> read_scheme(const JsonMembers& config,
+                                                Outputs outputs = Outputs::kRounded) {
+  QUANTLANE_TRY_VOID(check_rest(config, outputs));
   if (!config.has("weight")) {
     if (!config.has("input_tensors")) return std::nullopt;
     return fail(config.refused("input_tensors").expects("null where weights are not quantized"));
@@ -119,15 +125,21 @@ Result<std::optional<LinearScheme>> read_scheme(const JsonMembers& config) {
   return scheme;
 }
 
-Result<void> read_kv(const JsonMembers& config, QuantizationMap& map) {
+// `layer`: of the projection whose outputs are cached, or a specification by itself.
+Result<void> read_cache(const JsonMembers& layer, QuantizationMap& map) {
+  QUANTLANE_TRY(const JsonMembers outputs, layer.object("output_tensors"));
+  const JsonMembers& spec = layer.has("output_tensors") ? outputs : layer;
+  QUANTLANE_TRY(const auto dtype, spec.string("dtype", "fp8_e4m3"));
+  if (dtype == "fp8_e4m3") map.kv_scheme = "fp8";
+  if (dtype != "fp8_e4m3") map.kv_unknown = spec.json().dump();
+  return {};
+}
+
+Result<void> read_caches(const JsonMembers& config, QuantizationMap& map) {
   QUANTLANE_TRY(const JsonMembers layers, config.object("kv_cache_quant_config"));
   for (const auto& [pattern, value] : layers.json().members()) {
     QUANTLANE_TRY(const JsonMembers layer, layers.object(pattern));
-    QUANTLANE_TRY(const JsonMembers outputs, layer.object("output_tensors"));
-    const JsonMembers& spec = layer.has("output_tensors") ? outputs : layer;
-    QUANTLANE_TRY(const auto dtype, spec.string("dtype", "fp8_e4m3"));
-    if (dtype == "fp8_e4m3") map.kv_scheme = "fp8";
-    if (dtype != "fp8_e4m3") map.kv_unknown = spec.json().dump();
+    QUANTLANE_TRY_VOID(read_cache(layer, map));
   }
   return {};
 }
@@ -172,26 +184,41 @@ Result<void> check_algorithms(const JsonMembers& config) {
   return {};
 }
 
-Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
-  QUANTLANE_TRY(const JsonMembers config,
-                JsonMembers::of(source.config, "reading the Quark configuration", source.origin));
-  auto map = std::make_unique<Map>();
-  QUANTLANE_TRY(map->exclude, ModulePatterns::read(config, "exclude", PatternStyle::kTargets));
+// The layers of export.kv_cache_group have the cache for outputs. Those of q_proj may be written
+// beside them and are left out, as vLLM does.
+Result<void> read_layers(const JsonMembers& config, Map& map) {
+  QUANTLANE_TRY(const JsonMembers exported, config.object("export"));
+  QUANTLANE_TRY(const auto group, exported.strings("kv_cache_group"));
+  QUANTLANE_TRY(const ModulePatterns cached,
+                ModulePatterns::read(exported, "kv_cache_group", PatternStyle::kGlobs));
   QUANTLANE_TRY(const JsonMembers layers, config.object("layer_quant_config"));
   for (const auto& [pattern, value] : layers.json().members()) {
     QUANTLANE_TRY(const JsonMembers settings, layers.object(pattern));
     Map::Layer layer;
     const std::string_view glob = pattern;
     QUANTLANE_TRY(layer.pattern, ModulePatterns::of({&glob, 1}, PatternStyle::kGlobs));
-    QUANTLANE_TRY(layer.scheme, read_scheme(settings));
-    map->layers.push_back(std::move(layer));
+    const bool caches = cached.matches(glob);
+    const bool may_cache = caches || (!group.empty() && glob == "*q_proj");
+    QUANTLANE_TRY(layer.scheme,
+                  read_scheme(settings, may_cache ? Outputs::kCached : Outputs::kRounded));
+    if (caches && settings.has("output_tensors")) QUANTLANE_TRY_VOID(read_cache(settings, map));
+    map.layers.push_back(std::move(layer));
   }
+  return {};
+}
+
+Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& source) {
+  QUANTLANE_TRY(const JsonMembers config,
+                JsonMembers::of(source.config, "reading the Quark configuration", source.origin));
+  auto map = std::make_unique<Map>();
+  QUANTLANE_TRY(map->exclude, ModulePatterns::read(config, "exclude", PatternStyle::kTargets));
+  QUANTLANE_TRY_VOID(read_layers(config, *map));
   QUANTLANE_TRY(const JsonMembers types, config.object("layer_type_quant_config"));
   if (!types.json().members().empty()) {
     return fail(config.refused("layer_type_quant_config").expects("none"));
   }
   QUANTLANE_TRY_VOID(check_algorithms(config));
-  QUANTLANE_TRY_VOID(read_kv(config, *map));
+  QUANTLANE_TRY_VOID(read_caches(config, *map));
   QUANTLANE_TRY(const JsonMembers global, config.object("global_quant_config"));
   QUANTLANE_TRY(map->global, read_scheme(global));
   return map;

@@ -7,6 +7,8 @@
 //                   (E8M0, scale_format "e8m0")
 // quantization_config: global_quant_config {weight, input_tensors}; layer_quant_config (shell
 // pattern -> the same) comes before it; exclude: names or "re:" expressions; export must be there.
+// An FP8 cache: layers of export.kv_cache_group ("*k_proj") with output_tensors, or
+// kv_cache_quant_config; scales <k_proj>.output_scale.
 // Worked spec: {"dtype": "fp8_e4m3", "qscheme": "per_tensor", "is_dynamic": false} is one scale.
 // Source: vLLM quantization/quark (2026-08), Quark 0.13 documents; no file of the tool was at hand.
 #pragma once

@@ -8,10 +8,13 @@
 namespace quantlane {
 namespace {
 
-Result<std::unique_ptr<QuantizationMap>> quark_map(const std::string& settings) {
+Result<std::unique_ptr<QuantizationMap>> quark_map(const std::string& settings,
+                                                   const std::string& exported = "{}") {
   static const test::NoTensors kEmpty;
   const Json config =
-      Json::parse(R"({"quant_method": "quark", "export": {}, )" + settings + "}", "test").value();
+      Json::parse(R"({"quant_method": "quark", "export": )" + exported + ", " + settings + "}",
+                  "test")
+          .value();
   EXPECT_TRUE(kQuark.recognises(config));
   return kQuark.read_map({.config = config,
                           .container = kEmpty,
@@ -61,6 +64,42 @@ TEST(Quark, ExcludedModulesAndLayersComeBeforeTheRest) {
   EXPECT_FALSE((*map)->scheme_of("model.layers.0.mlp.gate").has_value());
   EXPECT_EQ((*map)->scheme_of("model.layers.0.mlp.down_proj")->weight.spelling(), "mxfp4");
   EXPECT_EQ((*map)->scheme_of("model.layers.0.mlp.up_proj")->weight.spelling(), "fp8_e4m3_tensor");
+}
+
+// As the tool writes models with an FP8 cache: the outputs of k and v, which no product rounds.
+TEST(Quark, OutputsOfTheCacheGroupAreTheCache) {
+  const std::string with_outputs = R"({"weight": )" + kFp8 + R"(, "input_tensors": )" + kFp8 +
+                                   R"(, "output_tensors": )" + kFp8 + "}";
+  const std::string layers =
+      R"(, "layer_quant_config": {"*k_proj": )" + with_outputs + R"(, "*v_proj": )" + with_outputs;
+  const std::string group = R"({"kv_cache_group": ["*k_proj", "*v_proj"], "min_kv_scale": 0.0})";
+  const auto map = quark_map(global(kFp8, kFp8) + layers + "}", group);
+  ASSERT_TRUE(map.has_value()) << map.error().message();
+  EXPECT_EQ((*map)->kv_scheme, "fp8");
+  EXPECT_EQ((*map)->scheme_of("model.layers.0.self_attn.k_proj"),
+            (*map)->scheme_of("model.layers.0.self_attn.q_proj"));
+  // vLLM leaves the outputs of q out as well.
+  EXPECT_TRUE(quark_map(global(kFp8) + layers + R"(, "*q_proj": )" + with_outputs + "}", group));
+  // Outputs of others, or of these where they are no cache, would be rounded.
+  EXPECT_FALSE(quark_map(global(kFp8) + layers + R"(, "*o_proj": )" + with_outputs + "}", group));
+  EXPECT_FALSE(quark_map(global(kFp8) + layers + "}"));
+  const std::string int8 = R"({"weight": )" + kFp8 + R"(, "output_tensors": )" + kInt8 + "}";
+  const auto unknown =
+      quark_map(global(kFp8) + R"(, "layer_quant_config": {"*k_proj": )" + int8 + "}", group);
+  ASSERT_TRUE(unknown.has_value()) << unknown.error().message();
+  EXPECT_NE((*unknown)->kv_unknown.find("int8"), std::string::npos);
+}
+
+TEST(Quark, Fp8HasNoZeroPointWhateverItsSymmetryIsCalled) {
+  for (const std::string symmetric : {"null", "false", "true"}) {
+    const std::string spec = R"({"dtype": "fp8_e4m3", "qscheme": "per_tensor", "is_dynamic": false,
+                                 "symmetric": )" +
+                             symmetric + "}";
+    EXPECT_EQ(quark_scheme(global(spec, spec)).weight.spelling(), "fp8_e4m3_tensor") << symmetric;
+  }
+  EXPECT_FALSE(
+      quark_map(global(R"({"dtype": "int8", "qscheme": "per_tensor", "symmetric": false})"))
+          .has_value());
 }
 
 TEST(Quark, WhatItCannotReadIsNamed) {
