@@ -160,5 +160,69 @@ TEST(ExpertPlans, SayWhatLlamaCppDoesNotLoad) {
   EXPECT_THAT(notices(open_checkpoint(edited.path())), Contains(HasSubstr("sum to 1")));
 }
 
+// An unknown model: a block with latent attention, routed experts and a shared one.
+class UnknownExperts : public testing::Test {
+ protected:
+  void add(const std::string& name, std::vector<std::int64_t> shape) {
+    std::int64_t values = 1;
+    for (const std::int64_t extent : shape) values *= extent;
+    model_.tensors.push_back(
+        {{.name = name, .type = {.plain = DType::kBF16}, .shape = std::move(shape)},
+         std::vector<std::byte>(static_cast<std::size_t>(2 * values), std::byte{0x3C})});
+  }
+  Result<QuantizeSummary> quantize(const std::string& lane) {
+    model_.config = fixtures::read_json(fixtures::model_data("mixtral") / "config.json");
+    model_.config.set("architectures", Json::array().push("NovelForCausalLM"));
+    fs::create_directories(scratch_.path() / "novel");
+    model_.write(scratch_.path() / "novel");
+    const auto novel = Checkpoint::open_any(scratch_.path() / "novel");
+    EXPECT_TRUE(novel.has_value());
+    const auto found = find_lane(lane);
+    return run_quantize(
+        {.source = **novel, .lane = *found, .out = scratch_.path() / "out", .arch_agnostic = true},
+        pool_, no_progress());
+  }
+  fixtures::EditableCheckpoint model_;
+  ThreadPool pool_{1};
+  const fixtures::ScratchFolder scratch_;
+};
+
+TEST_F(UnknownExperts, RoutersSharedExpertsAndLatentProjectionsStayAsTheyAre) {
+  const std::string block = "model.layers.0.";
+  const std::vector<std::string> kept = {"mlp.gate", "mlp.shared_expert_gate",
+                                         "mlp.shared_expert.up_proj", "self_attn.kv_b_proj",
+                                         "mlp.shared_experts.down_proj"};
+  const std::vector<std::string> made = {"mlp.experts.0.up_proj", "self_attn.kv_a_proj_with_mqa",
+                                         "self_attn.o_proj"};
+  for (const auto* names : {&kept, &made}) {
+    for (const std::string& name : *names) add(block + name + ".weight", {8, 32});
+  }
+  const auto done = quantize("fp8");
+  ASSERT_TRUE(done.has_value()) << done.error().message();
+  const auto out = open_container(scratch_.path() / "out");
+  ASSERT_TRUE(out.has_value());
+  const auto config = fixtures::read_json(scratch_.path() / "out" / "config.json");
+  std::set<std::string> ignored;
+  for (const Json& name : config["quantization_config"]["ignore"].items())
+    ignored.insert(std::string(name.string()));
+  for (const std::string& name : kept) {
+    EXPECT_EQ((*out)->find(block + name + ".weight")->type.plain, DType::kBF16) << name;
+    EXPECT_THAT(ignored, Contains(block + name));
+  }
+  for (const std::string& name : made) {
+    EXPECT_EQ((*out)->find(block + name + ".weight")->type.plain, DType::kF8E4M3) << name;
+    EXPECT_THAT(ignored, testing::Not(Contains(block + name)));
+  }
+}
+
+// Engines take the routed experts for quantized, whatever the list of plain modules says.
+TEST_F(UnknownExperts, ExpertsThatShareATensorAreRefused) {
+  add("model.layers.0.self_attn.o_proj.weight", {8, 32});
+  add("model.layers.0.mlp.experts.gate_up_proj", {4, 16, 32});
+  const auto refused = quantize("fp8");
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().tensor, "model.layers.0.mlp.experts.gate_up_proj");
+}
+
 }  // namespace
 }  // namespace quantlane

@@ -17,15 +17,31 @@
 namespace quantlane {
 namespace {
 
-// A matrix that llm-compressor's "Linear" targets would reach, judged by its name alone.
+// A matrix that llm-compressor's "Linear" targets would reach, judged by its name alone. Routers
+// and shared experts, which every token passes, stay as they are; kv_b_proj of latent attention,
+// too, which TensorRT-LLM never takes quantized.
 bool looks_like_linear(const TensorInfo& tensor) {
   if (tensor.shape.size() != 2 || !tensor.name.ends_with(".weight") || !is_float(tensor.type.plain))
     return false;
-  for (const std::string_view kept :
-       {"embed", "lm_head", "norm", "wte", "wpe", "router", ".gate.weight"}) {
+  for (const std::string_view kept : {"embed", "lm_head", "norm", "wte", "wpe", "router",
+                                      ".gate.weight", "shared_expert", "kv_b_proj"}) {
     if (tensor.name.find(kept) != std::string::npos) return false;
   }
   return true;
+}
+
+// Experts that share a tensor: which rows and columns are whose is not known by the name, and
+// engines would not find them quantized.
+Result<void> check_stacked(const QuantizeJob& job, const TensorInfo& tensor) {
+  const bool stacked = tensor.shape.size() == 3 && is_float(tensor.type.plain) &&
+                       tensor.name.find(".experts.") != std::string::npos;
+  if (job.lane.dialect == nullptr || job.source.graph() != nullptr || !stacked) return {};
+  return fail(unsupported("quantizing to " + job.lane.name)
+                  .in(job.source.path().string())
+                  .of(tensor.name)
+                  .expects("a matrix for each expert, where the architecture is not known")
+                  .got(fmt::format("{} experts in one tensor", tensor.shape[0]))
+                  .advise("save it in the older layout (transformers: save_original_format)"));
 }
 
 // What each stored tensor of a plain folder holds.
@@ -72,6 +88,7 @@ Result<std::vector<FolderItem>> items_of_tensors(const QuantizeJob& job) {
       QUANTLANE_TRY_VOID(add_linears(job, tensor, it->second, items));
       continue;
     }
+    QUANTLANE_TRY_VOID(check_stacked(job, tensor));
     FolderItem item{.name = tensor.name,
                     .shard = tensor.shard,
                     .weight = {},
