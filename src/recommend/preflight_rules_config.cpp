@@ -72,9 +72,19 @@ bool stored_plain(const Facts& f, const LinearFacts& linear) {
          !has(".weight.absmax");
 }
 
+// Families whose routers are built plain whatever the list says; Qwen3-MoE's ask it.
+bool builds_routers_plain(const Facts& f) {
+  constexpr std::array<std::string_view, 7> kFamilies = {
+      "mixtral", "qwen2_moe", "deepseek_v2", "deepseek_v3", "gpt_oss", "glm4_moe", "olmoe"};
+  return std::ranges::find(kFamilies, f.model_key("model_type").string()) != kFamilies.end();
+}
+
 Found routers(const Facts& f, const Target&) {
-  return first_linear(f, [](const LinearFacts& linear) {
-    return when(linear.scheme && is_router(linear.module), "");
+  const bool plain_is_fine = builds_routers_plain(f);
+  return first_linear(f, [&](const LinearFacts& linear) {
+    return when(
+        linear.scheme && is_router(linear.module) && !(plain_is_fine && stored_plain(f, linear)),
+        "");
   });
 }
 

@@ -81,6 +81,20 @@ TEST(PreflightConfigRules, EachIsBrokenByOneArtefactAndNotByItsNeighbour) {
   expect_each_rule_tested(preflight_config_rules(), config_tests());
 }
 
+// Exports of routers that are no Linear (transformers 5) do not list them.
+TEST(Preflight, PlainRoutersNeedNoListWhereTheEngineBuildsThemPlain) {
+  const auto of_family = [](std::string_view model_type, bool scales) {
+    ArtefactFacts facts = with_module(w4(), "model.layers.0.mlp.gate", true);
+    facts.config.set("model_type", model_type);
+    if (scales) facts.tensors.emplace_back("model.layers.0.mlp.gate.weight_scale");
+    return facts;
+  };
+  const auto router = "router-quantized";
+  EXPECT_FALSE(fires(router, {of_family("mixtral", false), target("vllm")}));
+  EXPECT_TRUE(fires(router, {of_family("mixtral", true), target("vllm")}));
+  EXPECT_TRUE(fires(router, {of_family("qwen3_moe", false), target("vllm")}));
+}
+
 // GPTQModel excludes the routers of experts, which this engine keeps plain by itself.
 TEST(Preflight, TgiMayIgnoreThatRoutersAreExcluded) {
   const auto excluding = [](std::string module) {
