@@ -63,6 +63,17 @@ void expect_written(const fs::path& path, const std::string& lane, double bound)
     EXPECT_LT(difference(*artefact, *edited, p), bound) << path << lane << p.name;
 }
 
+// One layout throughout: experts get tensors of their own, in the words of the older one.
+TEST(EditedCheckpoint, ExpertsThatAreSplitTakeTheirRouterAlong) {
+  const auto edited =
+      with_random_factors(*fixtures::open_checkpoint(fixtures::model_data("mixtral-fused")));
+  const fixtures::ScratchFolder scratch;
+  const auto artefact = written(*edited, "bf16", scratch.path() / "out");
+  ASSERT_NE(artefact, nullptr);
+  for (const Parameter& p : artefact->graph()->parameters)
+    EXPECT_NE(artefact->container().find(p.name), nullptr) << p.name;
+}
+
 TEST(EditedCheckpoint, IsWrittenAsEdited) {
   for (const char* family : fixtures::kFamilies) {
     const fs::path path = fixtures::model_data(family);

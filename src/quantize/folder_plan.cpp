@@ -75,10 +75,19 @@ Result<void> add_linears(const QuantizeJob& job, const TensorInfo& tensor,
   return {};
 }
 
+bool any_edited(const Checkpoint& source, const std::vector<const Parameter*>& held) {
+  return std::ranges::any_of(held, [&](const Parameter* p) { return source.edited(*p); });
+}
+
 // Source tensors as they are stored: a plain Hugging Face folder.
 Result<std::vector<FolderItem>> items_of_tensors(const QuantizeJob& job) {
   const auto held = parameters_of_tensors(job.source);
   const Container& container = job.source.container();
+  // Experts that share a tensor and are edited stand apart, in the older layout; the rest of the
+  // model has its names, too.
+  const bool splits = std::ranges::any_of(held, [&](const auto& row) {
+    return row.second.size() > 1 && any_edited(job.source, row.second);
+  });
   std::vector<FolderItem> items;
   for (const TensorInfo& tensor : container.tensors()) {
     // Without its layers a model has no place for the scheme, either (source_kv.h).
@@ -89,20 +98,18 @@ Result<std::vector<FolderItem>> items_of_tensors(const QuantizeJob& job) {
       continue;
     }
     QUANTLANE_TRY_VOID(check_stacked(job, tensor));
-    FolderItem item{.name = tensor.name,
+    const bool renamed = splits && it != held.end() && it->second.size() == 1;
+    FolderItem item{.name = renamed ? it->second.front()->name : tensor.name,
                     .shard = tensor.shard,
                     .weight = {},
                     .raw = &tensor,
                     .shape = tensor.shape};
     item.quantized =
         job.lane.dialect != nullptr && job.source.graph() == nullptr && looks_like_linear(tensor);
-    const bool edited =
-        it != held.end() &&
-        std::ranges::any_of(it->second, [&](const Parameter* p) { return job.source.edited(*p); });
+    const bool edited = it != held.end() && any_edited(job.source, it->second);
     if (edited && it->second.size() == 1) {
       QUANTLANE_TRY(item.weight, job.source.weight(*it->second.front()));
-    } else if (edited) {
-      // Experts that share a tensor: the edited ones stand apart.
+    } else if (edited || (splits && it != held.end() && it->second.size() > 1)) {
       QUANTLANE_TRY_VOID(add_linears(job, tensor, it->second, items));
       continue;
     } else if (item.quantized || (job.lane.plain && is_float(tensor.type.plain))) {
