@@ -33,6 +33,7 @@ Result<void> Comparison::ask_engines() {
   for (LaneWork& work : lanes_) {
     QUANTLANE_TRY(const ArtefactFacts facts, facts_of(work, *reference_));
     QUANTLANE_TRY(const auto targets, targets_of(options_, work.lane));
+    if (work.existing == nullptr) work.report.notices = work.lane.notes;
     // Plain lanes are for any engine; others name theirs, and transformers is none that serves.
     work.served = !targets.empty() || work.lane.engines == "any";
     if (!work.served) {

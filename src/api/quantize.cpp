@@ -224,24 +224,25 @@ Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
   return prepared;
 }
 
-// What the engine of the options, or those that the lane names, would say of the plan.
-Result<std::vector<std::string>> ask_engines(const QuantizeOptions& options, const Lane& lane,
+// What its name hides; what the engine of the options, or those that the lane names, would say.
+Result<std::vector<std::string>> warnings_of(const QuantizeOptions& options, const Lane& lane,
                                              const ArtefactPlan& plan) {
+  std::vector<std::string> notices = lane.notes;
   if (!options.engine.empty()) {
     QUANTLANE_TRY(const EngineTarget target,
                   engine_target(options.engine, options.gpu, options.tensor_parallel,
                                 options.engine_version));
     QUANTLANE_TRY(const PreflightAnswer answer, preflight_plan(plan, target));
     if (!answer.usable()) return fail(preflight_error("quantizing to " + lane.name, answer));
-    return preflight_notices(answer, PreflightEffect::kNote);
+    std::ranges::move(preflight_notices(answer, PreflightEffect::kNote),
+                      std::back_inserter(notices));
+    return notices;
   }
-  std::vector<std::string> notices;
   QUANTLANE_TRY(const auto targets, targets_of_lane(lane, options.gpu, options.tensor_parallel));
   for (const EngineTarget& target : targets) {
     QUANTLANE_TRY(const PreflightAnswer answer, preflight_plan(plan, target));
-    for (std::string& notice : preflight_notices(answer, PreflightEffect::kWrong)) {
-      notices.push_back(std::move(notice));
-    }
+    std::ranges::move(preflight_notices(answer, PreflightEffect::kWrong),
+                      std::back_inserter(notices));
   }
   return notices;
 }
@@ -329,7 +330,7 @@ Result<QuantizePlan> plan_quantization(const QuantizeOptions& options, Progress&
   }
   QUANTLANE_TRY(ArtefactPlan artefact,
                 plan_for_engine(options, prepared, prepared.job(options, {}, nullptr)));
-  QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, artefact));
+  QUANTLANE_TRY(const auto warnings, warnings_of(options, prepared.lane, artefact));
   if (!prepared.lane.size.any()) {
     QUANTLANE_TRY(calibration, read_calibration(options, prepared));
   }
@@ -403,7 +404,7 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   // Requests that do not fit the model fail before the calibration pass.
   QUANTLANE_TRY(const ArtefactPlan plan,
                 plan_for_engine(options, prepared, prepared.job(options, {}, nullptr)));
-  QUANTLANE_TRY(const auto warnings, ask_engines(options, prepared.lane, plan));
+  QUANTLANE_TRY(const auto warnings, warnings_of(options, prepared.lane, plan));
   for (const std::string& warning : warnings) progress.notice(prepared.lane.name + ": " + warning);
   QUANTLANE_TRY(Calibration calibration, read_calibration(options, prepared));
   QUANTLANE_TRY(MemoryPlan memory, memory_plan(options, prepared, calibration, pool.size()));

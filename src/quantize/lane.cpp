@@ -33,6 +33,13 @@ Result<Json> embedded_lanes() {
   return fail(make_error(ErrorCode::kInternal, "looking for embedded data").of(std::string(kFile)));
 }
 
+// For a lane whose name is that of an algorithm which it does not run by itself (the member
+// "named_after" of its row): file formats were named after the algorithms that first filled them.
+std::string format_note(std::string_view lane, std::string_view part) {
+  return fmt::format("the name of a file format: the {1} algorithm is not run ({0}+{1} runs it)",
+                     lane, part);
+}
+
 Result<Lane> read_folder_lane(const Json& json) {
   Lane lane;
   lane.name = json["name"].string();
@@ -56,6 +63,8 @@ Result<Lane> read_folder_lane(const Json& json) {
     QUANTLANE_TRY(lane.scheme.input, ActivationScheme::parse(json["input"].string()));
   }
   lane.groups = groups_of_row(json);
+  if (json.contains("named_after"))
+    lane.notes = {format_note(lane.name, json["named_after"].string())};
   return lane;
 }
 
@@ -145,6 +154,7 @@ Result<Lane> with_parts(Lane lane, std::string_view parts) {
       usage_error("looking for a lane").got("\"" + lane.name + "+" + std::string(parts) + "\"");
   const bool quantizes =
       lane.dialect != nullptr || (lane.is_gguf() && lane.recipe->base.block != nullptr);
+  lane.notes.clear();  // what is to run is named
   for (bool last = false; !last;) {
     const std::size_t plus = parts.find('+');
     const std::string part(parts.substr(0, plus));

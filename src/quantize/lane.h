@@ -28,6 +28,7 @@ struct Lane {
   std::string name;  // "w4a16", "gguf:q4_k_m"
   std::string summary;
   std::string engines;
+  std::vector<std::string> notes;         // what its name may be mistaken for
   std::vector<std::string> transforms;    // rows of transforms(), in the order of their use
   std::string algorithm;                  // row of algorithms()
   bool algorithm_named = false;           // by the user, behind a "+"

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "quantize/algorithms/algorithm.h"
+#include "quantize/transforms/transform.h"
 
 namespace quantlane {
 namespace {
@@ -54,6 +55,26 @@ TEST(Lanes, SchemesAreAsNamed) {
   EXPECT_EQ(find_lane("w4a16")->scheme.weight.spelling(), "int4_g128_sym");
   EXPECT_FALSE(find_lane("w4a16")->scheme.input.has_value());
   EXPECT_EQ(find_lane("gguf:q4_k_m")->recipe->file_type, 15);
+}
+
+// Formats that are called as an algorithm say which lane runs it; others have nothing to say.
+TEST(Lanes, NamedLikeAnAlgorithmSayWhichLaneRunsIt) {
+  std::vector<std::string> names = lane_names();
+  names.insert(names.end(), {"awq-g32", "gptq-int8", "gptq-channel", "gptq-v2-int4-g64"});
+  for (const std::string& name : names) {
+    const std::string stem = name.substr(0, name.find('-'));
+    const bool like = transform_by_name(stem) != nullptr || algorithm_by_name(stem) != nullptr;
+    const Lane lane = find_lane(name).value();
+    ASSERT_EQ(!lane.notes.empty(), like) << name;
+    if (!like) continue;
+    const std::string instead = name + "+" + stem;
+    EXPECT_NE(lane.notes[0].find(instead + " "), std::string::npos) << lane.notes[0];
+    for (const char* part : {"+awq", "+gptq", "+weighted", "+rtn"}) {
+      EXPECT_TRUE(find_lane(name + part).value().notes.empty()) << name << part;
+    }
+    EXPECT_TRUE(find_lane(instead)->algorithm == stem ||
+                find_lane(instead)->transforms == std::vector<std::string>{stem});
+  }
 }
 
 TEST(Lanes, ThatDoNotQuantizeAreRotatedButNotRounded) {
