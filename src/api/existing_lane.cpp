@@ -11,6 +11,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "eval/layer_errors.h"
+#include "model/sampled_rows.h"
 #include "model/tokenizer/tokenizer.h"
 #include "quantize/pipeline.h"
 #include "recommend/preflight.h"
@@ -20,7 +21,6 @@ namespace {
 
 // Of the evaluation text, that both tokenizers must read alike.
 constexpr std::size_t kSampleBytes = 4096;
-constexpr std::int64_t kSampleRows = 256;
 // Relative error of the embeddings: 2-bit formats stay below 0.5, other weights are at 1.4.
 constexpr double kSameWeights = 0.7;
 
@@ -82,32 +82,27 @@ Result<void> check_tokenizer(const Checkpoint& artefact, const Checkpoint& refer
                   .got("others"));
 }
 
-// About kSampleRows rows of the embeddings.
-Result<std::vector<std::vector<float>>> sample_rows(const Checkpoint& checkpoint) {
+Result<SampledRows> sample_embeddings(const Checkpoint& checkpoint) {
   const Parameter* parameter = checkpoint.graph()->find(Role::kEmbedding, -1);
   QUANTLANE_CHECK(parameter != nullptr);
   QUANTLANE_TRY(const Weight weight, checkpoint.weight(*parameter));
-  std::vector<std::vector<float>> rows;
-  const std::int64_t step = std::max<std::int64_t>(1, weight.rows() / kSampleRows);
-  for (std::int64_t r = 0; r < weight.rows(); r += step) {
-    rows.emplace_back(static_cast<std::size_t>(weight.cols()));
-    weight.decode_rows(r, 1, rows.back().data());
-  }
-  return rows;
+  return sample_rows(weight);
 }
 
 // What no rotation changes: the products of each two rows, measured from the mean of all.
-std::vector<float> products_of(std::vector<std::vector<float>> rows) {
-  for (std::size_t c = 0; c < rows.front().size(); ++c) {
+std::vector<float> products_of(SampledRows rows) {
+  for (std::int64_t c = 0; c < rows.cols; ++c) {
     double mean = 0;
-    for (const auto& row : rows) mean += static_cast<double>(row[c]);
-    mean /= static_cast<double>(rows.size());
-    for (auto& row : rows) row[c] -= static_cast<float>(mean);
+    for (std::int64_t r = 0; r < rows.count; ++r) mean += static_cast<double>(rows.row(r)[c]);
+    mean /= static_cast<double>(rows.count);
+    for (std::int64_t r = 0; r < rows.count; ++r) rows.row(r)[c] -= static_cast<float>(mean);
   }
   std::vector<float> products;
-  for (auto a = rows.begin(); a != rows.end(); ++a) {
-    for (auto b = rows.begin(); b != a; ++b)
-      products.push_back(std::inner_product(a->begin(), a->end(), b->begin(), 0.0F));
+  for (std::int64_t a = 0; a < rows.count; ++a) {
+    for (std::int64_t b = 0; b < a; ++b) {
+      products.push_back(
+          std::inner_product(rows.row(a), rows.row(a) + rows.cols, rows.row(b), 0.0F));
+    }
   }
   return products;
 }
@@ -115,15 +110,9 @@ std::vector<float> products_of(std::vector<std::vector<float>> rows) {
 // Rounding moves embeddings a little, another training run moves them to somewhere else. Merged
 // rotations turn all of them alike.
 Result<void> check_embeddings(const Checkpoint& artefact, const Checkpoint& reference) {
-  QUANTLANE_TRY(const auto base, sample_rows(reference));
-  QUANTLANE_TRY(const auto own, sample_rows(artefact));
-  std::vector<float> base_values;
-  std::vector<float> own_values;
-  for (std::size_t r = 0; r < base.size(); ++r) {
-    base_values.insert(base_values.end(), base[r].begin(), base[r].end());
-    own_values.insert(own_values.end(), own[r].begin(), own[r].end());
-  }
-  const double relative = relative_rmse(base_values, own_values);
+  QUANTLANE_TRY(const SampledRows base, sample_embeddings(reference));
+  QUANTLANE_TRY(const SampledRows own, sample_embeddings(artefact));
+  const double relative = relative_rmse(base.values, own.values);
   if (relative <= kSameWeights) return {};
   if (relative_rmse(products_of(base), products_of(own)) <= kSameWeights) return {};
   return fail(other_base(artefact)

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/evenly_spaced.h"
 
 namespace quantlane {
 std::string_view linear_name(Role role) {
@@ -39,12 +40,10 @@ struct Sums {
 Sums compare_rows(const Weight& reference, const Weight& artefact,
                   const std::vector<float>& importance, std::int64_t sample_rows) {
   const std::int64_t cols = reference.cols();
-  const std::int64_t count = std::min(sample_rows, reference.rows());
   std::vector<float> a(static_cast<std::size_t>(cols));
   std::vector<float> b(static_cast<std::size_t>(cols));
   Sums sums;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t row = i * reference.rows() / count;
+  for (const std::int64_t row : evenly_spaced(reference.rows(), sample_rows)) {
     reference.decode_rows(row, 1, a.data());
     artefact.decode_rows(row, 1, b.data());
     for (std::size_t c = 0; c < a.size(); ++c) {

@@ -6,32 +6,16 @@
 
 #include "core/cancel.h"
 #include "core/check.h"
+#include "model/sampled_rows.h"
 
 namespace quantlane {
 namespace {
 
-constexpr std::int64_t kSampleRows = 256;  // of each matrix
 constexpr int kScalingRounds = 3;
 // Of the squared norm: 2-bit formats leave 0.25, other weights 2.
 constexpr double kExplained = 0.5;
 // Standard deviations of what rounding adds to the difference by chance.
 constexpr double kSure = 4;
-
-struct Rows {
-  std::int64_t count;
-  std::int64_t cols;
-  std::vector<float> values;
-  [[nodiscard]] float* row(std::int64_t r) { return values.data() + r * cols; }
-  [[nodiscard]] const float* row(std::int64_t r) const { return values.data() + r * cols; }
-};
-
-Rows sample(const Weight& weight) {
-  Rows rows{.count = std::min(weight.rows(), kSampleRows), .cols = weight.cols(), .values = {}};
-  rows.values.resize(static_cast<std::size_t>(rows.count * rows.cols));
-  for (std::int64_t r = 0; r < rows.count; ++r)
-    weight.decode_rows(r * weight.rows() / rows.count, 1, rows.row(r));
-  return rows;
-}
 
 // What `from` is best multiplied with to be `to`, of `count` values `step` apart.
 double best_factor(const float* from, const float* to, std::int64_t count, std::int64_t step) {
@@ -50,7 +34,7 @@ void multiply(float* values, std::int64_t count, std::int64_t step, double facto
 }
 
 // Rows and columns of `from` by turns, each under its best factor.
-void scale_towards(Rows& from, const Rows& to) {
+void scale_towards(SampledRows& from, const SampledRows& to) {
   for (int round = 0; round < kScalingRounds; ++round) {
     for (std::int64_t c = 0; c < from.cols; ++c) {
       float* column = from.values.data() + c;
@@ -68,7 +52,7 @@ struct Distances {
   double edited = 0;    // and the edited model leave,
   double variance = 0;  // and what the difference of these varies by
 
-  void add(const Rows& artefact, const Rows& before, const Rows& after) {
+  void add(const SampledRows& artefact, const SampledRows& before, const SampledRows& after) {
     for (std::size_t i = 0; i < artefact.values.size(); ++i) {
       const double value = static_cast<double>(artefact.values[i]);
       const double to_base = value - static_cast<double>(before.values[i]);
@@ -96,9 +80,9 @@ Result<MadeFrom> artefact_made_from(const Checkpoint& artefact, const Checkpoint
     QUANTLANE_TRY(const Weight weight, artefact.weight(*own));
     QUANTLANE_TRY(const Weight before, base.weight(parameter));
     QUANTLANE_TRY(const Weight after, edited.weight(parameter));
-    const Rows rows = sample(weight);
-    Rows of_base = sample(before);
-    Rows of_edited = sample(after);
+    const SampledRows rows = sample_rows(weight);
+    SampledRows of_base = sample_rows(before);
+    SampledRows of_edited = sample_rows(after);
     scale_towards(of_base, rows);
     scale_towards(of_edited, rows);
     sums.add(rows, of_base, of_edited);

@@ -9,6 +9,7 @@
 
 #include "core/cancel.h"
 #include "core/check.h"
+#include "core/evenly_spaced.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "model/checkpoint_cache.h"
@@ -40,12 +41,11 @@ Result<void> check_tied_head(const Container& container, const ModelConfig& conf
   const TensorInfo* embedding = container.find(config.tensor_prefix + "embed_tokens.weight");
   if (head == nullptr || embedding == nullptr || head->shape.size() != 2) return {};
   bool same = head->shape == embedding->shape && head->type == embedding->type;
-  const std::int64_t rows = head->shape[0];
   const auto row_bytes = static_cast<std::size_t>(head->type.bytes_of(head->shape[1]));
-  for (std::int64_t i = 0; same && i < std::min(kSampledRows, rows); ++i) {
-    const std::size_t row = static_cast<std::size_t>(i * rows / std::min(kSampledRows, rows));
-    same = std::ranges::equal(container.bytes(*head).subspan(row * row_bytes, row_bytes),
-                              container.bytes(*embedding).subspan(row * row_bytes, row_bytes));
+  for (const std::int64_t row : evenly_spaced(head->shape[0], kSampledRows)) {
+    const std::size_t at = static_cast<std::size_t>(row) * row_bytes;
+    same = same && std::ranges::equal(container.bytes(*head).subspan(at, row_bytes),
+                                      container.bytes(*embedding).subspan(at, row_bytes));
   }
   if (same) return {};
   return fail(corrupt("matching the tensors with the configuration")

@@ -11,6 +11,7 @@
 #include "core/cancel.h"
 #include "core/ceil_div.h"
 #include "core/check.h"
+#include "core/evenly_spaced.h"
 #include "kernels/ops.h"
 #include "quantize/layer_losses.h"
 #include "runtime/residual_pass.h"
@@ -43,13 +44,13 @@ const BlockFormat* probe_of(const MatrixOptions& matrix) {
 double weighted_error(const Weight& weight, const BlockFormat& type, const Algorithm& algorithm,
                       const std::vector<float>& importance) {
   const std::int64_t cols = weight.cols();
-  const std::int64_t count = std::min(weight.rows(), kSampledRows);
+  const auto sample = evenly_spaced(weight.rows(), kSampledRows);
   std::vector<float> row(static_cast<std::size_t>(cols));
   std::vector<float> back(row.size());
   std::vector<std::byte> blocks(static_cast<std::size_t>(type.row_bytes(cols)));
   double sum = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    weight.decode_rows(i * weight.rows() / count, 1, row.data());
+  for (const std::int64_t r : sample) {
+    weight.decode_rows(r, 1, row.data());
     algorithm.encode(type, row.data(), 1, cols, {.importance = importance}, blocks.data());
     type.decode(blocks.data(), cols / type.block_values, back.data());
     for (std::size_t k = 0; k < row.size(); ++k) {
@@ -57,7 +58,7 @@ double weighted_error(const Weight& weight, const BlockFormat& type, const Algor
       sum += (importance.empty() ? 1.0 : static_cast<double>(importance[k])) * error * error;
     }
   }
-  return sum * static_cast<double>(weight.rows()) / static_cast<double>(count);
+  return sum * static_cast<double>(weight.rows()) / static_cast<double>(sample.size());
 }
 
 // All rows in the type and back.
