@@ -42,34 +42,48 @@ class MeanSquares final : public LinearObserver {
   std::map<std::string, std::int64_t> tokens_;
 };
 
-MeanSquares forward(Runtime& runtime, const TokenChunks& chunks, ThreadPool& pool) {
-  MeanSquares squares;
-  for (std::int64_t i = 0; i < chunks.count(); ++i) {
-    KvCache cache(runtime.config(), kSequence);
-    const Segment segment = {.tokens = chunks[i], .cache = &cache, .logits_from = kSequence};
-    std::vector<float> logits;
-    EXPECT_TRUE(runtime.forward({&segment, 1}, pool, logits, &squares).has_value());
-  }
-  return squares;
-}
+class FeedbackSourceOfExperts : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_NE(model_, nullptr); }
 
-TEST(FeedbackSource, KnowsTheInputsThatEachExpertsDownSees) {
-  const auto model = fixtures::open_checkpoint(fixtures::model_data("qwen3-moe"));
-  ASSERT_NE(model, nullptr);
-  ThreadPool pool(2);
+  MeanSquares forward(const TokenChunks& chunks) {
+    const auto runtime = Runtime::load(model_).value();
+    MeanSquares squares;
+    for (std::int64_t i = 0; i < chunks.count(); ++i) {
+      KvCache cache(runtime->config(), kSequence);
+      const Segment segment = {.tokens = chunks[i], .cache = &cache, .logits_from = kSequence};
+      std::vector<float> logits;
+      EXPECT_TRUE(runtime->forward({&segment, 1}, pool_, logits, &squares).has_value());
+    }
+    return squares;
+  }
+
+  // The Linears whose inputs are what one expert makes of its tokens.
+  [[nodiscard]] std::vector<const Parameter*> downs_of_experts() const {
+    std::vector<const Parameter*> downs;
+    for (const Parameter& p : model_->graph()->parameters) {
+      if (p.layer == 0 && p.expert >= 0 && p.role == Role::kDown) downs.push_back(&p);
+    }
+    return downs;
+  }
+
+  std::shared_ptr<const Checkpoint> model_ =
+      fixtures::open_checkpoint(fixtures::model_data("qwen3-moe"));
+  ThreadPool pool_{2};
+};
+
+TEST_F(FeedbackSourceOfExperts, KnowsTheInputsThatEachExpertsDownSees) {
   const TokenChunks chunks = chunks_of(24);
-  const auto runtime = Runtime::load(model).value();
-  const MeanSquares want = forward(*runtime, chunks, pool);
-  FeedbackSource source(model, chunks, pool);
+  const MeanSquares want = forward(chunks);
+  FeedbackSource source(model_, chunks, pool_);
   std::int64_t compared = 0;
-  for (const Parameter& p : model->graph()->parameters) {
-    if (p.layer != 0 || p.expert < 0 || p.role != Role::kDown) continue;
-    const std::string module(p.module());
+  for (const Parameter* p : downs_of_experts()) {
+    const std::string module(p->module());
     const auto feedback = source.of(module, {});
     ASSERT_TRUE(feedback.has_value()) << feedback.error().message();
     ASSERT_NE(*feedback, nullptr);
-    ASSERT_EQ((*feedback)->cols, p.cols);
-    if (want.tokens(module) < p.cols) continue;
+    ASSERT_EQ((*feedback)->cols, p->cols);
+    if (want.tokens(module) < p->cols) continue;
     ++compared;
     double off = 0;
     double all = 0;
@@ -79,26 +93,21 @@ TEST(FeedbackSource, KnowsTheInputsThatEachExpertsDownSees) {
       off += std::abs(static_cast<double>((*feedback)->moments[c]) - wanted);
       all += wanted;
     }
-    EXPECT_LT(off, 0.1 * all) << p.name;
+    EXPECT_LT(off, 0.1 * all) << p->name;
   }
   EXPECT_GT(compared, 2);
 }
 
-TEST(FeedbackSource, CountsTheTokensOfExpertsAlsoOfWhatAnEarlierRunMade) {
-  const auto model = fixtures::open_checkpoint(fixtures::model_data("qwen3-moe"));
-  ASSERT_NE(model, nullptr);
-  ThreadPool pool(2);
+TEST_F(FeedbackSourceOfExperts, CountsTheTokensOfExpertsAlsoOfWhatAnEarlierRunMade) {
   const TokenChunks chunks = chunks_of(24);
-  const auto runtime = Runtime::load(model).value();
-  const MeanSquares want = forward(*runtime, chunks, pool);
-  FeedbackSource asked(model, chunks, pool);
-  FeedbackSource resumed(model, chunks, pool);
+  const MeanSquares want = forward(chunks);
+  FeedbackSource asked(model_, chunks, pool_);
+  FeedbackSource resumed(model_, chunks, pool_);
   std::vector<std::int64_t> counts;
-  for (const Parameter& p : model->graph()->parameters) {
-    if (p.layer != 0 || p.expert < 0 || p.role != Role::kDown) continue;
-    counts.push_back(want.tokens(std::string(p.module())));
-    ASSERT_TRUE(asked.of(p.module(), {}).has_value());
-    ASSERT_TRUE(resumed.settle_earlier(p.module(), model->weight(p).value()).has_value());
+  for (const Parameter* p : downs_of_experts()) {
+    counts.push_back(want.tokens(std::string(p->module())));
+    ASSERT_TRUE(asked.of(p->module(), {}).has_value());
+    ASSERT_TRUE(resumed.settle_earlier(p->module(), model_->weight(*p).value()).has_value());
   }
   const ExpertTokens& found = asked.findings().expert_tokens();
   EXPECT_EQ(resumed.findings().expert_tokens(), found);
@@ -110,11 +119,8 @@ TEST(FeedbackSource, CountsTheTokensOfExpertsAlsoOfWhatAnEarlierRunMade) {
   }
 }
 
-TEST(FeedbackSource, SaysWhichExpertsSawTooLittle) {
-  const auto model = fixtures::open_checkpoint(fixtures::model_data("qwen3-moe"));
-  ASSERT_NE(model, nullptr);
-  ThreadPool pool(2);
-  FeedbackSource source(model, chunks_of(1), pool);
+TEST_F(FeedbackSourceOfExperts, SaysWhichExpertsSawTooLittle) {
+  FeedbackSource source(model_, chunks_of(1), pool_);
   EXPECT_THAT(source.findings().notices(), testing::IsEmpty());
   const std::string module = "model.layers.0.mlp.experts.0.down_proj";
   ASSERT_TRUE(source.of(module, {}).has_value());
