@@ -2,8 +2,8 @@
 
 #include "bench/throughput.h"
 #include "core/check.h"
-#include "core/cpu.h"
 #include "core/json.h"
+#include "core/process_memory.h"
 
 namespace quantlane {
 

@@ -12,6 +12,7 @@
 #include "core/cancel.h"
 #include "core/check.h"
 #include "core/cpu.h"
+#include "core/process_memory.h"
 #include "eval/layer_errors.h"
 #include "eval/score_text.h"
 #include "quantlane/version.h"

@@ -7,7 +7,7 @@
 #include "api/comparison.h"
 #include "bench/machine.h"
 #include "core/check.h"
-#include "core/cpu.h"
+#include "core/process_memory.h"
 #include "eval/score_text.h"
 #include "model/tokenizer/tokenizer.h"
 #include "quantize/pipeline.h"

@@ -12,6 +12,7 @@
 #include "calibrate/input_samples.h"
 #include "core/check.h"
 #include "core/cpu.h"
+#include "core/process_memory.h"
 #include "runtime/model_bytes.h"
 
 namespace quantlane {

@@ -1,15 +1,13 @@
 #include "core/cpu.h"
 
-#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <fstream>
 #include <string>
 
 #include <cpuid.h>
-#include <malloc.h>
 
-#include "core/cgroup.h"
+#include "core/process_memory.h"
 #include "core/threads.h"
 
 namespace quantlane {
@@ -22,16 +20,6 @@ struct IsaName {
 constexpr std::array kIsaNames = {
     IsaName{Isa::kRef, "ref"}, IsaName{Isa::kAvx2, "avx2"}, IsaName{Isa::kAvx512, "avx512"},
     IsaName{Isa::kAvx512Vnni, "avx512vnni"}, IsaName{Isa::kAvx512Bf16, "avx512bf16"}};
-
-// Value of a "Key:   123 kB" line of a /proc file, 0 when absent.
-std::uint64_t proc_kib(const char* path, const std::string& key) {
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with(key + ":"))
-      return std::strtoull(line.c_str() + key.size() + 1, nullptr, 10);
-  }
-  return 0;
-}
 
 std::string model_name() {
   std::ifstream file("/proc/cpuinfo");
@@ -56,9 +44,8 @@ CpuInfo detect() {
   CpuInfo info;
   info.model = model_name();
   info.cores = usable_cores();
-  info.memory_bytes = proc_kib("/proc/meminfo", "MemTotal") * 1024;
-  info.available_bytes =
-      std::min(proc_kib("/proc/meminfo", "MemAvailable") * 1024, cgroup_available());
+  info.memory_bytes = physical_memory_bytes();
+  info.available_bytes = available_memory_bytes();
   unsigned a = 0;
   unsigned b = 0;
   unsigned c = 0;
@@ -130,15 +117,6 @@ std::string_view isa_name(Isa isa) {
     if (row.isa == isa) return row.name;
   }
   return "unknown";
-}
-
-std::uint64_t peak_rss_bytes() { return proc_kib("/proc/self/status", "VmHWM") * 1024; }
-
-void return_freed_arrays() { mallopt(M_MMAP_THRESHOLD, 1 << 20); }
-
-void reset_peak_rss() {
-  malloc_trim(0);
-  std::ofstream("/proc/self/clear_refs") << "5";
 }
 
 }  // namespace quantlane

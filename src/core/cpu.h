@@ -36,13 +36,5 @@ Isa active_isa();
 // Empty, or why QUANTLANE_ISA cannot be honoured; the command line refuses to start then.
 std::string isa_override_error();
 std::string_view isa_name(Isa isa);
-// Peak resident set size of this process since its start or the last reset, bytes.
-std::uint64_t peak_rss_bytes();
-// From now on arrays of 1 MiB and more go back to the system when they are freed. Otherwise the
-// allocator comes to keep those of up to 32 MiB, and what it keeps between others counts.
-void return_freed_arrays();
-// Starts a new measurement of the peak (Linux: /proc/self/clear_refs); freed memory is returned to
-// the system first. Without effect where the kernel does not allow it.
-void reset_peak_rss();
 
 }  // namespace quantlane
