@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/process_memory.h"
 #include "eval/score_text.h"
+#include "eval/tasks.h"
 #include "model/tokenizer/tokenizer.h"
 #include "quantize/pipeline.h"
 #include "recommend/hardware.h"
@@ -19,8 +20,6 @@ namespace {
 
 // Of each scored token: its scores, and those of the pass that adds to them.
 constexpr std::uint64_t kScoreBytes = 64;
-// Task items run together up to this number of tokens (src/eval/tasks.cpp).
-constexpr std::int64_t kTaskTokens = 2048;
 // Rows of logits that items of a batch have for their answers, about.
 constexpr std::int64_t kAnswerRows = 256;
 
@@ -54,7 +53,7 @@ Result<ModelBytes> artefact_bytes(const LaneWork& work, const Checkpoint& refere
 Result<std::int64_t> task_tokens(const std::vector<TaskSet>& sets, const Checkpoint& reference) {
   if (sets.empty()) return 0;
   QUANTLANE_TRY(const auto tokenizer, reference.tokenizer());
-  std::int64_t longest = kTaskTokens;
+  std::int64_t longest = kTaskTokensPerPass;
   for (const TaskSet& set : sets) {
     for (const TaskItem& item : set.items) {
       const std::string text = item.prompt + item.answer;

@@ -14,8 +14,6 @@
 namespace quantlane {
 namespace {
 
-constexpr std::int64_t kPromptTokensPerPass = 2048;
-
 Result<TaskSet> read_task_set(const fs::path& path, std::int64_t limit) {
   QUANTLANE_TRY(const std::string text, read_text(path));
   TaskSet set{.name = path.stem().string(), .items = {}};
@@ -124,7 +122,7 @@ class TaskRunner {
     std::int64_t tokens = 0;
     std::size_t last = first;
     while (last < attempts_.size() &&
-           (last == first || tokens + length(last) <= kPromptTokensPerPass)) {
+           (last == first || tokens + length(last) <= kTaskTokensPerPass)) {
       tokens += length(last++);
     }
     return last;

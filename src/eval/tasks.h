@@ -26,6 +26,9 @@ struct TaskSet {
 // items of each (0 = all). Errors give file and line.
 Result<std::vector<TaskSet>> read_task_sets(const std::filesystem::path& path, std::int64_t limit);
 
+// Items run together up to this number of tokens; a longer one runs alone.
+inline constexpr std::int64_t kTaskTokensPerPass = 2048;
+
 // For each item: 1 when the model answers it, else 0. Items that do not fit the context count as 0.
 // The answer's own tokens are tried in one pass; only where the most likely token differs but still
 // spells a beginning of the answer, greedy decoding goes on token by token.
