@@ -10,8 +10,8 @@
 #include "core/regex.h"
 #include "formats/scale_storage.h"
 #include "formats/scheme_moves.h"
+#include "model/fused_linears.h"
 #include "quantize/lane_needs.h"
-#include "quantize/linear_scales.h"
 
 namespace quantlane {
 namespace {
@@ -193,14 +193,6 @@ Result<std::vector<Linears>> sort_linears(const QuantizeJob& job, std::vector<Fo
   return sorted;
 }
 
-// The product that an engine makes of a Linear and others: q, k and v; gate and up; all experts.
-std::string product_of(const std::string& module) {
-  constexpr std::string_view kExperts = ".experts.";
-  const std::size_t experts = module.find(kExperts);
-  return experts == std::string::npos ? fused_name(module)
-                                      : module.substr(0, experts + kExperts.size() - 1);
-}
-
 std::string scheme_text(const FolderItem& item) {
   if (!item.quantized) return "not quantized";
   return item.scheme.weight.spelling() + (item.scheme.input ? " with rounded inputs" : "");
@@ -210,7 +202,7 @@ Result<void> check_products(const QuantizeJob& job, const std::vector<Linears>& 
   std::map<std::string, const FolderItem*> first;
   for (const Linears& linears : sorted) {
     for (const FolderItem* item : linears) {
-      const FolderItem*& other = first[product_of(module_of(item->name))];
+      const FolderItem*& other = first[fused_name_with_experts(module_of(item->name))];
       if (other == nullptr) other = item;
       if (other->quantized == item->quantized && other->scheme == item->scheme) continue;
       return fail(unsupported("quantizing to " + job.lane.name)

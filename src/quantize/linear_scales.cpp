@@ -1,7 +1,6 @@
 #include "quantize/linear_scales.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <span>
 
@@ -9,16 +8,10 @@
 #include "core/check.h"
 #include "formats/group_format.h"
 #include "formats/scale_storage.h"
+#include "model/fused_linears.h"
 
 namespace quantlane {
 namespace {
-
-// Last parts of the names of what engines fuse.
-constexpr std::array<std::array<std::string_view, 3>, 4> kFused = {
-    {{"q_proj", "k_proj", "v_proj"},
-     {"gate_proj", "up_proj", "up_proj"},
-     {"w1", "w3", "w3"},
-     {"q_a_proj", "kv_a_proj_with_mqa", "kv_a_proj_with_mqa"}}};
 
 constexpr float kLargestE4M3 = 448.0F;
 constexpr float kLargestE2M1 = 6.0F;
@@ -98,16 +91,6 @@ double tensor_error(const GroupFormat& format, const Scheme& scheme, float tenso
 }
 
 }  // namespace
-
-std::string fused_name(std::string_view module) {
-  const std::size_t dot = module.rfind('.');
-  const std::string_view last = dot == std::string_view::npos ? module : module.substr(dot + 1);
-  for (const auto& names : kFused) {
-    if (std::ranges::find(names, last) == names.end()) continue;
-    return std::string(module.substr(0, module.size() - last.size())) + std::string(names[0]);
-  }
-  return std::string(module);
-}
 
 float input_scale_for(const ActivationScheme& scheme, const InputStatistics& inputs) {
   QUANTLANE_CHECK(scheme.calibrated());

@@ -14,11 +14,6 @@
 
 namespace quantlane {
 
-// What the Linears have in common that an engine fuses into one product ("….self_attn.q_proj" and
-// its siblings), or the module itself. Engines want one scale of the tensor for all of them
-// (vLLM takes the largest and leaves the rest as it is).
-std::string fused_name(std::string_view module);
-
 // The static scale of inputs with these statistics under `scheme` (calibrated()): for FP8 and INT8
 // the one with the least error on the magnitudes seen, for NVFP4 from the largest magnitude. 0
 // where the statistics lack what it takes.
@@ -29,8 +24,9 @@ class WeightScales {
   // `searched`: by the least error, weighted by `statistics` (may be null), not from the largest
   // value alone. What is passed by reference must outlive this object.
   WeightScales(bool searched, const Statistics* statistics, ThreadPool& pool);
-  // All Linears are added before the first scale is asked for; those that are fused have one
-  // scheme.
+  // All Linears are added before the first scale is asked for; those that engines fuse
+  // (model/fused_linears.h) have one scheme, and get one scale: vLLM takes the largest and leaves
+  // the rest as it is.
   void add(std::string_view module, const Weight& weight, const Scheme& scheme);
   // As tensor_scale_for(); 0 where the scheme has none. The same for all that are fused.
   float of(std::string_view module);

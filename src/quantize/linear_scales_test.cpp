@@ -35,14 +35,6 @@ double error_under(const Scheme& scheme, float scale, const Weight& weight) {
   return error;
 }
 
-TEST(FusedNames, AreThoseOfTheFirstShard) {
-  EXPECT_EQ(fused_name("model.layers.3.self_attn.v_proj"), "model.layers.3.self_attn.q_proj");
-  EXPECT_EQ(fused_name("model.layers.3.mlp.up_proj"), "model.layers.3.mlp.gate_proj");
-  EXPECT_EQ(fused_name("model.layers.3.mlp.down_proj"), "model.layers.3.mlp.down_proj");
-  EXPECT_EQ(fused_name("experts.1.w3"), "experts.1.w1");
-  EXPECT_EQ(fused_name("v_proj"), "q_proj");
-}
-
 class WeightScalesOf : public ::testing::TestWithParam<const char*> {
  protected:
   ThreadPool pool_{2};

@@ -1,7 +1,6 @@
 #include "recommend/preflight_facts.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <memory>
 #include <utility>
@@ -9,6 +8,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "model/checkpoint_parts.h"
+#include "model/fused_linears.h"
 #include "recommend/module_facts.h"
 
 namespace quantlane {
@@ -157,34 +157,6 @@ Result<void> read_side_files(const std::filesystem::path& folder, ArtefactFacts&
   return {};
 }
 
-// The name that engines give to the product that `module` becomes part of.
-std::string fused_name(std::string_view module, bool& experts) {
-  if (const auto at = module.find(".experts."); at != std::string_view::npos) {
-    experts = true;
-    return std::string(module.substr(0, at + 8));
-  }
-  struct Row {
-    std::string_view shard;
-    std::string_view whole;
-  };
-  constexpr std::array kRows = {Row{".q_proj", ".qkv_proj"},
-                                Row{".k_proj", ".qkv_proj"},
-                                Row{".v_proj", ".qkv_proj"},
-                                Row{".gate_proj", ".gate_up_proj"},
-                                Row{".up_proj", ".gate_up_proj"},
-                                Row{".w1", ".w13"},
-                                Row{".w3", ".w13"},
-                                Row{".q_a_proj", ".fused_qkv_a_proj"},
-                                Row{".kv_a_proj_with_mqa", ".fused_qkv_a_proj"}};
-  for (const Row& row : kRows) {
-    if (module.ends_with(row.shard)) {
-      return std::string(module.substr(0, module.size() - row.shard.size())) +
-             std::string(row.whole);
-    }
-  }
-  return std::string(module);
-}
-
 Split split_of(std::string_view name) {
   for (const std::string_view suffix : {".qkv_proj", ".gate_up_proj", ".w13", ".q_b_proj",
                                         ".kv_b_proj", ".query_key_value", ".fc1"}) {
@@ -212,11 +184,13 @@ std::vector<FusedLinears> ArtefactFacts::fused() const {
   std::vector<FusedLinears> products;
   std::map<std::string, std::size_t> index;
   for (const LinearFacts& linear : linears) {
-    bool experts = false;
-    const std::string name = fused_name(linear.module, experts);
+    const std::string name = fused_name_with_experts(linear.module);
     const auto [place, is_new] = index.emplace(name, products.size());
     if (is_new) {
-      products.push_back({.name = name, .shards = {}, .split = split_of(name), .experts = experts});
+      products.push_back({.name = name,
+                          .shards = {},
+                          .split = split_of(name),
+                          .experts = is_of_expert(linear.module)});
     }
     products[place->second].shards.push_back(&linear);
   }

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "model/fused_linears.h"
 #include "recommend/preflight.h"
 
 namespace quantlane {
@@ -56,9 +57,7 @@ inline bool is_w4afp8(const LinearScheme& s) {
   return is_int(s) && s.weight.bits == 4 && s.input && s.input->type == ValueType::kFloat;
 }
 
-inline bool is_expert(const LinearFacts& linear) {
-  return linear.module.find(".experts.") != std::string::npos;
-}
+inline bool is_expert(const LinearFacts& linear) { return is_of_expert(linear.module); }
 // Modules that choose experts, which engines build plain.
 inline bool is_router(std::string_view module) {
   return module.ends_with(".gate") || module.ends_with(".router") ||
