@@ -34,11 +34,14 @@ std::uint64_t PlannedTensor::size_bytes() const {
   return rows * type.bytes_of(shape.empty() ? 1 : shape.back());
 }
 
+Error at_tensor(Error error, const Container& container, const TensorInfo& tensor) {
+  return std::move(error).in(container.files()[tensor.shard]).of(tensor.name).at(tensor.offset);
+}
+
 Result<void> decode_rows(const Container& container, const TensorInfo& tensor, std::int64_t begin,
                          std::int64_t count, float* values) {
   const auto describe = [&](Error&& error) {
-    return fail(
-        std::move(error).in(container.files()[tensor.shard]).of(tensor.name).at(tensor.offset));
+    return fail(at_tensor(std::move(error), container, tensor));
   };
   if (begin < 0 || count < 0 || begin > tensor.rows() || count > tensor.rows() - begin) {
     return describe(invalid("decoding rows of a tensor")

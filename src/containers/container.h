@@ -63,6 +63,9 @@ class Container {
 Result<void> decode_rows(const Container& container, const TensorInfo& tensor, std::int64_t begin,
                          std::int64_t count, float* values);
 
+// `error` with the file, the name and the offset of `tensor`.
+Error at_tensor(Error error, const Container& container, const TensorInfo& tensor);
+
 // A container row: how to recognise and open one kind. `path` is a file or a folder.
 struct ContainerKind {
   std::string_view name;

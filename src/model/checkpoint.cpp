@@ -48,10 +48,7 @@ Result<void> check_tied_head(const Container& container, const ModelConfig& conf
                                       container.bytes(*embedding).subspan(at, row_bytes));
   }
   if (same) return {};
-  return fail(corrupt("matching the tensors with the configuration")
-                  .in(container.files()[head->shard])
-                  .of(head->name)
-                  .at(head->offset)
+  return fail(at_tensor(corrupt("matching the tensors with the configuration"), container, *head)
                   .expects("the values of the embedding, as tie_word_embeddings is true")
                   .got("others, which engines disagree about")
                   .advise("set tie_word_embeddings to false in config.json to keep the head, or "

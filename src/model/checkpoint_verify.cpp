@@ -26,10 +26,7 @@ Error missing(const Container& container, const std::string& name,
 }
 
 Error wrong(const Container& container, const TensorInfo& tensor) {
-  return corrupt(std::string(kAttempt))
-      .in(container.files()[tensor.shard])
-      .of(tensor.name)
-      .at(tensor.offset);
+  return at_tensor(corrupt(std::string(kAttempt)), container, tensor);
 }
 
 // Eight-bit floats mean nothing without their scales.

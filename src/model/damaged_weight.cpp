@@ -12,9 +12,7 @@ namespace {
 void name_tensor(const Checkpoint& checkpoint, const Parameter& p, Error& error) {
   error.tensor = p.name;
   if (const TensorInfo* stored = checkpoint.stored(p).tensor; stored != nullptr) {
-    error.tensor = stored->name;
-    error.file = checkpoint.container().files()[stored->shard];
-    error.offset = stored->offset;
+    error = at_tensor(std::move(error), checkpoint.container(), *stored);
   }
 }
 

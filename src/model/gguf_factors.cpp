@@ -23,10 +23,7 @@ float value_at(const Container& container, const TensorInfo& tensor, std::int64_
 }
 
 Error refusal(Error error, const Container& container, const TensorInfo& tensor) {
-  return std::move(error)
-      .in(container.files()[tensor.shard])
-      .of(tensor.name)
-      .at(tensor.offset)
+  return at_tensor(std::move(error), container, tensor)
       .advise("quantize the original checkpoint instead");
 }
 

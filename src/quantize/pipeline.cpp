@@ -56,9 +56,8 @@ Error located(Error error, const Checkpoint& source) {
   const TensorInfo* tensor = container.find(error.tensor);
   if (tensor == nullptr) tensor = container.find(error.tensor + ".weight");  // of a module
   if (tensor == nullptr) return error;
-  error.file = container.files()[tensor->shard];
-  error.offset = tensor->offset;
-  return error;
+  std::string name = error.tensor;
+  return at_tensor(std::move(error), container, *tensor).of(std::move(name));
 }
 
 Result<void> check_source(const QuantizeJob& job) {

@@ -63,7 +63,7 @@ std::string LinearTensors::attempt() const {
 }
 
 Error LinearTensors::wrong(const TensorInfo& tensor) const {
-  return corrupt(attempt()).in(container_.files()[tensor.shard]).of(tensor.name).at(tensor.offset);
+  return at_tensor(corrupt(attempt()), container_, tensor);
 }
 
 Error LinearTensors::wrong_module() const {
