@@ -6,20 +6,16 @@
 #include "core/check.h"
 
 namespace quantlane {
-namespace {
 
 // Long values would hide the rest of the message.
-std::string shown(const Json& value) {
+std::string excerpt(std::string text) {
   constexpr std::size_t kLongest = 120;
-  std::string text = value.dump();
   if (text.size() <= kLongest) return text;
   std::size_t end = kLongest;
   // Not inside a character of UTF-8.
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
   return text.substr(0, end) + "...";
 }
-
-}  // namespace
 
 JsonMembers::JsonMembers(const Json& json, std::string attempted, std::string origin,
                          std::string path)
@@ -35,7 +31,7 @@ Result<JsonMembers> JsonMembers::of(const Json& json, std::string attempted, std
                     .in(std::move(origin))
                     .of(std::move(path))
                     .expects("an object")
-                    .got(shown(json)));
+                    .got(excerpt(json.dump())));
   }
   return JsonMembers(json, std::move(attempted), std::move(origin), std::move(path));
 }
@@ -49,7 +45,7 @@ Error JsonMembers::wrong(std::string_view key) const {
   return corrupt(attempted_)
       .in(origin_)
       .of(path_of(key))
-      .got(value == nullptr ? "no such key" : shown(*value));
+      .got(value == nullptr ? "no such key" : excerpt(value->dump()));
 }
 
 Error JsonMembers::refused(std::string_view key) const {
@@ -57,6 +53,22 @@ Error JsonMembers::refused(std::string_view key) const {
   error.code = ErrorCode::kUnsupported;
   error.hint = "correct the value; if the tool that wrote it meant it, this version cannot read it";
   return error;
+}
+
+Result<void> JsonMembers::check(std::span<const JsonKey> keys) const {
+  for (const JsonKey& key : keys) {
+    const bool holds = has(key.name) ? key.kind->holds((*json_)[key.name]) : !key.required;
+    if (!holds) return fail(wrong(key.name).expects(std::string(key.kind->expected)));
+  }
+  return {};
+}
+
+std::vector<std::string> JsonMembers::others(std::span<const JsonKey> keys) const {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : json_->members()) {
+    if (std::ranges::find(keys, name, &JsonKey::name) == keys.end()) names.push_back(name);
+  }
+  return names;
 }
 
 std::unexpected<Error> JsonMembers::of_another_type(std::string_view key,
@@ -126,7 +138,8 @@ Result<std::vector<std::string_view>> JsonMembers::strings(std::string_view key)
   if (!value.is_array()) return of_another_type(key, "an array of strings");
   for (const Json& item : value.items()) {
     if (!item.is_string()) {
-      return fail(wrong(key).expects("an array of strings").got("the item " + shown(item)));
+      return fail(
+          wrong(key).expects("an array of strings").got("the item " + excerpt(item.dump())));
     }
     list.push_back(item.string());
   }

@@ -12,6 +12,21 @@
 
 namespace quantlane {
 
+// A value as errors show it: cut where it is long, between characters.
+std::string excerpt(std::string text);
+
+// What a key may hold besides null.
+struct JsonKind {
+  std::string_view expected;  // for errors: "an integer"
+  bool (*holds)(const Json& value);
+};
+// A row of the table of all keys that a format has.
+struct JsonKey {
+  std::string_view name;
+  const JsonKind* kind;
+  bool required = false;
+};
+
 // A view of one object, which outlives it. Every reader gives `fallback` when the key is absent or
 // null (tools write null for "not set"); a value of another type is kCorrupt, one outside its range
 // or vocabulary kUnsupported. Errors name the file, the path of the key, what is expected and what
@@ -43,6 +58,11 @@ class JsonMembers {
   [[nodiscard]] Result<std::vector<std::string_view>> strings(std::string_view key) const;
   // An object, empty when absent.
   [[nodiscard]] Result<JsonMembers> object(std::string_view key) const;
+
+  // kCorrupt with the first of `keys` that holds something else, or is required and not there.
+  [[nodiscard]] Result<void> check(std::span<const JsonKey> keys) const;
+  // The names that are none of `keys`, in their order.
+  [[nodiscard]] std::vector<std::string> others(std::span<const JsonKey> keys) const;
 
   // Is the key there, with anything but null?
   [[nodiscard]] bool has(std::string_view key) const { return !(*json_)[key].is_null(); }

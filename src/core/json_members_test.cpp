@@ -1,5 +1,7 @@
 #include "core/json_members.h"
 
+#include <array>
+
 #include <gmock/gmock.h>
 
 namespace quantlane {
@@ -74,6 +76,23 @@ TEST(JsonMembers, ValuesOutsideRangeAndVocabularyAreRefused) {
   }
   EXPECT_EQ(m.word("text", "", {"y", "z"}).error().expected, "one of \"y\", \"z\"");
   EXPECT_EQ(m.wrong("absent").found, "no such key");
+}
+
+TEST(JsonMembers, ATableSaysWhatKeysMayHold) {
+  static constexpr JsonKind kInteger = {"an integer", [](const Json& v) { return v.is_integer(); }};
+  static constexpr JsonKind kText = {"a string", [](const Json& v) { return v.is_string(); }};
+  constexpr std::array kKeys = {JsonKey{"r", &kInteger, true}, JsonKey{"bias", &kText}};
+  const auto members_of = [](const Json& json) { return JsonMembers::of(json, "", "").value(); };
+  const Json good = Json::object({{"r", 1}, {"bias", nullptr}, {"z", 1}, {"a", 1}});
+  EXPECT_TRUE(members_of(good).check(kKeys).has_value());
+  EXPECT_THAT(members_of(good).others(kKeys), testing::ElementsAre("z", "a"));
+  const Json typed = Json::object({{"r", 1}, {"bias", 2}});
+  EXPECT_EQ(members_of(typed).check(kKeys).error().tensor, "bias");
+  EXPECT_EQ(members_of(typed).check(kKeys).error().expected, "a string");
+  const Json absent = Json::object({{"bias", "none"}});
+  EXPECT_EQ(members_of(absent).check(kKeys).error().found, "no such key");
+  const Json null = Json::object({{"r", nullptr}});
+  EXPECT_EQ(members_of(null).check(kKeys).error().found, "null");
 }
 
 TEST(JsonMembers, LongValuesAreCutBetweenCharacters) {

@@ -184,7 +184,7 @@ Result<void> check_method(const Json& config, const std::string& origin) {
   return {};
 }
 
-void add_notices(const Json& json, PeftConfig& config) {
+void add_notices(const Json& json, const std::vector<std::string>& unknown, PeftConfig& config) {
   if (json["fan_in_fan_out"].boolean()) {
     config.notices.emplace_back(
         "fan_in_fan_out is set: the matrices of this base are stored [out, in], so it has no "
@@ -194,7 +194,6 @@ void add_notices(const Json& json, PeftConfig& config) {
     config.notices.push_back(fmt::format(
         "lora_alpha is {}: the change is subtracted from the base, as in PEFT", config.alpha));
   }
-  const auto unknown = unknown_peft_keys(json);
   if (unknown.empty()) return;
   config.notices.push_back(fmt::format(
       "keys of adapter_config.json that are not known, ignored as PEFT ignores them: "
@@ -218,7 +217,7 @@ Result<std::optional<std::size_t>> first_match(
 }  // namespace
 
 Result<PeftConfig> PeftConfig::parse(const Json& json, const std::string& origin) {
-  QUANTLANE_TRY_VOID(check_peft_types(json, origin));
+  QUANTLANE_TRY(const auto unknown, read_peft_keys(json, origin));
   QUANTLANE_TRY_VOID(check_method(json, origin));
   PeftConfig config;
   config.origin = origin;
@@ -244,7 +243,7 @@ Result<PeftConfig> PeftConfig::parse(const Json& json, const std::string& origin
       read_patterns(json["rank_pattern"], origin, "rank_pattern", config.rank_pattern));
   QUANTLANE_TRY_VOID(
       read_patterns(json["alpha_pattern"], origin, "alpha_pattern", config.alpha_pattern));
-  add_notices(json, config);
+  add_notices(json, unknown, config);
   return config;
 }
 
