@@ -15,20 +15,36 @@
 namespace quantlane {
 namespace {
 
-constexpr CodeRange kCodesQ40{.low = -8, .high = 7};
-
-inline void encode_q4_0(const float* values, const float* importance, int64_t count, void* blocks) {
+// q4_0 and q5_0: one scale, codes around 0. A Block with `qh` keeps a fifth bit of each code there.
+template <class Block>
+inline void encode_symmetric_blocks(const float* values, const float* importance, int64_t count,
+                                    const CodeRange& codes, void* blocks) {
   for (int64_t first = 0; first * kMaxBlock < count; first += kAbreast) {
     const int here = blocks_abreast(count, first);
-    const StoredAbreast stored = encode_abreast(values, importance, first, here, kCodesQ40);
+    const StoredAbreast stored = encode_abreast(values, importance, first, here, codes);
     int words[4][kVectorLanes];
     pack_nibbles_abreast(stored.codes, words);
+    constexpr bool kHasFifth = requires(Block block) { block.qh; };
+    int fifth[kVectorLanes];
+    if constexpr (kHasFifth) pack_fifth_bits_abreast(stored.codes, fifth);
     for (int b = 0; b < here; ++b) {
-      BlockQ4_0 block{.d = stored.d[b], .qs = {}};
+      Block block{};
+      block.d = stored.d[b];
+      if constexpr (kHasFifth) __builtin_memcpy(block.qh, &fifth[b], 4);
       for (int k = 0; k < 4; ++k) __builtin_memcpy(block.qs + 4 * k, &words[k][b], 4);
       store_block(block, first + b, blocks);
     }
   }
+}
+
+constexpr CodeRange kCodesQ40{.low = -8, .high = 7};
+constexpr CodeRange kCodesQ50{.low = -16, .high = 15};
+
+inline void encode_q4_0(const float* values, const float* importance, int64_t count, void* blocks) {
+  encode_symmetric_blocks<BlockQ4_0>(values, importance, count, kCodesQ40, blocks);
+}
+inline void encode_q5_0(const float* values, const float* importance, int64_t count, void* blocks) {
+  encode_symmetric_blocks<BlockQ5_0>(values, importance, count, kCodesQ50, blocks);
 }
 
 constexpr float kHighCodeQ41 = 15;
@@ -43,25 +59,6 @@ inline void encode_q4_1(const float* values, const float* importance, int64_t co
       block.qs[j] = static_cast<uint8_t>(stored.codes[j] | stored.codes[j + 16] << 4);
     }
     store_block(block, b, blocks);
-  }
-}
-
-constexpr CodeRange kCodesQ50{.low = -16, .high = 15};
-
-inline void encode_q5_0(const float* values, const float* importance, int64_t count, void* blocks) {
-  for (int64_t first = 0; first * kMaxBlock < count; first += kAbreast) {
-    const int here = blocks_abreast(count, first);
-    const StoredAbreast stored = encode_abreast(values, importance, first, here, kCodesQ50);
-    int words[4][kVectorLanes];
-    pack_nibbles_abreast(stored.codes, words);
-    int fifth[kVectorLanes];
-    pack_fifth_bits_abreast(stored.codes, fifth);
-    for (int b = 0; b < here; ++b) {
-      BlockQ5_0 block{.d = stored.d[b], .qh = {}, .qs = {}};
-      __builtin_memcpy(block.qh, &fifth[b], 4);
-      for (int k = 0; k < 4; ++k) __builtin_memcpy(block.qs + 4 * k, &words[k][b], 4);
-      store_block(block, first + b, blocks);
-    }
   }
 }
 
