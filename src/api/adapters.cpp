@@ -4,6 +4,7 @@
 #include <map>
 
 #include "api/adapted.h"
+#include "api/json_lists.h"
 #include "api/quantize_request.h"
 #include "core/check.h"
 #include "core/json.h"
@@ -140,8 +141,6 @@ std::string to_json(const MergeResult& result) {
                                   {"change", row.change},
                                   {"rounding", row.rounding}}));
   }
-  Json notices = Json::array();
-  for (const std::string& notice : result.notices) notices.push(notice);
   return Json::object({{"artifact", result.artifact.string()},
                        {"adapter_format", result.adapter_format},
                        {"made_for", result.made_for},
@@ -150,7 +149,7 @@ std::string to_json(const MergeResult& result) {
                        {"parameters", std::move(parameters)},
                        {"size_bytes", result.size_bytes},
                        {"seconds", result.seconds},
-                       {"notices", std::move(notices)}})
+                       {"notices", json_of(result.notices)}})
       .dump(2);
 }
 

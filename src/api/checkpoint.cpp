@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "api/json_lists.h"
 #include "api/stored_schemes.h"
 #include "containers/tensor_damage.h"
 #include "core/cancel.h"
@@ -183,17 +184,6 @@ std::string to_json(const InspectResult& result) {
     for (const auto& [key, value] : list) object.set(key, value);
     return object;
   };
-  Json tensors = Json::array();
-  for (const TensorSummary& tensor : result.tensors) {
-    Json shape = Json::array();
-    for (const std::int64_t extent : tensor.shape) shape.push(extent);
-    tensors.push(Json::object({{"name", tensor.name},
-                               {"type", tensor.type},
-                               {"shape", std::move(shape)},
-                               {"size_bytes", tensor.size_bytes}}));
-  }
-  Json problems = Json::array();
-  for (const std::string& problem : result.problems) problems.push(problem);
   return Json::object({{"path", result.path.string()},
                        {"container", result.container},
                        {"architecture", result.architecture},
@@ -205,8 +195,8 @@ std::string to_json(const InspectResult& result) {
                        {"configuration", pairs(result.configuration)},
                        {"metadata", pairs(result.metadata)},
                        {"tokenizer", result.tokenizer},
-                       {"problems", std::move(problems)},
-                       {"tensors", std::move(tensors)}})
+                       {"problems", json_of(result.problems)},
+                       {"tensors", json_of(result.tensors)}})
       .dump(2);
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "api/existing_lane.h"
+#include "api/json_lists.h"
 #include "api/lane_facts_of.h"
 #include "calibrate/collect.h"
 #include "core/check.h"
@@ -39,10 +40,9 @@ fs::path artefact_path(const fs::path& out, const Lane& lane) {
 }
 
 Json summary_to_json(const QuantizeSummary& summary) {
-  Json notices = Json::array();
-  for (const std::string& notice : summary.notices) notices.push(notice);
-  return Json::object(
-      {{"format", summary.format}, {"seconds", summary.seconds}, {"notices", std::move(notices)}});
+  return Json::object({{"format", summary.format},
+                       {"seconds", summary.seconds},
+                       {"notices", json_of(summary.notices)}});
 }
 
 void apply_summary(const Json& json, LaneReport& report) {

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "api/json_lists.h"
 #include "api/preflight.h"
 #include "core/check.h"
 #include "core/file.h"
@@ -101,15 +102,13 @@ Result<DeployResult> make_deployment(const DeployOptions& options) {
 }
 
 std::string to_json(const DeployResult& result) {
-  Json notices = Json::array();
-  for (const std::string& notice : result.notices) notices.push(notice);
   return Json::object({{"target", result.target},
                        {"product", result.product},
                        {"file_name", result.file_name},
                        {"file", result.file.string()},
                        {"text", result.text},
                        {"schema", result.schema},
-                       {"notices", std::move(notices)}})
+                       {"notices", json_of(result.notices)}})
       .dump(2);
 }
 

@@ -1,5 +1,6 @@
 #include "quantlane/doctor.h"
 
+#include "api/json_lists.h"
 #include "bench/machine.h"
 #include "core/cpu.h"
 #include "core/json.h"
@@ -42,11 +43,6 @@ DoctorResult examine_machine(int threads) {
 }
 
 std::string to_json(const DoctorResult& result) {
-  const auto list = [](const std::vector<std::string>& items) {
-    Json array = Json::array();
-    for (const std::string& item : items) array.push(item);
-    return array;
-  };
   Json features = Json(Json::Object{});
   for (const auto& [name, present] : result.features) features.set(name, present);
   return Json::object({{"version", result.version},
@@ -58,9 +54,9 @@ std::string to_json(const DoctorResult& result) {
                        {"features", std::move(features)},
                        {"bandwidth_gb_s", result.bandwidth_gb_s},
                        {"f32_gflops", result.f32_gflops},
-                       {"architectures", list(result.architectures)},
-                       {"lanes", list(result.lanes)},
-                       {"problems", list(result.problems)}})
+                       {"architectures", json_of(result.architectures)},
+                       {"lanes", json_of(result.lanes)},
+                       {"problems", json_of(result.problems)}})
       .dump(2);
 }
 

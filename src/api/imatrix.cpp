@@ -5,6 +5,7 @@
 
 #include "api/coverage_json.h"
 #include "api/defaults.h"
+#include "api/json_lists.h"
 #include "api/memory_plan.h"
 #include "calibrate/collect.h"
 #include "calibrate/expert_coverage.h"
@@ -104,20 +105,16 @@ Result<std::int64_t> chunk_of(const ImatrixOptions& options, const Checkpoint& c
 }
 
 Json to_value(const ImatrixResult& result) {
-  Json datasets = Json::array();
-  for (const std::string& dataset : result.datasets) datasets.push(dataset);
-  Json notices = Json::array();
-  for (const std::string& notice : result.notices) notices.push(notice);
   return Json::object({{"path", result.path.string()},
                        {"format", result.format},
                        {"entries", result.entries},
                        {"chunk_count", result.chunk_count},
                        {"chunk_size", result.chunk_size},
                        {"tokens", result.tokens},
-                       {"datasets", std::move(datasets)},
+                       {"datasets", json_of(result.datasets)},
                        {"seconds", result.seconds},
                        {"experts", coverage_json(result.experts)},
-                       {"notices", std::move(notices)}});
+                       {"notices", json_of(result.notices)}});
 }
 
 Json to_value(const ImatrixTensor& row) {
