@@ -8,21 +8,18 @@
 #include <utility>
 
 #include "api/adapted.h"
-#include "api/coverage_json.h"
 #include "api/defaults.h"
 #include "api/disk_plan.h"
 #include "api/importances.h"
 #include "api/kv_request.h"
 #include "api/memory_plan.h"
 #include "api/preflight.h"
+#include "api/quantize_job.h"
 #include "api/quantize_request.h"
 #include "calibrate/collect.h"
 #include "calibrate/kept_statistics.h"
 #include "core/ascii.h"
 #include "core/check.h"
-#include "core/json.h"
-#include "core/process_memory.h"
-#include "eval/weight_deviation.h"
 #include "quantize/pipeline.h"
 #include "quantize/size_target.h"
 #include "quantize/transforms/apply_transforms.h"
@@ -30,10 +27,6 @@
 
 namespace quantlane {
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 Result<void> check_sources(const QuantizeOptions& options, const Lane& lane) {
   const int given = static_cast<int>(options.statistics.has_value()) +
@@ -85,52 +78,6 @@ Result<Importances> calibrate(const QuantizeOptions& options,
                                                           progress, HeadRows::kLastQuarter, kept));
   return importances_from_pass(std::move(statistics), *checkpoint, calibration.text.name,
                                calibration.chunks.count());
-}
-
-// The artefact as written against the quantized source.
-Result<std::vector<TransferredMatrix>> measure_transfers(const QuantizeJob& job,
-                                                         const QuantizeSummary& summary,
-                                                         ThreadPool& pool, Progress& progress) {
-  QUANTLANE_TRY(const auto artefact, Checkpoint::open(summary.files.front()));
-  std::vector<std::string> names;
-  for (const auto& [name, transfer] : summary.transfers) names.push_back(name);
-  QUANTLANE_TRY(const auto deviations,
-                measure_deviations(job.source, *artefact, names, pool, progress));
-  std::vector<TransferredMatrix> transfers;
-  for (const WeightDeviation& row : deviations) {
-    transfers.push_back({.tensor = row.tensor,
-                         .from = row.from,
-                         .to = row.to,
-                         .how = std::string(transfer_name(summary.transfers.at(row.tensor))),
-                         .deviation = row.relative_rmse(),
-                         .squared_error = row.squared_error,
-                         .squared_norm = row.squared_norm,
-                         .differing = row.differing});
-  }
-  return transfers;
-}
-
-Result<QuantizeResult> run_job(const QuantizeJob& job, ThreadPool& pool, Progress& progress) {
-  QUANTLANE_TRY(const QuantizeSummary summary, run_quantize(job, pool, progress));
-  QuantizeResult result;
-  result.lane = job.lane.name;
-  result.artifact = summary.files.front();
-  result.files = summary.files;
-  result.format = summary.format;
-  result.size_bytes = summary.size_bytes;
-  result.bits_per_weight = summary.bits_per_weight;
-  result.seconds = summary.seconds;
-  result.source_bytes = job.source.size_bytes();
-  result.peak_rss_bytes = peak_rss_bytes();
-  result.tensor_types = summary.tensor_types;
-  result.notices = summary.notices;
-  result.experts = summary.experts;
-  result.idle_columns = summary.idle_columns;
-  result.zero_rows = summary.zero_rows;
-  if (!summary.transfers.empty()) {
-    QUANTLANE_TRY(result.transfers, measure_transfers(job, summary, pool, progress));
-  }
-  return result;
 }
 
 // The lane, the checkpoint and what the options ask for: everything that can be checked before any
@@ -448,154 +395,5 @@ Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progr
   result.total_seconds = seconds_since(begun);
   return result;
 }
-
-namespace {
-
-// Converting to a lane carries codes over; of plain weights there are none.
-Result<void> check_codes(const Checkpoint& checkpoint, const Lane& lane) {
-  const auto has_codes = [&](const Parameter& p) { return is_quantized(checkpoint, p); };
-  // A scheme of the key-value cache alone quantizes no weights.
-  if (checkpoint.quantization() != nullptr &&
-      std::ranges::any_of(checkpoint.graph()->parameters, has_codes)) {
-    return {};
-  }
-  return fail(invalid("converting to " + lane.name)
-                  .in(checkpoint.path().string())
-                  .expects("a quantized folder, whose codes are kept")
-                  .got("one that no dialect quantized")
-                  .advise("to quantize it, use quantlane quantize"));
-}
-
-}  // namespace
-
-Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progress& progress) {
-  const auto begun = std::chrono::steady_clock::now();
-  ThreadPool pool(options.threads);
-  const bool gguf = options.out.extension() == ".gguf";
-  const bool same = options.type == "same";
-  const bool plain = options.type == "f32" || options.type == "f16" || options.type == "bf16";
-  const auto dialect_lane = plain || same ? Result<Lane>(Lane()) : find_lane(options.type);
-  if (!dialect_lane || (!plain && !same && dialect_lane->dialect == nullptr)) {
-    return fail(
-        usage_error("converting")
-            .expects("--to f32, f16, bf16, same, or a lane whose dialect keeps the codes of a "
-                     "quantized folder, such as gptq")
-            .got(options.type)
-            .advise("to quantize, use quantlane quantize"));
-  }
-  if (same && !gguf) {
-    return fail(usage_error("converting")
-                    .in(options.out.string())
-                    .expects("an output that ends in .gguf with --to same")
-                    .got("a folder")
-                    .advise("folders are written with --to f32, f16 or bf16"));
-  }
-  QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
-  if (!plain && !same) QUANTLANE_TRY_VOID(check_codes(*checkpoint, *dialect_lane));
-  QUANTLANE_TRY(const Lane lane, same    ? lane_as_stored(*checkpoint)
-                                 : plain ? find_lane((gguf ? "gguf:" : "") + options.type)
-                                         : *dialect_lane);
-  QUANTLANE_TRY(const SplitRequest split, split_request(options.split, lane));
-  QUANTLANE_TRY_VOID(check_files(options.out, split, *checkpoint, options.force));
-  QUANTLANE_TRY(QuantizeResult result, run_job({.source = *checkpoint,
-                                                .lane = lane,
-                                                .statistics = nullptr,
-                                                .out = options.out,
-                                                .arch_agnostic = false,
-                                                .split = split,
-                                                .converts = true,
-                                                .as_stored = same},
-                                               pool, progress));
-  result.total_seconds = seconds_since(begun);
-  return result;
-}
-
-namespace {
-
-Json text_array(const std::vector<std::string>& texts) {
-  Json array = Json::array();
-  for (const std::string& text : texts) array.push(text);
-  return array;
-}
-
-Json transfers_json(const std::vector<TransferredMatrix>& transfers) {
-  Json rows = Json::array();
-  for (const TransferredMatrix& row : transfers) {
-    rows.push(Json::object({{"tensor", row.tensor},
-                            {"from", row.from},
-                            {"to", row.to},
-                            {"how", row.how},
-                            {"deviation", row.deviation},
-                            {"differing", row.differing}}));
-  }
-  return rows;
-}
-
-}  // namespace
-
-std::string to_json(const QuantizeResult& result) {
-  Json types = Json(Json::Object{});
-  for (const auto& [type, count] : result.tensor_types) types.set(type, count);
-  Json files = Json::array();
-  for (const auto& file : result.files) files.push(file.string());
-  return Json::object({{"lane", result.lane},
-                       {"artifact", result.artifact.string()},
-                       {"files", std::move(files)},
-                       {"format", result.format},
-                       {"size_bytes", result.size_bytes},
-                       {"source_bytes", result.source_bytes},
-                       {"bits_per_weight", result.bits_per_weight},
-                       {"seconds", result.seconds},
-                       {"calibration_seconds", result.calibration_seconds},
-                       {"total_seconds", result.total_seconds},
-                       {"peak_rss_bytes", result.peak_rss_bytes},
-                       {"tensor_types", std::move(types)},
-                       {"transfers", transfers_json(result.transfers)},
-                       {"experts", coverage_json(result.experts)},
-                       {"idle_columns", channels_json(result.idle_columns)},
-                       {"zero_rows", channels_json(result.zero_rows)},
-                       {"notices", text_array(result.notices)}})
-      .dump(2);
-}
-
-std::string to_json(const QuantizePlan& plan) {
-  Json tensors = Json::array();
-  for (const TensorSummary& tensor : plan.tensors) {
-    Json shape = Json::array();
-    for (const std::int64_t extent : tensor.shape) shape.push(extent);
-    tensors.push(Json::object({{"name", tensor.name},
-                               {"type", tensor.type},
-                               {"shape", std::move(shape)},
-                               {"size_bytes", tensor.size_bytes}}));
-  }
-  return Json::object({{"lane", plan.lane},
-                       {"size_bytes", plan.size_bytes},
-                       {"source_bytes", plan.source_bytes},
-                       {"bits_per_weight", plan.bits_per_weight},
-                       {"files", plan.files},
-                       {"tensors", std::move(tensors)},
-                       {"notices", text_array(plan.notices)}})
-      .dump(2);
-}
-
-std::vector<std::pair<std::string, std::string>> list_lane_options() {
-  std::vector<std::pair<std::string, std::string>> options;
-  const auto add = [&](const auto* row) {
-    options.emplace_back("+" + std::string(row->name), row->summary);
-  };
-  std::ranges::for_each(transforms(), add);
-  std::ranges::for_each(algorithms(), add);
-  return options;
-}
-
-std::vector<std::pair<std::string, std::string>> list_lanes() {
-  std::vector<std::pair<std::string, std::string>> lanes;
-  for (const std::string& name : lane_names()) {
-    if (const auto lane = find_lane(name)) lanes.emplace_back(name, lane->summary);
-  }
-  return lanes;
-}
-
-std::vector<std::string> list_lane_variants() { return lane_variants(); }
 
 }  // namespace quantlane
