@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "core/output_path.h"
 #include "recommend/preflight.h"
 #include "report/deploy/deploy.h"
 
@@ -50,13 +51,8 @@ Result<std::vector<std::string>> ask_engine(const fs::path& artefact, const Depl
 }
 
 Result<void> check_target_file(const fs::path& file, const DeployTarget& target, bool force) {
-  std::error_code code;
-  if (!fs::exists(fs::symlink_status(file, code))) return check_writable(file);
-  if (force) return check_replaceable(file, deploy_header(target));
-  return fail(invalid("choosing an output")
-                  .in(file.string())
-                  .expects("a path that does not exist yet")
-                  .advise("choose another -o, or add --force to replace it"));
+  QUANTLANE_TRY(const bool taken, check_vacant(file, force, "-o"));
+  return taken ? check_replaceable(file, deploy_header(target)) : check_writable(file);
 }
 
 Result<void> write_target_file(const fs::path& file, const DeployTarget& target,

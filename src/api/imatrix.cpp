@@ -16,6 +16,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "core/output_path.h"
 
 namespace quantlane {
 namespace {
@@ -62,21 +63,13 @@ Result<void> check_kind(const fs::path& out) {
 
 // With `force` a file of the same kinds is replaced, and no other.
 Result<void> check_output_file(const fs::path& out, bool force) {
-  std::error_code code;
-  if (fs::exists(fs::symlink_status(out, code))) {
-    if (!force) {
-      return fail(invalid("choosing an output")
-                      .in(out.string())
-                      .expects("a path that does not exist yet")
-                      .advise("choose another -o, or add --force to replace it"));
-    }
-    if (!read_imatrix(out) && !Statistics::load(out)) {
-      return fail(invalid("choosing an output")
-                      .in(out.string())
-                      .expects("an importance matrix to replace")
-                      .got("something else")
-                      .advise("choose another -o"));
-    }
+  QUANTLANE_TRY(const bool taken, check_vacant(out, force, "-o"));
+  if (taken && !read_imatrix(place_of(out)) && !Statistics::load(place_of(out))) {
+    return fail(invalid("choosing an output")
+                    .in(out.string())
+                    .expects("an importance matrix to replace")
+                    .got("something else")
+                    .advise("choose another -o"));
   }
   return check_writable(out);
 }
@@ -243,7 +236,7 @@ Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& options) {
   QUANTLANE_TRY_VOID(check_chunk(options.chunk));
   for (const fs::path& input : options.inputs) {
     std::error_code code;
-    if (fs::equivalent(options.out, input, code)) {
+    if (fs::equivalent(place_of(options.out), input, code)) {
       return fail(invalid("choosing an output")
                       .in(options.out.string())
                       .expects("another place than the source"));

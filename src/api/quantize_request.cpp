@@ -9,6 +9,7 @@
 #include "core/ascii.h"
 #include "core/check.h"
 #include "core/file.h"
+#include "core/output_path.h"
 #include "quantize/output_place.h"
 
 namespace quantlane {
@@ -188,7 +189,7 @@ Result<void> check_files(const fs::path& out, const SplitRequest& split, const C
                          bool replace) {
   QUANTLANE_TRY_VOID(check_output(out, source.path(), replace));
   if (!split.any()) return {};
-  for (const fs::path& shard : existing_gguf_shards(out)) {
+  for (const fs::path& shard : existing_gguf_shards(place_of(out))) {
     // A split source has more files than the one that names it.
     for (const std::string& file : source.container().files()) {
       QUANTLANE_TRY_VOID(check_output(shard, file, replace));

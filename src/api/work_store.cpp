@@ -4,6 +4,7 @@
 
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/output_path.h"
 
 namespace quantlane {
 namespace {
@@ -11,7 +12,8 @@ constexpr std::string_view kMark = "README";
 }  // namespace
 
 Result<void> WorkStore::claim(std::initializer_list<std::string_view> entries) const {
-  const fs::path mark = folder_ / kMark;
+  const fs::path folder = place_of(folder_);
+  const fs::path mark = folder / kMark;
   std::error_code code;
   if (fs::is_regular_file(mark, code)) return {};
   const auto refuse = [](const fs::path& path) {
@@ -22,11 +24,11 @@ Result<void> WorkStore::claim(std::initializer_list<std::string_view> entries) c
                     .advise("choose another --out, or move it away"));
   };
   // Another run may be about to write the mark, or was killed before it could.
-  for (const auto& entry : fs::directory_iterator(folder_, code)) {
-    if (!entry.path().filename().string().starts_with(kMark)) return refuse(folder_);
+  for (const auto& entry : fs::directory_iterator(folder, code)) {
+    if (!entry.path().filename().string().starts_with(kMark)) return refuse(folder);
   }
   for (const std::string_view entry : entries) {
-    const fs::path path = folder_.parent_path() / entry;
+    const fs::path path = folder.parent_path() / entry;
     if (fs::exists(fs::symlink_status(path, code))) return refuse(path);
   }
   return write_text(mark, "Finished work of quantlane compare; may be deleted.\n");

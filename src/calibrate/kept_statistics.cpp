@@ -10,6 +10,7 @@
 #include "core/cpu.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/output_path.h"
 #include "quantlane/version.h"
 
 namespace quantlane {
@@ -45,8 +46,7 @@ Result<std::string> KeptStatistics::key() {
 }
 
 Result<KeptStatistics::Found> KeptStatistics::find() {
-  std::error_code code;
-  if (!fs::exists(fs::symlink_status(file_, code))) return Found{};
+  if (!is_taken(file_)) return Found{};
   const auto container = open_container(file_);
   const std::string* theirs = container ? (*container)->metadata().string(kKey) : nullptr;
   if (theirs == nullptr) {

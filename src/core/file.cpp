@@ -15,6 +15,7 @@
 
 #include "core/check.h"
 #include "core/disk_room.h"
+#include "core/output_path.h"
 
 namespace quantlane {
 namespace {
@@ -326,8 +327,7 @@ Result<void> write_text(const fs::path& path, std::string_view text) {
 
 Result<void> check_writable(const fs::path& target) {
   std::error_code code;
-  fs::path folder = fs::absolute(without_trailing_slash(target), code).parent_path();
-  if (code) return fail(system_error("preparing an output", target, code.value()));
+  fs::path folder = place_of(target).parent_path();
   while (!fs::exists(fs::symlink_status(folder, code)) && folder.has_relative_path())
     folder = folder.parent_path();
   if (!fs::is_directory(folder, code)) {
@@ -340,11 +340,12 @@ Result<void> check_writable(const fs::path& target) {
 }
 
 Result<void> check_replaceable(const fs::path& target, std::string_view magic) {
+  if (!is_taken(target)) return {};
+  const fs::path place = place_of(target);
   std::error_code code;
-  if (!fs::exists(fs::symlink_status(target, code))) return {};
   std::string start(magic.size(), '\0');
-  if (fs::is_regular_file(target, code)) {
-    if (std::FILE* file = std::fopen(target.c_str(), "rb"); file != nullptr) {
+  if (fs::is_regular_file(place, code)) {
+    if (std::FILE* file = std::fopen(place.c_str(), "rb"); file != nullptr) {
       start.resize(std::fread(start.data(), 1, start.size(), file));
       std::fclose(file);
       if (start == magic) return {};

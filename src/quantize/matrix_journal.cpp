@@ -15,6 +15,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/output_path.h"
 
 namespace quantlane {
 namespace fs = std::filesystem;
@@ -79,10 +80,11 @@ struct Listing {
   std::string foreign;
 };
 
-Listing list_folder(const fs::path& folder) {
+Listing list_folder(const fs::path& spelled) {
   Listing listing;
   std::error_code code;
-  if (!fs::exists(fs::symlink_status(folder, code))) return listing;
+  if (!is_taken(spelled)) return listing;
+  const fs::path folder = place_of(spelled);
   for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code)) {
     const std::string name = it->path().filename().string();
     const auto entry = parse_name(name);

@@ -6,6 +6,7 @@
 #include "containers/dialects/dialect.h"
 #include "core/check.h"
 #include "core/file.h"
+#include "core/output_path.h"
 #include "quantize/companion_files.h"
 
 namespace quantlane {
@@ -21,11 +22,12 @@ bool is_within(const fs::path& inner, const fs::path& outer) {
   return end_of_outer == outer.end();
 }
 
+// Where a link at the end leads, too.
 fs::path resolved(const fs::path& path) {
+  const fs::path place = place_of(path);
   std::error_code code;
-  const fs::path whole = fs::weakly_canonical(path, code);
-  const fs::path result = code ? fs::absolute(path, code) : whole;
-  return result.has_filename() ? result : result.parent_path();
+  const fs::path whole = fs::weakly_canonical(place, code);
+  return code ? place : whole;
 }
 
 bool is_side_file(std::string_view name) {
@@ -48,7 +50,7 @@ std::string foreign_entry(const fs::path& folder) {
 }
 
 Result<void> check_replaced_folder(const fs::path& out) {
-  const std::string foreign = foreign_entry(out);
+  const std::string foreign = foreign_entry(place_of(out));
   if (foreign.empty()) return {};
   return fail(refused(out)
                   .of(foreign)
@@ -71,14 +73,10 @@ Result<void> check_output(const fs::path& out, const fs::path& source, bool repl
                     .got(to == from ? "the source itself" : "one inside the other")
                     .advise("choose another output"));
   }
-  std::error_code code;
-  if (fs::exists(fs::symlink_status(out, code))) {
-    if (!replace) {
-      return fail(refused(out)
-                      .expects("a path that does not exist yet")
-                      .advise("choose another output, or add --force to replace it"));
-    }
-    if (fs::is_directory(out, code)) {
+  QUANTLANE_TRY(const bool taken, check_vacant(out, replace));
+  if (taken) {
+    std::error_code code;
+    if (fs::is_directory(place_of(out), code)) {
       QUANTLANE_TRY_VOID(check_replaced_folder(out));
     } else {
       QUANTLANE_TRY_VOID(check_replaceable(out, "GGUF"));

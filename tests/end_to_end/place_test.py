@@ -49,6 +49,37 @@ class Artefacts(ProgramTest):
         self.assertFalse((model / "sub").exists())
 
 
+    def test_a_path_through_a_missing_folder_leads_to_what_is_there(self):
+        """The folder is made on the way, so what the path leads to is what would be replaced."""
+        for name in ("thesis/chapter.doc", "mine.gguf", "deployed/Modelfile", "chunks.dat"):
+            mine = self.folder / name
+            mine.parent.mkdir(exist_ok=True)
+            mine.write_text("mine")
+        self.succeeds("quantize", CANARY, "gguf:q8_0", "-o", "m.gguf")
+        before = self.files(self.folder)
+        for command, out in ((["quantize", CANARY, "fp8", "-o"], "new/../thesis"),
+                             (["quantize", CANARY, "fp8", "-o"], "new/deeper/../../thesis/"),
+                             (["quantize", CANARY, "gguf:q8_0", "-o"], "new/../mine.gguf"),
+                             (["convert", CANARY], "new/../thesis"),
+                             (["imatrix", CANARY, "--chunks", "1", "-o"], "new/../mine.gguf"),
+                             (["imatrix", CANARY, "--chunks", "1", "-o"], "new/../chunks.dat"),
+                             (["deploy", "m.gguf", "--for", "ollama", "-o"], "new/../deployed")):
+            self.refused(*command, out, says=[out.split("/")[-1], "does not exist yet"])
+            self.refused(*command, out, "--force", says=[out.split("/")[-1]])
+            self.assertEqual(self.files(self.folder), before, out)
+            self.assertFalse((self.folder / "new").exists())
+
+    def test_a_source_that_is_a_link_is_not_replaced_by_another_spelling(self):
+        model = self.copy_of_canary()
+        (self.folder / "link").symlink_to(model)
+        for out in ("new/../link", "link", "link/", "new/../link/sub", "model/sub", "new/../model"):
+            for source in ("link", "model"):
+                for force in ([], ["--force"]):
+                    self.refused("quantize", source, "fp8", "-o", out, *force, says=["source"])
+        self.assertEqual((self.folder / "link").readlink(), model)
+        self.assertFalse((self.folder / "new").exists())
+
+
 class Files(ProgramTest):
     def test_logits_and_pages_replace_only_their_own_kind(self):
         (self.folder / "ids.json").write_text("[1, 2, 3]")

@@ -1,0 +1,67 @@
+#include "core/output_path.h"
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+namespace quantlane {
+namespace {
+namespace fs = std::filesystem;
+
+// Oracle: the kernel, asked after the missing folders were made.
+class OutputPath : public testing::Test {
+ protected:
+  fs::path folder_ = fs::canonical(fs::temp_directory_path()) /
+                     ("quantlane-output-path-test-" + std::to_string(::getpid()));
+  void SetUp() override {
+    fs::create_directories(folder_ / "mine/deep");
+    std::ofstream(folder_ / "mine/file") << "x";
+    fs::create_directory_symlink("mine/deep", folder_ / "link");
+    fs::create_symlink("gone", folder_ / "dangling");
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+};
+
+TEST_F(OutputPath, IsWhereThePathLeadsOnceItsFoldersAreMade) {
+  for (const char* spelled :
+       {"new/../mine", "new/deeper/../../mine/file", "new/../link/../file", "new/../dangling",
+        "new/../mine/./file", "link/../file", "mine/", "link/new/../../file", "new/sub/..",
+        "new/../mine/other", "new/..", "new/.", "link/.", "new/../link/.."}) {
+    const fs::path path = folder_ / spelled;
+    const fs::path place = place_of(path);
+    const bool taken = is_taken(path);
+    ASSERT_FALSE(fs::exists(folder_ / "new"));
+    fs::create_directories(folder_ / "new/deeper");
+    const fs::path kernel = fs::canonical(path.has_filename() ? path.parent_path() : path);
+    const fs::path name = path.filename();
+    const fs::path expected = !path.has_filename() ? kernel
+                              : name == "." || name == ".."
+                                  ? fs::weakly_canonical(path).string().ends_with('/')
+                                        ? fs::weakly_canonical(path).parent_path()
+                                        : fs::weakly_canonical(path)
+                                  : kernel / name;
+    EXPECT_EQ(place, expected) << spelled;
+    const bool made_by_the_test = place.string().starts_with((folder_ / "new").string());
+    if (!made_by_the_test) EXPECT_EQ(taken, fs::exists(fs::symlink_status(path))) << spelled;
+    fs::remove_all(folder_ / "new");
+  }
+}
+
+TEST_F(OutputPath, RelativePathsAreTakenFromTheWorkingFolder) {
+  const fs::path here = fs::canonical(fs::current_path());
+  EXPECT_EQ(place_of("no-such-folder/../out"), here / "out");
+  EXPECT_EQ(place_of("out/"), here / "out");
+}
+
+TEST_F(OutputPath, WhatIsTakenNeedsForce) {
+  for (const char* taken : {"new/../mine", "new/../mine/file", "dangling", "link"}) {
+    EXPECT_FALSE(check_vacant(folder_ / taken, false)) << taken;
+    EXPECT_EQ(check_vacant(folder_ / taken, true).value_or(false), true) << taken;
+  }
+  EXPECT_EQ(check_vacant(folder_ / "new/out", false).value_or(true), false);
+  EXPECT_FALSE(fs::exists(folder_ / "new"));
+}
+
+}  // namespace
+}  // namespace quantlane
