@@ -312,6 +312,7 @@ Result<void> Comparison::quantize(LaneWork& work) {
     QUANTLANE_TRY_VOID(store_.put(record_name, work.key, *record));
   } else {
     work.report.reused = true;
+    remove_leftovers(work.report.artifact);
   }
   apply_summary(*record, work.report);
   if (wants_statistics(work.lane)) {

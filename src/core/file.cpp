@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <utility>
 
 #include <fcntl.h>
@@ -70,6 +71,17 @@ fs::path temporary_name(const fs::path& target) {
                             std::to_string(counter.fetch_add(1)));
 }
 
+// A killed process keeps its number until its parent asks for it, which some never do: then its
+// state is Z, behind its name in parentheses (proc_pid_stat(5)).
+bool has_ended(pid_t process) {
+  if (::kill(process, 0) != 0) return errno == ESRCH;
+  std::ifstream stat("/proc/" + std::to_string(process) + "/stat");
+  std::string line;
+  std::getline(stat, line);
+  const std::size_t state = line.rfind(") ");
+  return state != std::string::npos && line.find_first_of("ZX", state + 2) == state + 2;
+}
+
 // `name` is a temporary of the target called `target` whose process no longer runs.
 bool is_leftover(std::string_view name, std::string_view target) {
   if (!name.starts_with(target)) return false;
@@ -80,7 +92,7 @@ bool is_leftover(std::string_view name, std::string_view target) {
   const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), process);
   if (code != std::errc() || process <= 0 || end == name.data() + name.size() || *end != '-')
     return false;
-  return ::kill(process, 0) != 0 && errno == ESRCH;
+  return has_ended(process);
 }
 
 Result<void> sync_folder(const fs::path& folder) {

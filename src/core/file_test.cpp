@@ -92,6 +92,18 @@ TEST_F(FileTest, LeftoversOfEndedProcessesGoWhenTheirTargetIsWrittenAgain) {
   EXPECT_TRUE(fs::exists(folder_ / "a.partial-7x"));
 }
 
+TEST_F(FileTest, LeftoversOfProcessesThatNobodyWaitedForGoToo) {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  siginfo_t ended{};
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
+  const fs::path leftover = folder_ / ("d.partial-" + std::to_string(child) + "-0");
+  fs::create_directories(leftover / "inner");
+  remove_leftovers(folder_ / "d");
+  EXPECT_FALSE(fs::exists(leftover));
+  waitpid(child, nullptr, 0);
+}
+
 TEST_F(FileTest, CheckWritableCreatesNothingAndRefusesAFileInPlaceOfAFolder) {
   EXPECT_TRUE(check_writable(folder_ / "new" / "deeper" / "file"));
   EXPECT_EQ(entries(), 0);

@@ -72,6 +72,16 @@ class Resume(ProgramTest):
         self.assertEqual(self.compare("killed"), self.expected)
         self.assertEqual(self.partials(), [])
 
+    def test_a_run_that_reuses_an_artefact_removes_what_killed_ones_left_beside_it(self):
+        out = self.copy_whole()
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        leftover = out / f"artifacts/fp8.partial-{ended.pid}-0"
+        leftover.mkdir()
+        (leftover / "model.safetensors").write_text("half")
+        self.assertEqual(self.compare("out"), self.expected)
+        self.assertEqual(self.partials(), [])
+
     def test_an_interrupted_run_says_so_leaves_nothing_half_and_goes_on(self):
         for number, stage in ((signal.SIGINT, "calibrate"), (signal.SIGTERM, "quantize fp8"),
                               (signal.SIGINT, "fp8: task")):
