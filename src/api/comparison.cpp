@@ -45,6 +45,14 @@ Json summary_to_json(const QuantizeSummary& summary) {
                        {"notices", json_of(summary.notices)}});
 }
 
+// Artefacts may be spelled in several ways.
+bool is_same_lane(const LaneWork& a, const LaneWork& b) {
+  std::error_code none;
+  const bool one_artefact = a.existing != nullptr && b.existing != nullptr &&
+                            fs::equivalent(a.report.artifact, b.report.artifact, none);
+  return a.report.name == b.report.name || one_artefact;
+}
+
 void apply_summary(const Json& json, LaneReport& report) {
   report.format = json["format"].string();
   report.quantize_seconds = json["seconds"].number();
@@ -111,7 +119,7 @@ Result<void> Comparison::open() {
   for (const std::string& name : names) {
     QUANTLANE_TRY(LaneWork work, lane_named(name));
     const bool twice = std::ranges::any_of(
-        lanes_, [&](const LaneWork& other) { return other.report.name == work.report.name; });
+        lanes_, [&](const LaneWork& other) { return is_same_lane(work, other); });
     if (twice) {
       return fail(usage_error("choosing lanes").expects("every lane once").got(name + " twice"));
     }

@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/cpu.h"
 #include "core/file.h"
+#include "quantize/output_place.h"
 #include "recommend/pick.h"
 #include "recommend/throughput_model.h"
 #include "recommend/verdict.h"
@@ -33,12 +34,13 @@ Result<void> Comparison::check_request() const {
   if (options_.out.empty()) {
     return fail(usage_error("choosing the output folder").expects("a path").got("an empty one"));
   }
-  std::error_code code;
-  if (!options_.checkpoint.empty() && fs::equivalent(options_.out, options_.checkpoint, code)) {
+  for (const char* made : {"artifacts", "work"}) {
+    if (options_.checkpoint.empty() || is_apart(options_.out / made, options_.checkpoint)) continue;
     return fail(usage_error("choosing the output folder")
                     .in(options_.out.string())
-                    .expects("a place apart from the checkpoint")
-                    .got("the checkpoint itself"));
+                    .expects("a place apart from the checkpoint, " + options_.checkpoint.string())
+                    .got("one whose " + std::string(made) + " would be in it, or hold it")
+                    .advise("choose another --out"));
   }
   for (const std::string& name : options_.kv) {
     if (auto scheme = find_kv_scheme(name); !scheme) {

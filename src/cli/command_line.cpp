@@ -74,8 +74,17 @@ class Cli11Options final : public Options {
   }
   void option(std::string_view names, std::vector<std::string>& target,
               std::string_view help) override {
-    app_.add_option(std::string(names), target, std::string(help))
-        ->delimiter(',')
+    const auto split = [&target, name = std::string(names)](const std::vector<std::string>& lists) {
+      for (const std::string& list : lists) {
+        for (std::size_t begin = 0; begin <= list.size();) {
+          const std::size_t end = std::min(list.find(',', begin), list.size());
+          if (end == begin) throw CLI::ValidationError(name, "\"" + list + "\" has an empty name");
+          target.push_back(list.substr(begin, end - begin));
+          begin = end + 1;
+        }
+      }
+    };
+    app_.add_option_function<std::vector<std::string>>(std::string(names), split, std::string(help))
         ->type_name("A,B");
   }
   void repeated(std::string_view names, std::vector<std::string>& target,

@@ -61,16 +61,21 @@ Result<void> check_replaced_folder(const fs::path& out) {
 
 }  // namespace
 
+bool is_apart(const fs::path& out, const fs::path& source) {
+  const fs::path to = resolved(out);
+  const fs::path from = resolved(source);
+  return !is_within(to, from) && !is_within(from, to);
+}
+
 Result<void> check_output(const fs::path& out, const fs::path& source, bool replace) {
   if (out.empty()) {
     return fail(usage_error(std::string(kAttempt)).expects("a path").got("an empty one"));
   }
-  const fs::path to = resolved(out);
-  const fs::path from = resolved(source);
-  if (is_within(to, from) || is_within(from, to)) {
+  if (!is_apart(out, source)) {
+    const fs::path from = resolved(source);
     return fail(refused(out)
                     .expects("a place apart from the source, " + from.string())
-                    .got(to == from ? "the source itself" : "one inside the other")
+                    .got(resolved(out) == from ? "the source itself" : "one inside the other")
                     .advise("choose another output"));
   }
   QUANTLANE_TRY(const bool taken, check_vacant(out, replace));

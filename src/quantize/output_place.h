@@ -6,6 +6,9 @@
 
 namespace quantlane {
 
+// Neither is the other or lies inside it, links followed; both need not exist.
+bool is_apart(const std::filesystem::path& out, const std::filesystem::path& source);
+
 // Fails where `out` is empty, is the source, lies inside it or holds it, exists without `replace`,
 // or cannot be created. With `replace` an existing GGUF file or checkpoint folder (config.json,
 // weights, and the files that stand beside them, nothing else) may be replaced; everything else is

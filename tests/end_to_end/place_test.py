@@ -124,6 +124,19 @@ class Comparisons(ProgramTest):
                                   if path.is_file()], [mine])
                 shutil.rmtree(self.folder / "out")
 
+    def test_the_checkpoint_stays_as_it_is(self):
+        model = self.copy_of_canary()
+        names = sorted(model.iterdir())
+        (self.folder / "link").symlink_to(model)
+        for out in ("model", "model/cmp", "new/../model", "link/deep/cmp"):
+            self.refused("compare", "model", "--lanes", "fp8", "--out", out, code=2,
+                         says=["apart from the checkpoint"])
+        model.rename(self.folder / "artifacts")
+        self.refused("compare", "artifacts", "--lanes", "fp8", "--out", ".", code=2,
+                     says=["apart from the checkpoint"])
+        self.assertEqual([path.name for path in names],
+                         sorted(path.name for path in (self.folder / "artifacts").iterdir()))
+
     def test_other_files_stay(self):
         (self.folder / "out").mkdir()
         (self.folder / "out/notes.md").write_text("mine")
