@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "api/adapted.h"
+#include "api/calibration_request.h"
 #include "api/defaults.h"
 #include "api/disk_plan.h"
 #include "api/importances.h"
@@ -18,7 +19,6 @@
 #include "api/quantize_request.h"
 #include "calibrate/collect.h"
 #include "calibrate/kept_statistics.h"
-#include "core/ascii.h"
 #include "core/check.h"
 #include "quantize/pipeline.h"
 #include "quantize/size_target.h"
@@ -27,39 +27,6 @@
 
 namespace quantlane {
 namespace {
-
-Result<void> check_sources(const QuantizeOptions& options, const Lane& lane) {
-  const int given = static_cast<int>(options.statistics.has_value()) +
-                    static_cast<int>(options.imatrix.has_value()) +
-                    static_cast<int>(options.data_free);
-  if (given > 1) {
-    return fail(usage_error("choosing importances")
-                    .expects("one of --imatrix, --statistics and --data-free")
-                    .got(std::to_string(given)));
-  }
-  if (options.imatrix && !lane.is_gguf()) {
-    return fail(
-        usage_error("choosing importances")
-            .in(options.imatrix->string())
-            .expects("a GGUF lane with --imatrix")
-            .got(lane.name)
-            .advise("leave it out: folder lanes calibrate themselves, or take --statistics"));
-  }
-  return {};
-}
-
-// Calibration reads text, folders need no tokenizer beyond it.
-Result<TokenChunks> chunks_of(const QuantizeOptions& options, const Checkpoint& checkpoint,
-                              const NamedText& text) {
-  if (const auto tokenizer = checkpoint.tokenizer();
-      !tokenizer && !ascii_lower(options.lane).starts_with("gguf:")) {
-    Error error = tokenizer.error();
-    error.hint += (error.hint.empty() ? "" : ", or ") +
-                  std::string("quantize with --data-free, which reads no text");
-    return fail(std::move(error));
-  }
-  return calibration_chunks(checkpoint, text, options.calibration_chunks);
-}
 
 // What a job calibrates on, read and cut once; empty where it reads no text.
 struct Calibration {
@@ -107,41 +74,14 @@ struct Prepared {
   }
 };
 
-// What rotations cannot be combined with.
-Result<void> check_rotations(const QuantizeOptions& options, const Lane& lane) {
-  if (!turns_inputs(lane)) return {};
-  if (options.arch_agnostic) {
-    return fail(usage_error("quantizing to " + lane.name)
-                    .expects("a known architecture, which says where rotations cancel")
-                    .got("--arch-agnostic"));
-  }
-  if (options.imatrix || options.statistics) {
-    return fail(usage_error("quantizing to " + lane.name)
-                    .in((options.imatrix ? *options.imatrix : *options.statistics).string())
-                    .expects("importances of the rotated inputs")
-                    .got("those of the model as it is, which do not tell them")
-                    .advise("leave it out: the lane collects its own"));
-  }
-  return {};
-}
-
 Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
   Prepared prepared;
   QUANTLANE_TRY(prepared.lane, find_lane(options.lane));
   QUANTLANE_TRY(prepared.lane.overrides, scheme_overrides(options.gguf, prepared.lane));
-  QUANTLANE_TRY_VOID(check_sources(options, prepared.lane));
-  if (wants_pass(prepared.lane) && (options.data_free || options.arch_agnostic)) {
-    return fail(usage_error("quantizing to " + prepared.lane.name)
-                    .expects("a calibration pass, which error feedback and transforms need")
-                    .got(options.data_free ? "--data-free" : "--arch-agnostic"));
+  if (!options.kv.empty()) {
+    QUANTLANE_TRY(prepared.kv.scheme, find_kv_scheme_or_none(options.kv));
   }
-  QUANTLANE_TRY_VOID(check_rotations(options, prepared.lane));
-  if (wants_input_scales(prepared.lane) && (options.data_free || options.arch_agnostic)) {
-    return fail(usage_error("quantizing to " + prepared.lane.name)
-                    .expects("a calibration pass, which the scales of inputs need")
-                    .got(options.data_free ? "--data-free" : "--arch-agnostic")
-                    .advise("a lane with dynamic scales (fp8, w8a8) needs none"));
-  }
+  QUANTLANE_TRY_VOID(check_calibration(options, prepared.lane, prepared.kv.scheme));
   QUANTLANE_TRY(prepared.request, recipe_request(options.gguf, prepared.lane));
   QUANTLANE_TRY(prepared.lane.size, size_target(options.gguf, prepared.lane));
   // The name of the lane only says what the file is called by; importances are needed in any case.
@@ -165,9 +105,7 @@ Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
   prepared.calibrates = wants_statistics(prepared.lane) && !options.data_free &&
                         prepared.checkpoint->graph() != nullptr;
   prepared.request.importance = prepared.calibrates;
-  if (!options.kv.empty()) {
-    QUANTLANE_TRY(prepared.kv.scheme, find_kv_scheme_or_none(options.kv));
-  }
+  QUANTLANE_TRY_VOID(check_calibration_files(options));
   return prepared;
 }
 
@@ -223,7 +161,7 @@ bool runs_passes(const QuantizeOptions& options, const Prepared& prepared) {
   const bool transforms = std::ranges::any_of(
       prepared.lane.transforms,
       [](const std::string& name) { return transform_by_name(name)->wants_pass; });
-  return (prepared.calibrates && !given) || transforms || prepared.kv.any() ||
+  return (prepared.calibrates && !given) || transforms || calibrates_kv(prepared.kv.scheme) ||
          prepared.lane.size.any();
 }
 
@@ -248,7 +186,10 @@ Result<Calibration> read_calibration(const QuantizeOptions& options, const Prepa
   Calibration calibration;
   if (!reads_text(options, prepared) || prepared.checkpoint->graph() == nullptr) return calibration;
   QUANTLANE_TRY(calibration.text, calibration_text(options.calibration_text));
-  QUANTLANE_TRY(calibration.chunks, chunks_of(options, *prepared.checkpoint, calibration.text));
+  QUANTLANE_TRY_VOID(
+      check_calibration_tokenizer(*prepared.checkpoint, prepared.lane, prepared.kv.scheme));
+  QUANTLANE_TRY(calibration.chunks, calibration_chunks(*prepared.checkpoint, calibration.text,
+                                                       options.calibration_chunks));
   return calibration;
 }
 
