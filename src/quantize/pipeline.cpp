@@ -107,10 +107,11 @@ Result<void> check_kv(const QuantizeJob& job) {
 
 Result<void> check_output(const QuantizeJob& job) {
   if (job.lane.is_gguf() == (job.out.extension() == ".gguf")) return {};
-  return fail(
-      invalid("quantizing to " + job.lane.name)
-          .in(job.out.string())
-          .expects(job.lane.is_gguf() ? "an output file that ends in .gguf" : "an output folder"));
+  const bool gguf = job.lane.is_gguf();
+  return fail(usage_error("quantizing to " + job.lane.name)
+                  .in(job.out.string())
+                  .expects(gguf ? "an output file that ends in .gguf" : "an output folder")
+                  .advise(gguf ? "add .gguf to its name" : "name it without .gguf"));
 }
 
 std::string target_name(const MatrixTarget& target) {
