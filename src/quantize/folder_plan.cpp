@@ -167,7 +167,9 @@ Result<void> check_dialect(const QuantizeJob& job, const std::vector<FolderItem>
 std::optional<std::string> obstacle_of(const QuantizeJob& job, const FolderItem& item) {
   if (!keeps_codes(job)) return "the lane makes new ones, by error feedback or transforms";
   const QuantTensor* stored = item.weight.quantized();
-  if (stored == nullptr) return "they are blocks, or the weights are edited";
+  if (item.parameter != nullptr && job.source.edited(*item.parameter))
+    return "the adapter changes the weights, so the codes of the source are not theirs";
+  if (stored == nullptr) return "they are blocks of a GGUF file";
   return obstacle_to_move(item.scheme.weight, *stored);
 }
 

@@ -24,7 +24,11 @@ std::size_t Adapter::tensor_count() const {
 Result<Adapter> read_adapter(const fs::path& path, const AdapterBase& base) {
   std::error_code code;
   if (!fs::exists(path, code)) {
-    return fail(not_found("reading an adapter").in(path.string()));
+    return fail(not_found("reading an adapter")
+                    .in(path.string())
+                    .expects("the folder of an adapter (PEFT or MLX), or a GGUF file")
+                    .got("nothing there")
+                    .advise("check the spelling of the path"));
   }
   std::vector<const AdapterFormat*> found;
   for (const AdapterFormat* format : kFormats) {
@@ -43,7 +47,8 @@ Result<Adapter> read_adapter(const fs::path& path, const AdapterBase& base) {
           .in(path.string())
           .expects("a folder with adapter_config.json and adapter_model.safetensors (PEFT) or "
                    "adapters.safetensors (MLX), or a GGUF file")
-          .got("none of them"));
+          .got("none of them")
+          .advise("give the folder or file that the training wrote"));
 }
 
 Result<Adapter> read_adapter(const fs::path& path, const Checkpoint& base) {
