@@ -17,6 +17,12 @@ bool converts(const Artefact& artefact) {
 }
 
 std::optional<Refusal> cannot_load(const Artefact& artefact) {
+  // FROM takes the rest of its line, and no quotes.
+  if (artefact.path.string().find_first_of("\r\n") != std::string::npos) {
+    return Refusal{.expected = "a path of one line, which is what FROM of a Modelfile takes",
+                   .found = "one with a line break",
+                   .advice = "rename the file or its folder"};
+  }
   if (!artefact.gguf) {
     if (converts(artefact)) return std::nullopt;
     return needs_gguf(artefact, "Ollama");

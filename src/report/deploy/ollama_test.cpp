@@ -69,6 +69,17 @@ std::vector<std::string> values(const Modelfile& file, const std::string& parame
   return found;
 }
 
+TEST(Ollama, RefusesPathsThatDoNotFitIntoALine) {
+  for (const char* path : {"/models/two\nlines.gguf", "/mod\rels/m.gguf"}) {
+    Artefact artefact = test::gguf_artefact();
+    artefact.path = path;
+    const auto refused = test::deploy_for("ollama", artefact);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+    EXPECT_EQ(refused.error().found, "one with a line break");
+  }
+}
+
 TEST(Ollama, WritesAModelfileOfDocumentedInstructionsAndParameters) {
   const Deployment deployment = test::deploy_for("ollama", test::gguf_artefact()).value();
   const Modelfile file = parse_modelfile(deployment.text);
