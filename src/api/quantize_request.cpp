@@ -96,6 +96,14 @@ Result<std::vector<SchemeOverride>> scheme_overrides(const GgufOptions& options,
 }
 
 Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lane) {
+  if (!options.tensor_types.empty() && !lane.is_gguf() && lane.dialect == nullptr) {
+    return fail(usage_error("quantizing to " + lane.name)
+                    .of("--tensor-type")
+                    .expects("a lane that quantizes: " + lane.name +
+                             " writes all tensors in one type of its own")
+                    .got("\"" + options.tensor_types.front() + "\"")
+                    .advise("leave it out, or take a lane such as w8a8 or gguf:q8_0 with it"));
+  }
   RecipeRequest request;
   request.pure = options.pure;
   QUANTLANE_TRY(request.output, parse_type(options.output_type));
@@ -109,11 +117,6 @@ Result<RecipeRequest> recipe_request(const GgufOptions& options, const Lane& lan
   if (request.pure) return fail(gguf_only(lane, "--pure"));
   if (request.output) return fail(gguf_only(lane, "--output-type"));
   if (request.embedding) return fail(gguf_only(lane, "--token-embedding-type"));
-  if (!request.overrides.empty()) {
-    return fail(usage_error("quantizing to " + lane.name)
-                    .expects("a lane that quantizes with --tensor-type")
-                    .got(lane.name));
-  }
   return request;
 }
 
