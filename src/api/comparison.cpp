@@ -179,7 +179,8 @@ Result<void> Comparison::prepare_texts() {
                     .advise("give another --calibration-text"));
   }
   const std::int64_t limit = options_.chunks > 0 ? options_.chunks : kDefaultChunks;
-  QUANTLANE_TRY(chunks_, make_chunks(*reference_, text.text, text.name, options_.chunk, limit));
+  QUANTLANE_TRY(chunks_,
+                make_chunks(*reference_, text.text, text.name, options_.chunk, limit, "--chunk"));
   report_.text = text.name;
   report_.chunk = options_.chunk;
   const fs::path own_tasks = reference_->folder() / "tasks";

@@ -98,8 +98,8 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
   }
   // The reference's tokenizer decides: both must read the same ids.
   const Checkpoint& source = reference ? reference->checkpoint() : runtime->checkpoint();
-  QUANTLANE_TRY(const TokenChunks chunks,
-                make_chunks(source, text.text, text.name, options.chunk, options.chunks));
+  QUANTLANE_TRY(const TokenChunks chunks, make_chunks(source, text.text, text.name, options.chunk,
+                                                      options.chunks, "--chunk"));
   std::vector<ScoredRun> candidates = {{.runtime = runtime.get(), .scores = {}, .shape = {}}};
   std::unique_ptr<Runtime> as_run;
   if (reference && !options.arithmetic && checkpoint->engine_differs()) {

@@ -138,7 +138,7 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& p
   QUANTLANE_TRY(const std::int64_t chunk, chunk_of(options, *checkpoint, progress));
   QUANTLANE_TRY(const NamedText text, calibration_text(options.text));
   QUANTLANE_TRY(const TokenChunks chunks,
-                make_chunks(*checkpoint, text.text, text.name, chunk, options.chunks));
+                make_chunks(*checkpoint, text.text, text.name, chunk, options.chunks, "--chunk"));
   ThreadPool pool(options.threads);
   const bool all_statistics = options.out.extension() == kStatisticsExtension;
   const HeadRows head_rows = options.process_output ? HeadRows::kAll

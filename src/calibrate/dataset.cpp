@@ -48,7 +48,8 @@ std::int64_t chunk_within_context(const Checkpoint& checkpoint, std::int64_t chu
 }
 
 Result<TokenChunks> make_chunks(const Checkpoint& checkpoint, std::string_view text,
-                                std::string_view origin, std::int64_t chunk, std::int64_t limit) {
+                                std::string_view origin, std::int64_t chunk, std::int64_t limit,
+                                std::string_view option) {
   if (chunk < 2) {
     return fail(usage_error("cutting text into chunks")
                     .expects("at least 2 tokens per chunk")
@@ -76,7 +77,8 @@ Result<TokenChunks> make_chunks(const Checkpoint& checkpoint, std::string_view t
                     .in(std::string(origin))
                     .expects("at least " + std::to_string(chunk) + " tokens")
                     .got(std::to_string(chunks.tokens.size()) + " tokens")
-                    .advise("give a longer text or a smaller --chunk"));
+                    .advise("give a longer text" +
+                            (option.empty() ? "" : " or a smaller " + std::string(option))));
   }
   chunks.tokens.resize(limit > 0 ? std::min(whole, wanted) : whole);
   if (bos) {

@@ -36,8 +36,10 @@ std::int64_t chunk_within_context(const Checkpoint& checkpoint, std::int64_t chu
 // tokens; at most `limit` chunks (0 = all), a last partial chunk is left out. Models that want a
 // BOS get it before the text, and in place of the first token of each further chunk (the protocol
 // of llama-perplexity and llama-imatrix).
-// kInvalidArgument when the text does not fill one chunk.
+// kInvalidArgument when the text does not fill one chunk; `option` of the command sets how long
+// they are, empty where none does.
 Result<TokenChunks> make_chunks(const Checkpoint& checkpoint, std::string_view text,
-                                std::string_view origin, std::int64_t chunk, std::int64_t limit);
+                                std::string_view origin, std::int64_t chunk, std::int64_t limit,
+                                std::string_view option = "");
 
 }  // namespace quantlane

@@ -82,28 +82,37 @@ std::string misfit_text(const FolderItem& misfit, int group) {
                      misfit.weight.cols(), misfit.name);
 }
 
+// The spelled-out lanes whose groups fit all `linears`.
+struct FittingLanes {
+  std::string sizes;  // "16, 32"
+  std::string names;  // "w4a16-g16, w4a16-g32, w4a16-channel, "
+};
+
+FittingLanes fitting_lanes(const LaneGroups& groups, const Linears& linears) {
+  FittingLanes fitting;
+  for (const int size : groups.sizes) {
+    if (misfit_of(linears, size) != nullptr) continue;
+    fitting.sizes += fmt::format("{}{}", fitting.sizes.empty() ? "" : ", ", size);
+    fitting.names += fmt::format("{}-g{}, ", groups.stem, size);
+  }
+  if (groups.channel) fitting.names += groups.stem + "-channel, ";
+  return fitting;
+}
+
 // A size that the user chose holds, or is refused with those that would.
 Result<void> check_chosen_group(const QuantizeJob& job, const WantedScheme& wanted,
                                 const Linears& linears) {
   const int group = wanted.scheme.weight.group_size;
   const FolderItem* misfit = misfit_of(linears, group);
   if (misfit == nullptr) return {};
-  const LaneGroups& groups = wanted.groups;
-  std::string sizes;
-  std::string lanes;
-  for (const int size : groups.sizes) {
-    if (misfit_of(linears, size) != nullptr) continue;
-    sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", size);
-    lanes += fmt::format("{}-g{}, ", groups.stem, size);
-  }
-  if (groups.channel) lanes += groups.stem + "-channel, ";
+  const auto [sizes, lanes] = fitting_lanes(wanted.groups, linears);
   return fail(unsupported("quantizing to " + wanted.lane)
                   .in(job.source.path().string())
                   .of(misfit->name)
                   .expects("a group size that divides every width: " +
                            (sizes.empty() ? "none of those that can be chosen" : sizes))
                   .got(misfit_text(*misfit, group))
-                  .advise(lanes + "or " + groups.stem + ", which chooses by itself"));
+                  .advise(lanes + "or " + wanted.groups.stem + ", which chooses by itself"));
 }
 
 // The group size for all `linears`: the one that was chosen; else that of the source, the lane's,
@@ -138,7 +147,8 @@ Result<LinearScheme> fit_group_size(const QuantizeJob& job, const WantedScheme& 
                   .in(job.source.path().string())
                   .expects(fmt::format("widths that {} divides", smallest))
                   .got(misfits.back())
-                  .advise("use a per-channel lane (fp8, w8a8) or a GGUF lane"));
+                  .advise(fitting_lanes(wanted.groups, linears).names +
+                          "a lane with a scale per channel (fp8, w8a8) or a GGUF lane"));
 }
 
 // The first matrix that `pattern` finds, where it finds none that is quantized.

@@ -297,13 +297,17 @@ Result<void> check_tensors(const QuantizationSource& source, const JsonMembers& 
     if (module.empty()) continue;
     const Map::Group* group = map.group_of(module);
     if (group == nullptr || format_holds(group->format, tensor)) continue;
+    const std::string_view named = format_named_for(tensor, group->scheme.weight);
+    const std::string type(tensor.type.name());
     return fail(config.wrong("format")
-                    .expects("the layout of the tensor " + tensor.name + ", " +
-                             std::string(tensor.type.name()))
+                    .expects("the layout of the tensor " + tensor.name + ", " + type)
                     .got("\"" + group->format + "\"")
-                    .advise("set \"format\" to \"" +
-                            std::string(format_named_for(tensor, group->scheme.weight)) +
-                            "\" (of the group too), if that is how the weights were written"));
+                    .advise(named.empty()
+                                ? "no format has words of " + type +
+                                      ": download the checkpoint again, or write it again"
+                                : "set \"format\" to \"" + std::string(named) +
+                                      "\" (of the group too), if that is how the weights were "
+                                      "written"));
   }
   return {};
 }

@@ -89,6 +89,7 @@ bool format_holds(std::string_view format, const TensorInfo& tensor) {
 std::string_view format_named_for(const TensorInfo& tensor, const Scheme& weight) {
   const bool exponents = weight.scale_dtype == DType::kF8E8M0;
   if (tensor.type.plain == DType::kI32) return "pack-quantized";
+  if (is_packed(tensor) && tensor.type.plain != DType::kU8) return {};
   if (is_packed(tensor)) return exponents ? "mxfp4-pack-quantized" : "nvfp4-pack-quantized";
   if (tensor.type.plain == DType::kI8) return "int-quantized";
   return exponents ? "mxfp8-quantized" : "float-quantized";

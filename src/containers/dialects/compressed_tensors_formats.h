@@ -28,7 +28,7 @@ Result<void> check_format(const JsonMembers& config, const JsonMembers& group,
 std::string_view module_with_codes(const TensorInfo& tensor);
 // Does an engine that was told `format` look for these codes? An unknown format ("") holds any.
 bool format_holds(std::string_view format, const TensorInfo& tensor);
-// The format that has such codes of such a scheme.
+// The format that has such codes of such a scheme; "" where none has.
 std::string_view format_named_for(const TensorInfo& tensor, const Scheme& weight);
 
 }  // namespace quantlane::compressed_tensors
