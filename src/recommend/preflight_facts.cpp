@@ -216,6 +216,7 @@ Result<ArtefactFacts> read_artefact_facts(const std::filesystem::path& path, boo
     return fail(corrupt("reading the model configuration").in(origin).expects("a JSON object"));
   }
   set_config(std::move(config), facts);
+  facts.config_mark = text.starts_with("\xEF\xBB\xBF");
   QUANTLANE_TRY_VOID(read_side_files(folder, facts));
   facts.method = facts.quantization["quant_method"].string();
   read_modules(*container, false, facts);

@@ -63,6 +63,7 @@ struct ArtefactFacts {
   bool contradictory = false;  // … because it contradicts itself, the format or the tensors
   std::string mismatch;        // which tensor is not what config.json announces; empty = none
   Json config;                 // config.json
+  bool config_mark = false;    // … begins with a byte order mark
   Json quantization;           // quantization_config, of config.json or of the side file
   Json side_file;              // the dialect's own file beside config.json; null = absent
   DType dtype = DType::kBF16;

@@ -15,6 +15,11 @@ Found contradictory(const Facts& f, const Target&) {
 
 Found mismatch(const Facts& f, const Target&) { return when(!f.mismatch.empty(), f.mismatch); }
 
+// Readers here take it; Python's json.loads() does not.
+Found byte_order_mark(const Facts& f, const Target&) {
+  return when(f.config_mark, "EF BB BF before the first brace");
+}
+
 // Of the scheme, or of a configuration that cannot be read.
 Found bits(const Facts& f, const Target&) {
   const std::int64_t written = f.quantization["bits"].integer(f.quantization["w_bit"].integer());
@@ -78,6 +83,13 @@ constexpr std::array kAgreementRules = {
     PreflightRule{"config-contradicts", kAll, PreflightEffect::kRefuse,
                   "the configuration contradicts itself or the tensors: engines look for others",
                   "write what the tensors are into quantization_config", kLoaders, contradictory},
+    PreflightRule{"byte-order-mark", kAll, PreflightEffect::kRefuse,
+                  "config.json begins with a byte order mark, which is no JSON to Python",
+                  "take it out: sed -i '1s/^\\xEF\\xBB\\xBF//' config.json",
+                  "transformers 5.24.0 configuration_utils.py: _dict_from_json_file (\"is not a "
+                  "valid JSON file\"), through which vLLM 0.32.0 transformers_utils/config.py: "
+                  "get_config_dict, SGLang, TGI and TensorRT-LLM read it",
+                  byte_order_mark},
     PreflightRule{"tensors-differ", kAll, PreflightEffect::kRefuse,
                   "tensors are missing, or of another type or shape than config.json announces",
                   "correct config.json, or download the missing part", kLoaders, mismatch},

@@ -49,6 +49,7 @@ std::vector<RuleTest> agreement_tests() {
       {"config-contradicts",
        {unreadable(gptq("int4_g128_sym"), true), vllm},
        {unreadable(gptq("int4_g128_sym"), false), vllm}},
+      {"byte-order-mark", {with(w4(), [](auto& f) { f.config_mark = true; }), vllm}, {w4(), vllm}},
       {"tensors-differ", {mismatch("q_proj"), vllm}, {mismatch(""), vllm}},
       {"bits-differ", {stored_bits(8), vllm}, {stored_bits(4), vllm}},
       {"quantized-but-kept", {kept("fp8", true), vllm}, {kept("fp8", true), target("tgi")}},
