@@ -32,6 +32,24 @@ namespace quantlane {
   return scale >= kLargestBf16 ? kLargestBf16 : bf16_to_f32(f32_to_bf16(scale));
 }
 
+// Does `dtype` hold `scale`, read from a file, exactly? Zero and, where there is a sign to write
+// (AutoRound folds the sign of a group into its scale), negative ones too; never NaN or infinity.
+[[nodiscard]] inline bool holds_scale(float scale, DType dtype) {
+  if (!std::isfinite(scale)) return false;
+  switch (dtype) {
+    case DType::kF32:
+      return true;
+    case DType::kF16:
+      return f16_to_f32(f32_to_f16(scale)) == scale;
+    case DType::kBF16:
+      return bf16_to_f32(f32_to_bf16(scale)) == scale;
+    case DType::kF8E4M3:  // units read it as UE4M3
+      return scale >= 0 && e4m3_to_f32(f32_to_e4m3(scale)) == scale;
+    default:
+      return storable_scale(scale, dtype) == scale;
+  }
+}
+
 // The shared power of two of compressed-tensors (quantization/utils/mxfp_utils.py, 0.20) for codes
 // up to 1.x * 2^`largest_exponent`: the exponent of `largest`, one more from a mantissa of 1.75 on,
 // less `largest_exponent`; at least 2^-126.

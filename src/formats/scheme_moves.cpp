@@ -44,8 +44,7 @@ std::int64_t source_index(const Scheme& target, const QuantTensor& tensor, std::
 }  // namespace
 
 bool holds_scales(DType dtype, const QuantTensor& tensor) {
-  return std::ranges::all_of(tensor.scales,
-                             [&](float scale) { return storable_scale(scale, dtype) == scale; });
+  return std::ranges::all_of(tensor.scales, [&](float scale) { return holds_scale(scale, dtype); });
 }
 
 bool holds_numbers(const Scheme& target, const QuantTensor& tensor) {

@@ -1,5 +1,6 @@
 #include "formats/scheme_moves.h"
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,38 @@ TEST(SchemeMoves, GoBackWhereZeroPointsLieInTheMiddle) {
   EXPECT_EQ(back.codes, tensor.codes);
   EXPECT_EQ(back.scales, tensor.scales);
   EXPECT_TRUE(back.zeros.empty());
+}
+
+// AutoRound writes negative scales; groups of zeros may have a scale of zero.
+TEST(SchemeMoves, NegativeAndZeroScalesStayWhatTheyAre) {
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"int4_g128_sym", "int4_g128_sym"}, {"int4_g128_sym", "int4_g128_asym"}}) {
+    for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
+      QuantTensor tensor = moved_tensor(moved_scheme(from, DType::kF16));
+      tensor.scales[0] = -0.5F;
+      tensor.scales[1] = 0;
+      const Scheme target = moved_scheme(to, dtype);
+      for (float& scale : tensor.scales) scale = std::round(scale * 0x1p9F) * 0x1p-9F;
+      ASSERT_TRUE(holds_numbers(target, tensor)) << obstacle_to_move(target, tensor).value_or("");
+      const QuantTensor moved = moved_to(target, tensor);
+      EXPECT_EQ(moved.scales, tensor.scales);
+      EXPECT_EQ(moved_values(moved), moved_values(tensor));
+    }
+  }
+  QuantTensor tensor = moved_tensor(moved_scheme("nvfp4"));
+  tensor.scales[0] = 0;
+  EXPECT_TRUE(holds_numbers(tensor.scheme, tensor));
+  tensor.scales[0] = -1;
+  EXPECT_FALSE(holds_numbers(tensor.scheme, tensor)) << "units take the sign for none";
+}
+
+TEST(SchemeMoves, ScalesThatTheTypeDoesNotHoldAreNamed) {
+  for (const float scale : {NAN, INFINITY, 0.1F, -1e6F, 0x1p-30F}) {
+    QuantTensor tensor = moved_tensor(moved_scheme("int4_g128_sym", DType::kF16));
+    tensor.scheme.scale_dtype = DType::kF32;
+    tensor.scales[0] = scale;
+    EXPECT_FALSE(holds_numbers(moved_scheme("int4_g128_sym", DType::kF16), tensor)) << scale;
+  }
 }
 
 TEST(SchemeMoves, ADivisorBecomesAFactor) {

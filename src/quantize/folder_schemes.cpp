@@ -267,7 +267,7 @@ void fit_input_scales(const QuantizeJob& job, std::vector<FolderItem>& items,
     const auto stored = item.weight.input_rounding();
     if (!has_static(item) || !item.moves || !stored) return false;
     const auto moved = input_moved_to(*item.scheme.input, *stored);
-    return moved && storable_scale(moved->static_scale, DType::kBF16) != moved->static_scale;
+    return moved && !holds_scale(moved->static_scale, DType::kBF16);
   });
   if (!rounds) return;
   for (FolderItem& item : items) {
