@@ -32,7 +32,10 @@ class ModuleReader {
     set_shape(linear);
     linear.stored_zeros = find("weight_zero_point") != nullptr;
     linear.stored_order = find("weight_g_idx") != nullptr;
-    if (source_.read_values) read_scales(linear);
+    if (source_.read_values) {
+      read_scales(linear);
+      linear.bad_code = damaged_code();
+    }
     return linear;
   }
 
@@ -107,9 +110,12 @@ class ModuleReader {
         "input_scale",  "input_global_scale"};
     for (const std::string_view suffix : kScales) {
       const TensorInfo* tensor = find(suffix);
-      if (tensor == nullptr || tensor->type.block != nullptr || !is_float(tensor->type.plain)) {
+      if (tensor == nullptr || tensor->type.block != nullptr) continue;
+      if (tensor->type.plain == DType::kU8) {
+        if (linear.bad_scale.empty()) linear.bad_scale = damaged_exponent(suffix, *tensor, linear);
         continue;
       }
+      if (!is_float(tensor->type.plain)) continue;
       std::vector<float> values(static_cast<std::size_t>(tensor->element_count()));
       decode_plain(tensor->type.plain, container_.bytes(*tensor).data(), tensor->element_count(),
                    values.data());
@@ -121,6 +127,35 @@ class ModuleReader {
         linear.input_scale = values[0];
       }
     }
+  }
+
+  // "row 1, column 2" of a matrix, "[3]" of a vector.
+  static std::string place(const TensorInfo& tensor, std::size_t index) {
+    const auto cols = static_cast<std::size_t>(tensor.cols());
+    if (tensor.shape.size() != 2 || cols < 2) return "[" + std::to_string(index) + "]";
+    return " in row " + std::to_string(index / cols) + ", column " + std::to_string(index % cols);
+  }
+
+  // Of the shared exponents of MX, which are stored as bytes: 0xFF is NaN.
+  [[nodiscard]] std::string damaged_exponent(std::string_view suffix, const TensorInfo& tensor,
+                                             const LinearFacts& linear) const {
+    if (!linear.scheme || linear.scheme->weight.scale_dtype != DType::kF8E8M0) return "";
+    const auto bytes = container_.bytes(tensor);
+    const auto bad = std::ranges::find(bytes, std::byte{0xFF});
+    if (bad == bytes.end()) return "";
+    return std::string(suffix) + place(tensor, static_cast<std::size_t>(bad - bytes.begin())) +
+           " is NaN (0xFF)";
+  }
+
+  // Of FP8 (E4M3) all bits but the sign are NaN.
+  [[nodiscard]] std::string damaged_code() const {
+    const TensorInfo* weight = find("weight");
+    if (weight == nullptr || weight->type != ElementType{.plain = DType::kF8E4M3}) return "";
+    const auto bytes = container_.bytes(*weight);
+    const auto bad = std::ranges::find_if(
+        bytes, [](std::byte code) { return (code & std::byte{0x7F}) == std::byte{0x7F}; });
+    if (bad == bytes.end()) return "";
+    return "weight" + place(*weight, static_cast<std::size_t>(bad - bytes.begin())) + " is NaN";
   }
 
   // A scale of FP8 under one of the tensor may be too small for its type, and then is zero; units

@@ -37,6 +37,7 @@ struct LinearFacts {
   bool stored_zeros = false;               // a tensor of zero points is there
   bool stored_order = false;               // a tensor of group indices is there
   std::string bad_scale = {};              // "weight_scale holds NaN"; empty = none found
+  std::string bad_code = {};               // "weight in row 1, column 2 is NaN"; empty = none found
   std::optional<float> tensor_scale = {};  // NVFP4: of the weight
   std::optional<float> input_scale = {};   // NVFP4: of the inputs
   std::int64_t stored_bits = 0;   // of GPTQ's and AWQ's words by their shapes; 0 = no words

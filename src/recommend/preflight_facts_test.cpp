@@ -232,6 +232,17 @@ TEST_F(PreflightFolder, ZeroAndNotFiniteScalesAreFound) {
   EXPECT_EQ(read(false).linears[0].bad_scale, "");
 }
 
+TEST_F(PreflightFolder, CodesOfFp8ThatAreNaNAreFound) {
+  put_config(kFp8);
+  std::vector<float> codes(8, 1.0F);
+  put_tensors(fp8_tensors(), {codes, {1.0F, 1.0F}});
+  EXPECT_EQ(read().linears.at(0).bad_code, "");
+  codes[6] = NAN;
+  put_tensors(fp8_tensors(), {codes, {1.0F, 1.0F}});
+  EXPECT_EQ(read().linears.at(0).bad_code, "weight in row 1, column 2 is NaN");
+  EXPECT_EQ(read(false).linears.at(0).bad_code, "");
+}
+
 // AutoRound folds the sign of a group into its scale; the scales of NVFP4 and of inputs have none.
 TEST_F(PreflightFolder, NegativeScalesAreFoundWhereTheFormatHasNone) {
   const auto bad = [&](std::string name, DType type) {

@@ -14,6 +14,11 @@ Found bad_scales(const Facts& f, const Target&) {
   });
 }
 
+Found bad_codes(const Facts& f, const Target&) {
+  return first_linear(
+      f, [](const LinearFacts& linear) { return when(!linear.bad_code.empty(), linear.bad_code); });
+}
+
 Found unequal_globals(const Facts& f, const Target&) {
   return first_product(f, [](const FusedLinears& product) -> Found {
     if (product.experts) return std::nullopt;
@@ -77,6 +82,9 @@ constexpr std::array kValueRules = {
                   "a scale that is zero, not finite or (FP4, inputs) negative makes NaN or silence "
                   "of its weights",
                   "quantize again", "quantlane inspect", bad_scales},
+    PreflightRule{"bad-code", "*", PreflightEffect::kWrong,
+                  "a code that is NaN makes NaN of every output", "quantize again",
+                  "quantlane inspect", bad_codes},
     PreflightRule{"nvfp4-shared-scale", "vllm", PreflightEffect::kWrong,
                   "the largest scale of the joined Linears is used for all, without rescaling",
                   "give q, k and v (gate and up) one scale of the tensor",

@@ -51,6 +51,21 @@ class DamageTest(ProgramTest):
         self.assertEqual(len(problems), 1, problems)
         self.assertIn("row 0", problems[0])
 
+    def test_engines_are_told_of_numbers_that_are_none(self):
+        for lane, tensor, byte, rule, place in (("mxfp4a16", "weight_scale", b"\xff", "bad-scale", "row 0, column 5"),
+                                                ("fp8", "weight", b"\x7f", "bad-code", "row 0, column 5"),
+                                                ("fp8", "weight", b"\xff", "bad-code", "row 0, column 5")):
+            with self.subTest(lane=lane, byte=byte):
+                if not (self.folder / lane).exists():
+                    self.make(lane, "--data-free")
+                self.healthy = self.folder / lane
+                self.assertEqual(self.run_program("inspect", lane, "--engine", "vllm").returncode, 0)
+                self.assertEqual(len(self.damaged(self.put(DOWN + tensor, byte, at=5))), 1)
+                process = self.run_program("inspect", "damaged", "--engine", "vllm")
+                self.assertEqual(process.returncode, 4, process.output)
+                for part in (rule, DOWN[:-1], place, "NaN"):
+                    self.assertIn(part, process.output)
+
     def test_scales_of_the_cache(self):
         self.make("fp8", "--kv", "fp8")
         for value in (-1.0, 0.0, math.nan, math.inf):
