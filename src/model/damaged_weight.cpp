@@ -1,9 +1,12 @@
 #include "model/damaged_weight.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <optional>
 #include <vector>
+
+#include "core/cancel.h"
 
 namespace quantlane {
 namespace {
@@ -61,6 +64,26 @@ Error blame_damaged_weight(const Checkpoint& checkpoint, Error error) {
     return error;
   }
   return error;
+}
+
+Result<void> check_finite_weights(const Checkpoint& checkpoint, std::string attempted,
+                                  ThreadPool& pool) {
+  const auto& parameters = checkpoint.graph()->parameters;
+  std::atomic<bool> sound{true};
+  pool.parallel_for(static_cast<std::int64_t>(parameters.size()), [&](std::int64_t i, int) {
+    if (cancel_requested() || !sound) return;
+    const Parameter& p = parameters[static_cast<std::size_t>(i)];
+    const auto weight = checkpoint.weight(p);
+    if (weight && first_not_finite(*weight)) sound = false;
+    checkpoint.drop(p);
+  });
+  QUANTLANE_TRY_VOID(check_cancel("checking the weights"));
+  if (sound) return {};
+  return fail(blame_damaged_weight(
+      checkpoint,
+      corrupt(std::move(attempted))
+          .expects("finite values")
+          .advise("the checkpoint is broken: quantlane inspect lists the damaged tensors")));
 }
 
 std::string find_weight_damage(const Checkpoint& checkpoint, const Parameter& parameter) {

@@ -140,6 +140,21 @@ class Checkpoints(ProgramTest):
                 self.assertFalse((self.folder / out).exists())
         self.assertEqual(self.partials(), [])
 
+    def test_rotations_blame_the_tensor_that_is_damaged(self):
+        model = self.copy_of_canary()
+        header, whole = read_safetensors(model / "model.safetensors")
+        cases = (("model.layers.1.input_layernorm.weight", "element 1"), (MATRIX, "row 0, column 1"),
+                 ("model.embed_tokens.weight", "row 0, column 1"))
+        for bits in (b"\x80\x7f", b"\xc0\x7f"):
+            for name, place in cases:
+                tensors = bytearray(whole)
+                offset = header[name]["data_offsets"][0] + 2
+                tensors[offset:offset + 2] = bits
+                write_safetensors(model / "model.safetensors", header, tensors)
+                self.refused("quantize", model, "fp8+rotate", "-o", "out", "--data-free",
+                             says=[f"name:     {name}", f"NaN or infinity in {place} of this weight"])
+                self.assertFalse((self.folder / "out").exists())
+
     def test_error_feedback_that_overflows_is_refused(self):
         model = self.copy_of_canary()
         header, tensors = read_safetensors(model / "model.safetensors")

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "model/damaged_weight.h"
 #include "model/model_rotations.h"
 
 namespace quantlane {
@@ -13,6 +14,9 @@ constexpr std::uint64_t kStreamSeed = 1;
 constexpr std::uint64_t kValueSeed = 2;
 
 Result<Transformed> find(const TransformRequest& request) {
+  // A rotation spreads one value over a whole row, or over all readers of a norm.
+  QUANTLANE_TRY_VOID(
+      check_finite_weights(*request.source, "rotating the weights of a model", request.pool));
   const Graph& graph = *request.source->graph();
   Transformed found;
   const std::string obstacle = stream_rotation_obstacle(graph.config);
