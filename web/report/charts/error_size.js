@@ -23,16 +23,32 @@ const errorSize = (() => {
 
   function pointsOf(report) {
     const best = new Set(model.frontier(report.lanes));
-    return report.lanes.filter((lane) => model.asRun(lane).kld_mean.value > 0).map((lane) => ({
-      lane,
-      name: lane.name,
-      size: lane.size_bytes,
-      kld: model.asRun(lane).kld_mean.value,
-      low: model.asRun(lane).kld_mean.low ?? model.asRun(lane).kld_mean.value,
-      high: model.asRun(lane).kld_mean.high ?? model.asRun(lane).kld_mean.value,
-      onFrontier: best.has(lane.name),
-      family: model.family(lane),
-    }));
+    return report.lanes.filter((lane) => model.asRun(lane).kld_mean.value > 0).map((lane) => {
+      const interval = model.asRun(lane).kld_mean;
+      return {
+        lane,
+        interval,
+        name: lane.name,
+        size: lane.size_bytes,
+        kld: interval.value,
+        low: interval.low ?? interval.value,
+        high: interval.high ?? interval.value,
+        onFrontier: best.has(lane.name),
+        family: model.family(lane),
+      };
+    });
+  }
+
+  // Points that lie on each other to the eye share a label and a tooltip.
+  function clusters(points, x, y) {
+    const groups = [];
+    for (const p of points) {
+      const same = groups.find(([first]) => Math.abs(x(first.size) - x(p.size)) < 4 &&
+                                            Math.abs(y(first.kld) - y(p.kld)) < 4);
+      if (same) same.push(p);
+      else groups.push([p]);
+    }
+    return groups;
   }
 
   function axes(frame, x, y, domain) {
@@ -97,11 +113,12 @@ const errorSize = (() => {
 
   function describe(p) {
     return `${p.name}: ${format.size(p.size)}, divergence ${format.significant(p.kld)} nats ` +
-        `(${format.significant(p.low)} to ${format.significant(p.high)}), ` +
+        `(${format.range(p.interval)}), ` +
         `${p.lane.verdict}, ${p.onFrontier ? 'on the frontier' : 'dominated by another lane'}`;
   }
 
-  function pointNode(p, x, y, frame, isPick, tip) {
+  // `together`: all points at this place, this one among them.
+  function pointNode(p, together, x, y, frame, isPick, tip) {
     const cap = (v) => Math.min(frame.bottom, Math.max(frame.top, y(Math.max(v, 1e-300))));
     const whisker = svg('path', {
       class: `whisker family-${p.family}`,
@@ -114,7 +131,8 @@ const errorSize = (() => {
                      svg('circle', {class: 'target', r: 16}));
     const node = svg('g', {class: 'point', tabindex: '0', role: 'img', 'aria-label': describe(p)},
                      whisker, mark);
-    tip.attach(node, () => ({x: x(p.size), y: y(p.kld), lines: describe(p).split(/: |, /)}));
+    const lines = together.flatMap((each) => describe(each).split(/: |, /));
+    tip.attach(node, () => ({x: x(p.size), y: y(p.kld), lines}));
     return node;
   }
 
@@ -139,20 +157,28 @@ const errorSize = (() => {
       obstacles.push({left: x(p.size) - 5, right: x(p.size) + 5, top: y(p.high),
                       bottom: y(Math.max(p.low, domain.y[0]))});
     }
-    const boxes = labels.place(
-        points.map((p) => ({x: x(p.size), y: y(p.kld),
-                            radius: p.name === report.pick.lane ? 12 : 7, width: textWidth(p.name), height: LINE})),
-        obstacles, {...frame});
+    const isPick = (p) => p.name === report.pick.lane;
+    const groups = clusters(points, x, y);
+    const tags = groups.map((group) => {
+      const text = group.map((p) => p.name).join(', ');
+      const radius = group.some(isPick) ? 12 : 7;
+      return {x: x(group[0].size), y: y(group[0].kld), radius, width: textWidth(text),
+              height: LINE, group};
+    });
+    const boxes = labels.place(tags, obstacles, {...frame});
     const root = svg('svg', {class: 'chart', viewBox: `0 0 ${width} ${height}`, width, height,
                              role: 'group', 'aria-label': 'Divergence against size on disk'},
                      axes(frame, x, y, domain), svg('path', {class: 'frontier', d: front.d}),
                      rules.map((r) => r.node));
-    points.forEach((p, i) => {
-      root.append(svg('text', {class: p.name === report.pick.lane ? 'label pick' : 'label',
-                               x: boxes[i].left, y: boxes[i].bottom - 4}, p.name));
+    tags.forEach((tag, i) => {
+      const line = labels.leader(tag, boxes[i], tags);
+      if (line !== null) root.append(svg('line', {class: 'leader', ...line}));
+      const names = tag.group.map((p, n) => svg('tspan', isPick(p) ? {class: 'pick'} : {},
+                                                `${n > 0 ? ', ' : ''}${p.name}`));
+      root.append(svg('text', {class: 'label', x: boxes[i].left, y: boxes[i].bottom - 4}, names));
     });
-    for (const p of points) {
-      root.append(pointNode(p, x, y, frame, p.name === report.pick.lane, tip));
+    for (const group of groups) {
+      for (const p of group) root.append(pointNode(p, group, x, y, frame, isPick(p), tip));
     }
     return root;
   }
@@ -163,7 +189,7 @@ const errorSize = (() => {
           {label: 'lane', cell: (p) => p.name, sort: (p) => p.name},
           {label: 'size', cell: (p) => format.size(p.size), sort: (p) => p.size},
           {label: 'KLD mean', cell: (p) => format.significant(p.kld), sort: (p) => p.kld},
-          {label: '95 % interval', cell: (p) => format.range(p)},
+          {label: '95 % interval', cell: (p) => format.range(p.interval)},
           {label: 'frontier', left: true, cell: (p) => (p.onFrontier ? 'on it' : 'dominated')},
         ],
         pointsOf(report), {caption: 'Divergence (nats per token) and size on disk'});

@@ -20,7 +20,9 @@ const gauge = (() => {
         dom.svg('line', {class: 'track', x1: at(0), x2: WIDTH - 4, y1: 10, y2: 10}),
         dom.svg('line', {class: 'zero', x1: at(0), x2: at(0), y1: 6, y2: 14}),
         dom.svg('line', {class: 'limit', x1: at(1), x2: at(1), y1: 1, y2: 19}));
-    if (shares.some((share) => share === null)) return node;
+    if (shares[1] === null) return node;
+    shares[0] ??= -Infinity;
+    shares[2] ??= Infinity;
     const [low, value, high] = shares.map(clamp);
     node.append(dom.svg('line', {class: 'interval', x1: at(low), x2: at(high), y1: 10, y2: 10}));
     if (shares[1] > MOST || shares[1] < LEAST) {

@@ -73,6 +73,31 @@ const tests = {
     }
   },
 
+  'negative numbers have a true minus, zeros none'() {
+    assert.equal(format.fixed(-1.7, 1), '−1.7');
+    assert.equal(format.fixed(-0.01, 1), '0.0');
+    assert.equal(format.inUnit(-12.34, 'points'), '−12.3');
+    assert.equal(format.significant(-0.0303), '−0.0303');
+    assert.equal(format.significant(-3.1e-9), '−3.1\u202f×\u202f10⁻⁹');
+    assert.equal(format.count(-12345), '−12\u202f345');
+    assert.equal(format.percent(-0.5), '−50.0\u202f%');
+    const negative = structuredClone(sample);
+    for (const lane of negative.lanes) for (const axis of lane.axes) axis.estimate.low = -1.7;
+    assert.doesNotMatch(open(negative).page.all((n) => n.attributes.id === 'gates')[0].textContent, /(^|\s)-\d/);
+  },
+
+  'ends of intervals that nothing bounds are infinite, not missing'() {
+    assert.equal(format.range({value: 0.13, low: 0, high: null}), '0 to ∞');
+    assert.equal(format.range({value: 0.13, low: null, high: 0.2}), '−∞ to 0.200');
+    assert.equal(format.range({value: null, low: null, high: null}), 'n/a to n/a');
+    const one = structuredClone(sample);
+    one.lanes[2].quality.kld_mean.high = null;
+    one.lanes[2].axes.forEach((axis) => { axis.estimate.high = null; });
+    const {page} = open(one);
+    assert.match(page.withClass('point')[2].attributes['aria-label'], /to ∞/);
+    assert.equal(page.withClass('gauge').length, page.all((n) => n.attributes.class === 'interval').length);
+  },
+
   'scales and ticks cover the domain'() {
     const x = scale.linear([10, 20], [100, 200]);
     assert.equal(x(10), 100);
@@ -107,6 +132,48 @@ const tests = {
         boxes.slice(i + 1).forEach((other) => { covered += labels.area(box, other); });
       });
       assert.equal(covered, 0, `round ${round}`);
+    }
+  },
+
+  'a label that could be taken for that of another point has a line to its own'() {
+    let seed = 3;
+    const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
+    const bounds = {left: 0, right: 900, top: 0, bottom: 400};
+    const distance = (p, b) => Math.hypot(Math.max(b.left - p.x, 0, p.x - b.right),
+                                          Math.max(b.top - p.y, 0, p.y - b.bottom)) - p.radius;
+    let lines = 0;
+    for (let round = 0; round < 30; round += 1) {
+      const points = Array.from({length: 9}, () => ({
+        x: 400 + 4 * random(), y: 150 + 120 * random(), radius: 7, width: 90, height: 16,
+      }));
+      const boxes = labels.place(points, [], bounds);
+      points.forEach((point, i) => {
+        const line = labels.leader(point, boxes[i], points);
+        const nearest = Math.min(...points.filter((o) => o !== point).map((o) => distance(o, boxes[i])));
+        if (line === null) assert.ok(distance(point, boxes[i]) < nearest, `round ${round}`);
+        else lines += 1;
+      });
+    }
+    assert.ok(lines > 30);
+    assert.equal(labels.leader({x: 0, y: 0, radius: 5}, {left: 8, right: 50, top: -8, bottom: 8}, []), null);
+  },
+
+  'lanes at one place of the chart share a label and a tooltip'() {
+    const twins = structuredClone(sample);
+    const copy = structuredClone(twins.lanes[3]);
+    copy.name = 'twin';
+    twins.lanes.push(copy);
+    const {page} = open(twins);
+    const names = page.withTag('text').filter((n) => /^label/.test(n.attributes.class))
+                      .map((n) => n.textContent);
+    assert.ok(names.some((name) => name.endsWith(`${twins.lanes[3].name}, twin`)), names);
+    assert.ok(names.length <= sample.lanes.length, names);
+    const points = page.withClass('point');
+    assert.equal(points.length, twins.lanes.length);
+    for (const point of points.filter((p) => /^(w8a8|twin)/.test(p.attributes['aria-label']))) {
+      point.fire('focus');
+      const text = page.withClass('tooltip')[0].textContent;
+      assert.ok(text.includes('twin') && text.includes(twins.lanes[3].name), text);
     }
   },
 
