@@ -110,8 +110,10 @@ std::vector<std::string> find_kv_problems(const Checkpoint& checkpoint,
   if (!rounding && (rounding.error().tensor.empty() || !named(known, rounding.error().tensor)))
     problems.push_back("key-value cache: " + rounding.error().message());
   for (const std::string& missing : checkpoint.missing_kv_scales()) {
-    problems.push_back("key-value cache: " + missing +
-                       ", which other layers have; engines take 1 for it");
+    problems.push_back(
+        "key-value cache: " + missing +
+        ", which other layers have; engines take 1 or that of the keys for it, or stop "
+        "(inspect --engine)");
   }
   return problems;
 }

@@ -121,6 +121,7 @@ void read_modules(const Container& container, bool planned, ArtefactFacts& facts
     }
   }
   for (const TensorInfo& tensor : container.tensors()) facts.tensors.push_back(tensor.name);
+  facts.attentions = read_kv_scales(container, !planned && facts.has_values);
   for (std::string& module : modules_of(container)) {
     facts.linears.push_back(read_module({.container = container,
                                          .dialect = facts.dialect,

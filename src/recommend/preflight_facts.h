@@ -14,6 +14,7 @@
 #include "containers/dialects/dialect.h"
 #include "core/json.h"
 #include "quantlane/result.h"
+#include "recommend/kv_facts.h"
 
 namespace quantlane {
 
@@ -70,7 +71,8 @@ struct ArtefactFacts {
   DType dtype = DType::kBF16;
   bool has_values = false;  // tensors were read, not only their headers
   std::vector<LinearFacts> linears;
-  std::vector<std::string> tensors;  // all names
+  std::vector<std::string> tensors;        // all names
+  std::vector<AttentionFacts> attentions;  // and their scales of the key-value cache
 
   [[nodiscard]] bool quantized() const { return !quantization.is_null(); }
   [[nodiscard]] bool has_tensor_ending(std::string_view suffix) const;

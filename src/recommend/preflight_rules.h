@@ -18,6 +18,7 @@ std::span<const PreflightRule> preflight_agreement_rules();
 std::span<const PreflightRule> preflight_config_rules();  // is the configuration complete?
 std::span<const PreflightRule> preflight_shape_rules();   // divisibility, before and after TP
 std::span<const PreflightRule> preflight_value_rules();   // what the tensors hold
+std::span<const PreflightRule> preflight_kv_rules();      // the key-value cache
 std::span<const PreflightRule> preflight_kernel_rules();  // has the device a kernel?
 std::span<const PreflightRule> preflight_engine_rules();  // limits of single engines
 std::span<const PreflightRule> preflight_sglang_rules();
