@@ -17,10 +17,12 @@ struct Ending {
   std::string_view text;
   bool key;
 };
-constexpr std::array kEndings = {
-    Ending{".k_proj.output_scale", true}, Ending{".v_proj.output_scale", false},
-    Ending{".k_proj.k_scale", true},      Ending{".v_proj.v_scale", false},
-    Ending{".k_scale", true},             Ending{".v_scale", false}};
+constexpr std::array kEndings = {Ending{".k_proj.output_scale", true},
+                                 Ending{".v_proj.output_scale", false},
+                                 Ending{".k_proj.k_scale", true},
+                                 Ending{".v_proj.v_scale", false},
+                                 Ending{".k_scale", true},
+                                 Ending{".v_scale", false}};
 constexpr std::string_view kKeyWeights = ".k_proj.weight";
 
 // "model." of "model.layers.0.self_attn": language and vision towers each are a stack.
@@ -59,8 +61,8 @@ std::vector<AttentionFacts> read_kv_scales(const Container& container, bool read
       of(name.substr(0, at));  // "weight", "weight_packed", …
       continue;
     }
-    const auto ending = std::ranges::find_if(
-        kEndings, [&](const Ending& row) { return name.ends_with(row.text); });
+    const auto ending =
+        std::ranges::find_if(kEndings, [&](const Ending& row) { return name.ends_with(row.text); });
     if (ending == kEndings.end()) continue;
     AttentionFacts& attention = of(name.substr(0, name.size() - ending->text.size()));
     KvScaleFacts& scale = ending->key ? attention.key : attention.value;

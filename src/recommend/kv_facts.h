@@ -11,9 +11,9 @@
 namespace quantlane {
 
 struct KvScaleFacts {
-  std::string tensor = {};               // its name; empty = not stored
-  std::int64_t count = 0;                // values: one, or one per head
-  std::optional<float> unusable = {};    // the first that is not finite and positive; if looked at
+  std::string tensor = {};             // its name; empty = not stored
+  std::int64_t count = 0;              // values: one, or one per head
+  std::optional<float> unusable = {};  // the first that is not finite and positive; if looked at
   [[nodiscard]] bool stored() const { return !tensor.empty(); }
 };
 

@@ -12,9 +12,10 @@ std::vector<AttentionFacts> attentions(const std::vector<std::string>& names) {
   std::vector<PlannedTensor> plan;
   for (const std::string& name : names) {
     const bool weight = name.ends_with("weight");
-    plan.push_back({.name = name,
-                    .type = {.plain = DType::kF32},
-                    .shape = weight ? std::vector<std::int64_t>{4, 4} : std::vector<std::int64_t>{2, 1}});
+    plan.push_back(
+        {.name = name,
+         .type = {.plain = DType::kF32},
+         .shape = weight ? std::vector<std::int64_t>{4, 4} : std::vector<std::int64_t>{2, 1}});
   }
   return planned_artefact_facts(Json::object({{"model_type", "llama"}}), plan).value().attentions;
 }

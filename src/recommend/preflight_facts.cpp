@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "containers/tensor_size.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "model/checkpoint_parts.h"
@@ -58,6 +59,12 @@ DType dtype_of(const Json& config) {
   return name == "float32" ? DType::kF32 : DType::kBF16;
 }
 
+std::int64_t element_count_of(const std::vector<std::int64_t>& shape) {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) count *= extent;
+  return count;
+}
+
 bool bits_differ(const LinearFacts& linear) {
   return linear.stored_bits != 0 && linear.stored_bits != linear.scheme->weight.bits;
 }
@@ -99,6 +106,23 @@ void read_values(const Container& container, const Dialect* dialect, ArtefactFac
   }
 }
 
+// Readers here take [64] for [64, 1]. What the dialect has is what its writer plans.
+std::string other_shape(const Container& container, const DialectWriter& writer,
+                        const LinearFacts& linear) {
+  if (writer.cannot_hold(*linear.scheme, linear.rows, linear.cols)) return "";
+  for (const PlannedPart& part :
+       writer.plan(linear.module, *linear.scheme, linear.rows, linear.cols)) {
+    const TensorInfo* stored = container.find(part.tensor.name);
+    const std::vector<std::int64_t>& shape = part.tensor.shape;
+    if (stored == nullptr || stored->shape == shape) continue;
+    const bool scalars = stored->shape.size() < 2 && shape.size() < 2;
+    if (scalars || stored->element_count() != element_count_of(shape)) continue;
+    return part.tensor.name.substr(linear.module.size() + 1) + " is " + shape_text(stored->shape) +
+           ", not " + shape_text(shape);
+  }
+  return "";
+}
+
 // Whose configuration this is, and what it says of each module. `planned`: there are no bytes yet.
 void read_modules(const Container& container, bool planned, ArtefactFacts& facts) {
   std::unique_ptr<QuantizationMap> map;
@@ -130,7 +154,13 @@ void read_modules(const Container& container, bool planned, ArtefactFacts& facts
                                         std::move(module)));
   }
   const bool readable = map != nullptr || !facts.quantized();
-  if (planned || !readable) return;
+  if (!readable) return;
+  if (dialect != nullptr && dialect->writer != nullptr) {
+    for (LinearFacts& linear : facts.linears) {
+      if (linear.scheme) linear.other_shape = other_shape(container, *dialect->writer, linear);
+    }
+  }
+  if (planned) return;
   facts.mismatch = mismatch_of(container, facts, dialect, map.get());
   if (facts.mismatch.empty() && facts.has_values) read_values(container, dialect, facts);
 }

@@ -46,6 +46,8 @@ struct LinearFacts {
   bool stored_quantized = false;  // codes or scales are there
   bool kept_plain = false;        // the configuration says that it is not quantized
   std::optional<Contradiction> values = {};  // values against the scheme
+  // A tensor of other dimensions than the dialect has, ones aside: "weight_scale is [64], not …".
+  std::string other_shape = {};
 };
 
 // Linears that engines load as one: q, k and v; gate and up; all experts of a layer. Others alone.

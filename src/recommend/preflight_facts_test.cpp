@@ -332,6 +332,27 @@ TEST_F(PreflightFolder, GroupsThatAreNotThereAreNoOtherOrder) {
   }
 }
 
+// Engines build [out, 1] and compare it with what is stored.
+TEST_F(PreflightFolder, ScalesThatLackADimensionOfOneAreFound) {
+  put_config(kFp8);
+  std::vector<PlannedTensor> plan = fp8_tensors();
+  const std::vector<std::vector<float>> values = {std::vector<float>(8, 1.0F), {1.0F, 1.0F}};
+  put_tensors(plan, values);
+  for (const char* engine : {"vllm", "sglang"}) {
+    EXPECT_EQ(rules_of(preflight(read(), target(engine)), PreflightEffect::kRefuse),
+              std::vector<std::string>());
+  }
+  plan[1].shape = {2};
+  put_tensors(plan, values);
+  const ArtefactFacts facts = read();
+  EXPECT_EQ(facts.mismatch, "");
+  for (const char* engine : {"vllm", "sglang"}) {
+    EXPECT_EQ(rules_of(preflight(facts, target(engine)), PreflightEffect::kRefuse),
+              std::vector<std::string>{"tensor-dimensions"})
+        << engine;
+  }
+}
+
 TEST_F(PreflightFolder, TensorsThatTheConfigurationDoesNotAnnounceAreFound) {
   put_config(kFp8);
   std::vector<PlannedTensor> plan = fp8_tensors();

@@ -183,6 +183,13 @@ Found side_file(const Facts& f, const Target&) {
               "hf_quant_config.json says " + beside.dump() + ", config.json " + own.dump());
 }
 
+Found other_shape(const Facts& f, const Target&) {
+  if (f.dialect == "bitsandbytes") return std::nullopt;
+  return first_linear(f, [](const LinearFacts& linear) {
+    return when(!linear.other_shape.empty(), linear.other_shape);
+  });
+}
+
 constexpr std::array kConfigRules = {
     PreflightRule{"unknown-method", "*", PreflightEffect::kRefuse,
                   "the engine does not load this quant_method",
@@ -262,6 +269,12 @@ constexpr std::array kConfigRules = {
         "drop weight_zero_point, or say \"symmetric\": false",
         "vLLM 0.32.0 compressed_tensors/schemes/compressed_tensors_wNa16.py: create_weights",
         packed_zero_points},
+    PreflightRule{"tensor-dimensions", "vllm sglang", PreflightEffect::kRefuse,
+                  "tensors must have the dimensions of the parameter, those of 1 too",
+                  "reshape the tensor, or quantize again",
+                  "vLLM 0.32.0 model_executor/parameter.py: \"assert self.data.shape == "
+                  "loaded_weight.shape\"; SGLang 0.5.23 srt/layers/parameter.py: the same",
+                  other_shape},
     PreflightRule{"quantization-status", "tgi", PreflightEffect::kRefuse,
                   "only finished checkpoints are taken: \"compressed\" or \"frozen\"", "",
                   "TGI 3.3.7 layers/compressed_tensors/loader.py: \"Model quantization was not "

@@ -63,6 +63,11 @@ std::vector<RuleTest> config_tests() {
       {"dynamic-ignored",
        {with_key(gptq("int4_g128_sym"), "dynamic", R"({"-:.*down.*": {}})"), target("tgi")},
        {with_key(gptq("int4_g128_sym"), "dynamic", "{}"), target("tgi")}},
+      {"tensor-dimensions",
+       {with(fp8_facts(),
+             [](auto& f) { f.linears[0].other_shape = "weight_scale is [512], not [512, 1]"; }),
+        target("sglang")},
+       {fp8_facts(), target("sglang")}},
       {"side-file-differs",
        {with(with_key(block("modelopt", scheme("nvfp4")), "quant_algo", "\"NVFP4\""),
              [](auto& f) {

@@ -217,13 +217,14 @@ constexpr std::array kKvRules = {
         "vLLM #30141; 0.14.0 compressed_tensors.py has no strategies of the cache, 0.15.0 "
         "takes \"tensor\" and \"attn_head\"",
         kv_head_version},
-    PreflightRule{"kv-tgi-scheme", "tgi", PreflightEffect::kRefuse,
-                  "kv_cache_scheme is parsed by compressed-tensors 0.9.4, which knows no scales per "
-                  "head and no dynamic ones of groups",
-                  "use --kv fp8, or --kv none",
-                  "TGI 3.3.7 models/__init__.py: \"Cannot parse compressed-tensors "
-                  "configuration\", requirements_cuda.txt; measured with compressed-tensors 0.9.4",
-                  tgi_scheme},
+    PreflightRule{
+        "kv-tgi-scheme", "tgi", PreflightEffect::kRefuse,
+        "kv_cache_scheme is parsed by compressed-tensors 0.9.4, which knows no scales per "
+        "head and no dynamic ones of groups",
+        "use --kv fp8, or --kv none",
+        "TGI 3.3.7 models/__init__.py: \"Cannot parse compressed-tensors "
+        "configuration\", requirements_cuda.txt; measured with compressed-tensors 0.9.4",
+        tgi_scheme},
     PreflightRule{
         "kv-scale-count", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
         "a scale of keys or values has more or fewer values than there is room for",
@@ -240,7 +241,8 @@ constexpr std::array kKvRules = {
                   "layers/quantization/kv_cache.py: \"assert layer.k_scale > 0.0\"",
                   key_scale_needed},
     PreflightRule{"kv-scale-cut", "vllm", PreflightEffect::kWrong,
-                  "of more scales than heads the first are taken", "calibrate again (--kv fp8_head)",
+                  "of more scales than heads the first are taken",
+                  "calibrate again (--kv fp8_head)",
                   "vLLM 0.32.0 compressed_tensors.py: _tp_aware_loader", scales_cut},
     PreflightRule{
         "kv-bad-scale", "vllm sglang tgi", PreflightEffect::kWrong,
@@ -259,13 +261,14 @@ constexpr std::array kKvRules = {
         "layers/quantization/kv_cache.py: scale_to_duplicate; TGI 3.3.7 "
         "layers/attention/kv_cache.py: get_kv_scales",
         missing_scale},
-    PreflightRule{"kv-dynamic", "vllm tgi tensorrt-llm", PreflightEffect::kWrong,
-                  "\"dynamic\" of kv_cache_scheme is not read: scales are those that are stored, or 1",
-                  "calibrate again (--kv fp8)",
-                  "vLLM 0.32.0 compressed_tensors.py: validate_kv_cache_scheme; TGI 3.3.7 "
-                  "models/__init__.py: get_model; TensorRT-LLM main (21156a7) "
-                  "models/quant_config_utils.py",
-                  kv_announced_dynamic},
+    PreflightRule{
+        "kv-dynamic", "vllm tgi tensorrt-llm", PreflightEffect::kWrong,
+        "\"dynamic\" of kv_cache_scheme is not read: scales are those that are stored, or 1",
+        "calibrate again (--kv fp8)",
+        "vLLM 0.32.0 compressed_tensors.py: validate_kv_cache_scheme; TGI 3.3.7 "
+        "models/__init__.py: get_model; TensorRT-LLM main (21156a7) "
+        "models/quant_config_utils.py",
+        kv_announced_dynamic},
     PreflightRule{"kv-zero-points", "tgi tensorrt-llm", PreflightEffect::kWrong,
                   "\"symmetric\" of kv_cache_scheme is not read: zero points are left out",
                   "calibrate again (--kv fp8)",

@@ -39,8 +39,12 @@ ArtefactFacts kv(std::string_view json, std::int64_t keys = 1, std::int64_t valu
   for (const std::string name : {"model.layers.0.self_attn", "model.layers.1.self_attn"}) {
     const bool last = name.find('1') != std::string::npos;
     facts.attentions.push_back({.name = name,
-                                .key = scale(name + ".k_scale", last ? keys : heads ? 4 : 1),
-                                .value = scale(name + ".v_scale", last ? values : heads ? 4 : 1)});
+                                .key = scale(name + ".k_scale", last    ? keys
+                                                                : heads ? 4
+                                                                        : 1),
+                                .value = scale(name + ".v_scale", last    ? values
+                                                                  : heads ? 4
+                                                                          : 1)});
   }
   return facts;
 }

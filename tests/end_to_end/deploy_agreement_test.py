@@ -4,7 +4,7 @@ import json
 import shutil
 import unittest
 
-from program import CANARY, ProgramTest, edit_json
+from program import CANARY, ProgramTest, edit_json, read_safetensors, write_safetensors
 
 ENGINES = ["vllm", "sglang", "tgi", "tensorrt-llm"]
 LANES = ["w4a16", "w4a16-asym", "w8a8", "fp8", "nvfp4a16", "mxfp4", "gptq", "gptq-v2-asym", "awq",
@@ -49,6 +49,22 @@ class DeployAgreement(ProgramTest):
         self.assertIn("rule gptq-asymmetric", deployed.errors)
         self.assertIn("vLLM", deployed.errors)
         self.assertEqual(deployed.output, "")
+
+    def test_a_scale_without_its_dimension_of_one(self):
+        for lane, suffix in (("fp8", "weight_scale"), ("w8a8", "weight_scale"),
+                             ("w8a8-static", "input_scale")):
+            out = self.folder / lane
+            self.run_program("quantize", CANARY, lane, "-o", out, "-q")
+            header, tensors = read_safetensors(out / "model.safetensors")
+            name = f"model.layers.0.mlp.down_proj.{suffix}"
+            shape = header[name]["shape"]
+            self.assertIn(len(shape), (1, 2))
+            for other, loads in ((shape, True), (shape[:1] if len(shape) == 2 else [], len(shape) < 2),
+                                 ([1, *shape], False)):
+                header[name]["shape"] = other
+                write_safetensors(out / "model.safetensors", header, tensors)
+                for engine in ("vllm", "sglang"):
+                    self.assertEqual(self.answers(out, engine), loads, f"{lane} {other} {engine}")
 
     def test_what_an_edit_of_the_configuration_breaks(self):
         self.run_program("quantize", CANARY, "w4a16", "--data-free", "-o", self.folder / "a", "-q")
