@@ -2,6 +2,7 @@
 
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "core/check.h"
 
@@ -9,20 +10,23 @@ namespace quantlane {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kMostLinks = 40;  // as the kernel follows
-
-// weakly_canonical() takes what is behind a missing folder as it is spelled: where that leads back
-// to something that exists, its links are still to be followed.
-fs::path without_links(fs::path path) {
-  for (int i = 0; i < kMostLinks; ++i) {
+// Step by step: weakly_canonical() takes all that is behind a missing folder as it is spelled, so
+// that "new/../link/.." would not be where the link leads.
+fs::path without_links(const fs::path& path) {
+  fs::path at = path.root_path();
+  for (const fs::path& step : path.relative_path()) {
+    if (step.empty() || step == ".") continue;
+    if (step == "..") {
+      at = at.parent_path();
+      continue;
+    }
+    at /= step;
     std::error_code code;
-    fs::path next = fs::weakly_canonical(path, code);
-    if (code) next = path.lexically_normal();
-    if (!next.has_filename() && next.has_relative_path()) next = next.parent_path();
-    if (next == path) break;
-    path = std::move(next);
+    if (!fs::is_symlink(at, code)) continue;
+    fs::path target = fs::canonical(at, code);
+    if (!code) at = std::move(target);
   }
-  return path;
+  return at;
 }
 
 }  // namespace

@@ -401,8 +401,8 @@ TEST_F(WideModel, UnknownArchitecturesAreQuantizedByName) {
 
 TEST_F(WideModel, OutputsOfTheWrongKindAreRefused) {
   const auto source = open_checkpoint(folder());
-  EXPECT_EQ(quantize(*source, "fp8", out("o.gguf")).error().code, ErrorCode::kInvalidArgument);
-  EXPECT_EQ(quantize(*source, "gguf:q8_0", out("o")).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(quantize(*source, "fp8", out("o.gguf")).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(quantize(*source, "gguf:q8_0", out("o")).error().code, ErrorCode::kUsage);
 }
 
 // The flag is never taken back, hence a process of its own.
