@@ -20,9 +20,6 @@ constexpr double kZ80 = 0.8416212335729143;
 // Above this many degrees of freedom t and normal quantiles agree to 1e-6.
 constexpr double kNormalDegrees = 1e6;
 constexpr double kMostSamples = 1e12;
-// Half of a two-sided 95 % interval shrinks by this to a one-sided 95 % bound. For t intervals the
-// true factor is smaller, so decisions err on the side of "undecided".
-constexpr double kOneSided = kZ95 / kZ975;
 
 // Continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), evaluated by
 // the modified Lentz method; converges fast for x < (a + 1) / (a + b + 2).
@@ -168,7 +165,9 @@ Interval paired_loss(std::int64_t n, std::int64_t lost, std::int64_t gained) {
   const auto exceeds = [&](double delta) { return -tango_score(items, losses, gains, delta); };
   return {.value = loss,
           .low = solve_increasing(exceeds, -kZ975, -1, loss),
-          .high = solve_increasing(exceeds, kZ975, loss, 1)};
+          .high = solve_increasing(exceeds, kZ975, loss, 1),
+          .one_sided_low = solve_increasing(exceeds, -kZ95, -1, loss),
+          .one_sided_high = solve_increasing(exceeds, kZ95, loss, 1)};
 }
 
 double loss_above_p(std::int64_t n, std::int64_t lost, std::int64_t gained, double margin) {
@@ -194,17 +193,12 @@ std::vector<double> holm_adjusted(std::span<const double> p_values) {
   return adjusted;
 }
 
-double one_sided_high(const Interval& loss) {
-  return loss.value + (loss.high - loss.value) * kOneSided;
-}
-
 NonInferiority non_inferiority(const Interval& loss, double margin, std::int64_t samples) {
-  const double above = (loss.high - loss.value) * kOneSided;
-  const double below = (loss.value - loss.low) * kOneSided;
-  if (loss.value + above < margin) return {Decision::kNonInferior, 0};
-  if (loss.value - below > margin) return {Decision::kInferior, 0};
+  if (loss.one_sided_high < margin) return {Decision::kNonInferior, 0};
+  if (loss.one_sided_low > margin) return {Decision::kInferior, 0};
   const double distance = std::abs(margin - loss.value);
-  const double half = loss.value < margin ? above : below;
+  const double half =
+      loss.value < margin ? loss.one_sided_high - loss.value : loss.value - loss.one_sided_low;
   // No interval at all (a single cluster): as much again makes the first one.
   if (!std::isfinite(half)) return {Decision::kUndecided, std::max<std::int64_t>(1, samples)};
   // Widths shrink with the square root of the samples; the true loss being the estimated one, the

@@ -28,9 +28,9 @@ double loss_above_p(std::int64_t n, std::int64_t lost, std::int64_t gained, doub
 // Holm's step-down adjustment, in the order given: adjusted <= alpha keeps the family-wise error.
 std::vector<double> holm_adjusted(std::span<const double> p_values);
 
-// A one-sided 95 % non-inferiority decision on an estimate whose two-sided 95 % interval is given:
-// ship when the upper bound (one-sided 95 %) is below the margin, do not ship when the lower one is
-// above it, else inconclusive. Larger = worse.
+// A one-sided 95 % non-inferiority decision: ship when the upper bound (Interval::one_sided_high)
+// is below the margin, do not ship when the lower one is above it, else inconclusive. Larger =
+// worse.
 enum class Decision : std::uint8_t { kNonInferior, kInferior, kUndecided };
 struct NonInferiority {
   Decision decision;
@@ -39,8 +39,6 @@ struct NonInferiority {
   std::int64_t more_samples;
 };
 NonInferiority non_inferiority(const Interval& loss, double margin, std::int64_t samples);
-// The one-sided 95 % upper bound that non_inferiority() uses: any margin above it ships.
-double one_sided_high(const Interval& loss);
 
 // Quantile of Student's t with `degrees` degrees of freedom, 0 < p < 1.
 double student_t_quantile(double p, double degrees);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <span>
 
@@ -41,7 +42,16 @@ double mean(const auto& values) {
 Interval mapped(Interval interval, double (*function)(double)) {
   return {.value = function(interval.value),
           .low = function(interval.low),
-          .high = function(interval.high)};
+          .high = function(interval.high),
+          .one_sided_low = function(interval.one_sided_low),
+          .one_sided_high = function(interval.one_sided_high)};
+}
+
+// Ends at what the quantity can be; the one-sided bounds, which decide, stay as they are.
+Interval within(Interval interval, double least, double most) {
+  interval.low = std::max(least, interval.low);
+  interval.high = std::min(most, interval.high);
+  return interval;
 }
 
 Divergence diverge(const TokenScores& scores) {
@@ -59,13 +69,11 @@ Divergence diverge(const TokenScores& scores) {
   const std::vector<double> kld = widen(scores.kld);
   result.ppl_ratio =
       mapped(clustered_mean(log_ratio, scores.chunk), [](double v) { return std::exp(v); });
-  result.kld_mean = clustered_mean(kld, scores.chunk);
-  result.kld_mean.low = std::max(0.0, result.kld_mean.low);
+  result.kld_mean =
+      within(clustered_mean(kld, scores.chunk), 0, std::numeric_limits<double>::infinity());
   result.kld_p99 = quantile(kld, 0.99);
   result.kld_max = *std::ranges::max_element(kld);
-  result.top1_agreement = clustered_mean(widen(scores.same_top), scores.chunk);
-  result.top1_agreement.high = std::min(1.0, result.top1_agreement.high);
-  result.top1_agreement.low = std::max(0.0, result.top1_agreement.low);
+  result.top1_agreement = within(clustered_mean(widen(scores.same_top), scores.chunk), 0, 1);
   result.flips = std::ranges::count(scores.same_top, std::uint8_t{0});
   result.rms_delta_p = mapped(clustered_mean(delta_squared, scores.chunk),
                               [](double v) { return std::sqrt(std::max(0.0, v)); });

@@ -50,6 +50,25 @@ Verdict verdict_of(Decision decision) {
   return Verdict::kInconclusive;
 }
 
+// `interval` with a monotone function applied; a decreasing one exchanges the ends.
+template <class Function>
+Interval mapped(const Interval& interval, Function function) {
+  Interval result{.value = function(interval.value),
+                  .low = function(interval.low),
+                  .high = function(interval.high),
+                  .one_sided_low = function(interval.one_sided_low),
+                  .one_sided_high = function(interval.one_sided_high)};
+  if (function(0.0) > function(1.0)) {
+    std::swap(result.low, result.high);
+    std::swap(result.one_sided_low, result.one_sided_high);
+  }
+  return result;
+}
+
+Interval in_points(const Interval& share) {
+  return mapped(share, [](double v) { return kPoints * v; });
+}
+
 AxisVerdict test_axis(std::string name, const Interval& loss, double margin, std::string unit,
                       std::int64_t samples) {
   AxisVerdict axis;
@@ -67,25 +86,29 @@ AxisVerdict test_axis(std::string name, const Interval& loss, double margin, std
   return axis;
 }
 
+// The bounds of the ratio are those of its logarithm, whose width is what shrinks with the samples.
+AxisVerdict test_ppl(const Interval& ratio, double margin, std::int64_t tokens) {
+  AxisVerdict axis = test_axis("ppl", ratio, margin, "ratio", tokens);
+  if (axis.more_samples == 0) return axis;
+  const Interval logarithm = mapped(ratio, [](double v) { return std::log(v); });
+  axis.more_samples =
+      std::max<std::int64_t>(1, non_inferiority(logarithm, std::log(margin), tokens).more_samples);
+  return axis;
+}
+
 void test_text(const Quality& quality, std::int64_t tokens, const Margins& margins,
                std::vector<AxisVerdict>& axes) {
   const Divergence& divergence = quality.as_run();
-  axes.push_back(
-      test_axis("ppl", divergence.ppl_ratio, margin_of(margins, "ppl"), "ratio", tokens));
+  axes.push_back(test_ppl(divergence.ppl_ratio, margin_of(margins, "ppl"), tokens));
   axes.push_back(test_axis("kld", divergence.kld_mean, margin_of(margins, "kld"), "nats", tokens));
-  const Interval& same = divergence.top1_agreement;
-  const Interval lost = {.value = kPoints * (1 - same.value),
-                         .low = kPoints * (1 - same.high),
-                         .high = kPoints * (1 - same.low)};
+  const Interval lost =
+      mapped(divergence.top1_agreement, [](double same) { return kPoints * (1 - same); });
   axes.push_back(test_axis("top1", lost, margin_of(margins, "top1"), "points", tokens));
 }
 
 AxisVerdict test_tasks(std::string name, const TaskScore& score, double margin) {
-  const Interval loss = paired_loss(score.n, score.lost, score.gained);
-  return test_axis(
-      std::move(name),
-      {.value = kPoints * loss.value, .low = kPoints * loss.low, .high = kPoints * loss.high},
-      margin, "points", score.n);
+  return test_axis(std::move(name), in_points(paired_loss(score.n, score.lost, score.gained)),
+                   margin, "points", score.n);
 }
 
 // True when the 95 % interval of the reference's accuracy lies above the floor.
@@ -209,7 +232,7 @@ AxisVerdict judge_kv(const Divergence& divergence, std::int64_t tokens_scored,
 
 double ships_above(const AxisVerdict& axis) {
   if (!std::isfinite(axis.estimate.value)) return std::numeric_limits<double>::infinity();
-  return one_sided_high(axis.estimate);
+  return axis.estimate.one_sided_high;
 }
 
 }  // namespace quantlane

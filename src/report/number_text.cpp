@@ -66,7 +66,9 @@ std::string decimal_text(double value, int decimals) {
 std::string interval_text(const Interval& interval) {
   const double value = interval.value;
   const double arm = std::max(interval.high - value, value - interval.low);
-  if (!std::isfinite(value) || !std::isfinite(arm)) return decimal_text(value, 4);
+  if (!std::isfinite(value)) return decimal_text(value, 4);
+  // One chunk alone. Files write infinities as null, which are read as no number.
+  if (!std::isfinite(arm)) return decimal_text(value, 4) + "±∞";
   if (value != 0 && std::abs(value) < 0.001) return fmt::format("{:.1e}±{:.0e}", value, arm);
   const std::string text = decimal_text(value, 4);
   if (text.find('e') != std::string::npos) return fmt::format("{}±{:.0e}", text, arm);

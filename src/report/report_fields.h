@@ -26,6 +26,8 @@ void fields(V& v, Like<Interval> auto& x) {
   v("value", x.value);
   v("low", x.low);
   v("high", x.high);
+  v.added("one_sided_low", x.one_sided_low);
+  v.added("one_sided_high", x.one_sided_high);
 }
 
 template <class V>

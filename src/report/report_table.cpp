@@ -205,7 +205,8 @@ void add_lanes(Page& page, const CompareReport& report) {
   std::string legend =
       "size: weight files on disk, 1 MB = 1 000 000 bytes · ppl ratio: perplexity / the "
       "reference's · KLD: nats "
-      "per token, mean ± half of the 95 % interval · top-1: same most likely token · tasks: "
+      "per token, mean ± the longer arm of its 95 % interval · top-1: same most likely token · "
+      "tasks: "
       "answers "
       "lost / gained (reference: right / asked) · tok/s: best on this machine, its rounds "
       "differed by up to " +
@@ -244,11 +245,16 @@ void add_pick(Page& page, const Pick& pick) {
   for (const std::string& condition : pick.flips_if) page.paragraph("  - ", condition);
 }
 
+// An end of the interval of a known estimate: what is not finite was infinite (null in files).
+std::string end_text(double end, const char* infinity, int decimals) {
+  return std::isfinite(end) ? decimal_text(end, decimals) : infinity;
+}
+
 std::string axis_text(const AxisVerdict& axis) {
   const int decimals = axis.unit == "points" ? 1 : 4;
   std::string text = fmt::format(
       "{} {} [{}, {}] {}, margin {:g}", axis.axis, decimal_text(axis.estimate.value, decimals),
-      decimal_text(axis.estimate.low, decimals), decimal_text(axis.estimate.high, decimals),
+      end_text(axis.estimate.low, "-∞", decimals), end_text(axis.estimate.high, "∞", decimals),
       axis.unit, axis.margin);
   if (axis.more_samples > 0) {
     const bool is_task = axis.axis.starts_with("task");

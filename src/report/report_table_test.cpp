@@ -76,6 +76,19 @@ TEST(ReportTable, ShowsEveryFigureOfALane) {
   }
 }
 
+TEST(ReportTable, EndsThatNothingBoundsAreInfinite) {
+  CompareReport report = sample();
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  report.lanes[0].verdict = Verdict::kInconclusive;
+  report.lanes[0].axes = {
+      {.axis = "kld",
+       .verdict = Verdict::kInconclusive,
+       .estimate = {.value = 0.13, .low = 0, .high = kInfinity, .one_sided_low = -kInfinity},
+       .margin = 0.01,
+       .unit = "nats"}};
+  EXPECT_THAT(to_table(report, 100, false), HasSubstr("kld 0.1300 [0.0000, ∞] nats"));
+}
+
 TEST(ReportTable, ShowsGgufLanesAsTheirEngineRunsThemAndTheirWeightsAlone) {
   const CompareReport report = sample();
   const std::string text = to_table(report, 100, false);

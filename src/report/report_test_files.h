@@ -20,8 +20,8 @@ template <class S, class T>
 concept Is = std::same_as<std::remove_const_t<S>, T>;
 
 auto parts(Is<Interval> auto& x) {
-  auto& [a, b, c] = x;
-  return std::tie(a, b, c);
+  auto& [a, b, c, d, e] = x;
+  return std::tie(a, b, c, d, e);
 }
 auto parts(Is<Divergence> auto& x) {
   auto& [a, b, c, d, e, f, g] = x;

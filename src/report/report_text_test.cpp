@@ -101,6 +101,9 @@ TEST(NumberText, IntervalsShowTheLargerArm) {
   EXPECT_EQ(interval_text({.value = 3.1e-9, .low = 2.6e-9, .high = 3.6e-9}), "3.1e-09±5e-10");
   EXPECT_EQ(interval_text({.value = 0, .low = 0, .high = 0}), "0.0000±0.0000");
   EXPECT_EQ(interval_text({.value = std::nan(""), .low = 0, .high = 0}), "n/a");
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(interval_text({.value = 0.13, .low = 0, .high = kInfinity}), "0.1300±∞");
+  EXPECT_EQ(interval_text({.value = 0.13, .low = 0, .high = std::nan("")}), "0.1300±∞");
 }
 
 TEST(NumberText, NeverWiderThanPromised) {
