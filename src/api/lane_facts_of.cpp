@@ -5,12 +5,6 @@
 namespace quantlane {
 namespace {
 
-ComputePath path_of(const Lane& lane) {
-  if (lane.is_gguf()) return ComputePath::kGguf;
-  if (!lane.scheme.input) return lane.plain ? ComputePath::kBf16 : ComputePath::kWeightOnly;
-  return lane.scheme.input->type == ValueType::kFloat ? ComputePath::kFp8 : ComputePath::kInt8;
-}
-
 double matrix_values(const Parameter& parameter) {
   return static_cast<double>(parameter.rows) * static_cast<double>(parameter.cols);
 }
@@ -51,6 +45,13 @@ double head_values(const ModelConfig& config) {
 }
 
 }  // namespace
+
+ComputePath path_of(const Lane& lane) {
+  if (lane.is_gguf()) return ComputePath::kGguf;
+  if (!lane.scheme.input) return lane.plain ? ComputePath::kBf16 : ComputePath::kWeightOnly;
+  if (lane.scheme.input->type == ValueType::kInt) return ComputePath::kInt8;
+  return lane.scheme.input->bits == 4 ? ComputePath::kFp4 : ComputePath::kFp8;
+}
 
 ModelFacts model_facts_of(const Checkpoint& reference) {
   const Graph& graph = *reference.graph();

@@ -7,6 +7,8 @@
 namespace quantlane {
 
 ModelFacts model_facts_of(const Checkpoint& reference);
+// The arithmetic of a lane's products: that of its inputs where it rounds them.
+ComputePath path_of(const Lane& lane);
 LaneFacts lane_facts_of(const Lane& lane, const Checkpoint& artefact);
 LaneFacts reference_facts_of(const Checkpoint& reference);
 
