@@ -59,7 +59,8 @@ class Inspect final : public Command {
     options.option("--engine-version", preflight_.engine_version,
                    "version of the engine (default: the one whose rules are known)");
     options.option("--online", preflight_.online,
-                   "scheme that the engine is to make while it loads (vLLM --quantization)");
+                   "scheme that the engine is to make while it loads (its --quantization, TGI: "
+                   "--quantize)");
     for (const char* name : {"--gpu", "--tp", "--engine-version", "--online"})
       options.needs(name, "--engine");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");

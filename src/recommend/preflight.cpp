@@ -25,11 +25,24 @@ constexpr std::array<std::string_view, 6> kTgiMethods = {"compressed-tensors", "
 constexpr std::array<std::string_view, 6> kTensorRtMethods = {
     "compressed-tensors", "fp8", "modelopt", "mxfp4", "mxfp8", "nvfp4"};
 
+// Schemes of --quantization (TGI: --quantize) that take plain weights; the others of that flag name
+// formats of checkpoints. SGLang's lie in srt/arg_groups/choices.py, TGI's in launcher/src/main.rs.
+constexpr std::array<std::string_view, 8> kVllmOnline = {
+    "fp8",   "fp8_per_tensor",  "fp8_per_block", "fp8_per_channel",
+    "mxfp8", "nvfp4_per_token", "experts_int8",  "int8_per_channel_weight_only"};
+constexpr std::array<std::string_view, 13> kSglangOnline = {
+    "fp8",          "mxfp8",        "w8a8_fp8",     "bitsandbytes",      "modelopt",
+    "modelopt_fp8", "modelopt_fp4", "nvfp4_online", "quark_int4fp8_moe", "quark_mxfp4",
+    "humming",      "mlx_q4",       "mlx_q8"};
+constexpr std::array<std::string_view, 5> kTgiOnline = {"fp8", "eetq", "bitsandbytes",
+                                                        "bitsandbytes-nf4", "bitsandbytes-fp4"};
+
 // The versions are those whose sources and documents were read, or that were run.
 constexpr std::array kEngines = {
-    EngineRow{Engine::kVllm, "vllm", "vLLM", "0.32.0", kVllmMethods, false},
-    EngineRow{Engine::kSglang, "sglang", "SGLang", "0.5.23", kSglangMethods, true},
-    EngineRow{Engine::kTgi, "tgi", "TGI", "3.3.7", kTgiMethods, false},
+    EngineRow{Engine::kVllm, "vllm", "vLLM", "0.32.0", kVllmMethods, false, {}, kVllmOnline},
+    EngineRow{
+        Engine::kSglang, "sglang", "SGLang", "0.5.23", kSglangMethods, true, {}, kSglangOnline},
+    EngineRow{Engine::kTgi, "tgi", "TGI", "3.3.7", kTgiMethods, false, {}, kTgiOnline},
     EngineRow{Engine::kTensorRtLlm, "tensorrt-llm", "TensorRT-LLM", "main 008e0af",
               kTensorRtMethods, false},
     EngineRow{Engine::kLlamaCpp, "llama.cpp", "llama.cpp", "2026-10", {}, true, "llama-server"},

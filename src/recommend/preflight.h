@@ -35,6 +35,8 @@ struct EngineRow {
   std::span<const std::string_view> methods;
   bool gguf;
   std::string_view alias = {};  // the name of the program that `quantlane deploy` writes for
+  // What it makes of a plain checkpoint while it loads, as its flag calls it.
+  std::span<const std::string_view> online = {};
 };
 std::span<const EngineRow> engines();
 // By name, display name or alias, case and punctuation aside ("LM Studio", "lm-studio"); kUsage

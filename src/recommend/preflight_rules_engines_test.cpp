@@ -59,5 +59,22 @@ TEST(PreflightEngineRules, EachIsBrokenByOneArtefactAndNotByItsNeighbour) {
   expect_each_rule_tested(preflight_engine_rules(), engine_tests());
 }
 
+// What --quantization (TGI: --quantize) takes for plain weights.
+TEST(PreflightEngineRules, EveryEngineRefusesOnlineSchemesThatItDoesNotHave) {
+  for (const EngineRow& row : engines()) {
+    const EngineTarget at = target(row.name);
+    const ArtefactFacts facts = row.methods.empty() ? gguf_facts() : plain();
+    EXPECT_FALSE(fires("online-unknown", {facts, at})) << row.name;
+    EXPECT_TRUE(fires("online-unknown", {facts, online(at, "banana")})) << row.name;
+    for (const std::string_view scheme : row.online) {
+      EXPECT_FALSE(fires("online-unknown", {facts, online(at, std::string(scheme))})) << scheme;
+    }
+  }
+  EXPECT_FALSE(fires("online-unknown", {plain(), online(target("tgi"), "eetq")}));
+  EXPECT_TRUE(fires("online-unknown", {plain(), online(target("sglang"), "eetq")}));
+  EXPECT_TRUE(fires("online-twice", {w4(), online(target("tgi"), "eetq")}));
+  EXPECT_TRUE(fires("online-nothing", {plain(), online(target("sglang"), "nvfp4_online")}));
+}
+
 }  // namespace
 }  // namespace quantlane
