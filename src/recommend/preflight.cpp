@@ -48,7 +48,7 @@ constexpr std::array kEngines = {
     EngineRow{Engine::kLlamaCpp, "llama.cpp", "llama.cpp", "2026-10", {}, true, "llama-server"},
     EngineRow{Engine::kOllama, "ollama", "Ollama", "0.33.0-rc2", {}, true},
     EngineRow{Engine::kLmStudio, "lmstudio", "LM Studio", "documents 03123e6", {}, true},
-    EngineRow{Engine::kLocalAi, "localai", "LocalAI", "4.9.0", {}, true}};
+    EngineRow{Engine::kLocalAi, "localai", "LocalAI", "4.9.0", {}, true, {}, {}, "vllm"}};
 
 // Letters and digits, in lower case.
 std::string plain_name(std::string_view text) {
@@ -145,6 +145,17 @@ PreflightFinding finding_of(const PreflightRule& rule, std::string detail) {
           .source = std::string(rule.source)};
 }
 
+// The engine that loads the artefact in the end; of which version is not known of another.
+EngineTarget loader_of(const ArtefactFacts& facts, EngineTarget target) {
+  const std::string_view name = target.engine->folder_engine;
+  if (name.empty() || facts.container == "gguf") return target;
+  const auto engine = find_engine(name);
+  QUANTLANE_CHECK(engine.has_value());
+  target.engine = *engine;
+  target.version.clear();
+  return target;
+}
+
 }  // namespace
 
 std::vector<PreflightFinding> find_contradictions(const ArtefactFacts& facts) {
@@ -164,10 +175,11 @@ PreflightAnswer preflight(const ArtefactFacts& facts, const EngineTarget& target
   answer.version = target.version.empty() ? std::string(target.engine->version) : target.version;
   answer.device = target.device ? target.device->name : "";
   answer.tensor_parallel = target.tensor_parallel;
+  const EngineTarget loader = loader_of(facts, target);
   for (const PreflightRule* rule : preflight_rules()) {
-    if (!concerns(*rule, target)) continue;
+    if (!concerns(*rule, target) && !concerns(*rule, loader)) continue;
     ++answer.rules_checked;
-    const auto detail = rule->finds(facts, target);
+    const auto detail = rule->finds(facts, loader);
     if (!detail) continue;
     answer.worst = std::max(answer.worst, rule->effect);
     answer.findings.push_back(finding_of(*rule, *detail));

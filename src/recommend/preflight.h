@@ -37,6 +37,8 @@ struct EngineRow {
   std::string_view alias = {};  // the name of the program that `quantlane deploy` writes for
   // What it makes of a plain checkpoint while it loads, as its flag calls it.
   std::span<const std::string_view> online = {};
+  // The engine that loads folders for it, by whose rules they are judged.
+  std::string_view folder_engine = {};
 };
 std::span<const EngineRow> engines();
 // By name, display name or alias, case and punctuation aside ("LM Studio", "lm-studio"); kUsage

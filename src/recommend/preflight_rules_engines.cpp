@@ -161,9 +161,8 @@ constexpr std::array kEngineRules = {
         "a GGUF file that was split is merged when all its parts are named (FROM with a wildcard)",
         "quantlane convert SPLIT.gguf ONE.gguf --to same",
         "Ollama 0.33.0-rc2 server/create.go: mergeSplitGGUFLayers", split_gguf},
-    PreflightRule{"localai-folder", "localai", PreflightEffect::kUnknown,
-                  "folders are served by vLLM or SGLang behind it",
-                  "ask with --engine vllm or sglang",
+    PreflightRule{"localai-folder", "localai", PreflightEffect::kNote,
+                  "folders are served by vLLM behind it, whose rules were asked", "",
                   "LocalAI 4.9.0 docs/content/features/text-generation.md: backends vllm, sglang",
                   folder_refused},
     PreflightRule{

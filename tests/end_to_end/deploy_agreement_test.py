@@ -45,7 +45,8 @@ class DeployAgreement(ProgramTest):
             self.run_program("quantize", CANARY, lane, "--data-free", "-o", self.folder / lane, "-q")
             deployed = self.run_program("deploy", self.folder / lane, "--for", "localai")
             self.assertEqual(deployed.returncode == 0, loads, deployed.errors)
-            self.assertEqual(self.answers(self.folder / lane, "vllm"), loads)
+            for engine in ("vllm", "localai"):
+                self.assertEqual(self.answers(self.folder / lane, engine), loads)
         self.assertIn("rule gptq-asymmetric", deployed.errors)
         self.assertIn("vLLM", deployed.errors)
         self.assertEqual(deployed.output, "")
