@@ -12,12 +12,12 @@ namespace {
 
 TEST(LaneFacts, TheArithmeticIsThatOfTheInputs) {
   const std::map<std::string, ComputePath> wanted = {
-      {"bf16", ComputePath::kBf16},         {"fp8", ComputePath::kFp8},
-      {"fp8-block", ComputePath::kFp8},     {"w8a8", ComputePath::kInt8},
-      {"w4a16", ComputePath::kWeightOnly},  {"gptq", ComputePath::kWeightOnly},
-      {"nvfp4", ComputePath::kFp4},         {"mxfp4", ComputePath::kFp4},
-      {"nvfp4a16", ComputePath::kWeightOnly},
-      {"mxfp4a16", ComputePath::kWeightOnly}, {"gguf:q4_k_m", ComputePath::kGguf}};
+      {"bf16", ComputePath::kBf16},           {"fp8", ComputePath::kFp8},
+      {"fp8-block", ComputePath::kFp8},       {"w8a8", ComputePath::kInt8},
+      {"w4a16", ComputePath::kWeightOnly},    {"gptq", ComputePath::kWeightOnly},
+      {"nvfp4", ComputePath::kFp4},           {"mxfp4", ComputePath::kFp4},
+      {"nvfp4a16", ComputePath::kWeightOnly}, {"mxfp4a16", ComputePath::kWeightOnly},
+      {"gguf:q4_k_m", ComputePath::kGguf}};
   for (const auto& [name, path] : wanted) {
     const auto lane = find_lane(name);
     ASSERT_TRUE(lane.has_value()) << name << ": " << lane.error().message();

@@ -2,7 +2,7 @@
 // not.
 #include <gtest/gtest.h>
 
-#include "recommend/preflight_rule_cases.h"
+#include "recommend/preflight_rule_fixtures.h"
 
 namespace quantlane {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "recommend/preflight_rule_cases.h"
+#include "recommend/preflight_rule_fixtures.h"
 
 namespace quantlane {
 namespace {

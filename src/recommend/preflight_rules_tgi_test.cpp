@@ -1,7 +1,7 @@
 // Rules about TGI: an artefact that breaks each, and a neighbour that does not.
 #include <gtest/gtest.h>
 
-#include "recommend/preflight_rule_cases.h"
+#include "recommend/preflight_rule_fixtures.h"
 
 namespace quantlane {
 namespace {

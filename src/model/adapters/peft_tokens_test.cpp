@@ -41,9 +41,8 @@ TEST(PeftTokens, AreRefusedWhereTheConfigurationContradictsTheTensors) {
   EXPECT_THAT(error_of(two).expected, HasSubstr("[2, 48]"));
   // Tensors that no key names, keys that no tensor has.
   EXPECT_THAT(error_of(Json::object({{"lm_head", ids({94})}})).tensor, HasSubstr(kDelta));
-  const Json more = Json::object({{"embed_tokens", ids({1, 95, 40})},
-                                  {"lm_head", ids({94})},
-                                  {"k_proj", ids({0})}});
+  const Json more = Json::object(
+      {{"embed_tokens", ids({1, 95, 40})}, {"lm_head", ids({94})}, {"k_proj", ids({0})}});
   EXPECT_THAT(error_of(more).tensor, HasSubstr("k_proj.token_adapter"));
 }
 
@@ -87,13 +86,13 @@ TEST(PeftTokens, OfATiedHeadAreThoseOfTheEmbedding) {
       config.set("trainable_token_indices",
                  Json::object({{"embed_tokens", ids({2})}, {"lm_head", ids({same ? 2 : 3})}}));
     });
-    copy.rewrite([](std::string& name, std::vector<std::int64_t>& shape,
-                    std::vector<float>& values) {
-      if (name.find("layers.0.self_attn.k_proj.bias") == std::string::npos) return;
-      name = kDelta;
-      shape = {1, 48};
-      values.assign(48, 0.5F);
-    });
+    copy.rewrite(
+        [](std::string& name, std::vector<std::int64_t>& shape, std::vector<float>& values) {
+          if (name.find("layers.0.self_attn.k_proj.bias") == std::string::npos) return;
+          name = kDelta;
+          shape = {1, 48};
+          values.assign(48, 0.5F);
+        });
     copy.configure([](Json& config) { config.set("bias", "lora_only"); });
     const auto bound = copy.merged("llama-bias");
     ASSERT_EQ(bound.has_value(), same) << (bound ? "" : bound.error().message());
