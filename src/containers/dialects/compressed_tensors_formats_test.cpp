@@ -91,6 +91,14 @@ TEST_F(CompressedTensorsFormat, IntegersOfTheOtherLayoutAreNamedWithTheRightForm
   EXPECT_THAT(bytes.hint, testing::HasSubstr("\"int-quantized\""));
 }
 
+TEST_F(CompressedTensorsFormat, WordsThatNoFormatHasAreNotCalledByOne) {
+  Stored words = layouts()[0];
+  words.dtype = DType::kI64;
+  const Error error = read(words, "pack-quantized", "");
+  EXPECT_THAT(error.hint, testing::HasSubstr("no format has words of i64"));
+  EXPECT_THAT(error.hint, testing::Not(testing::HasSubstr("nvfp4")));
+}
+
 TEST_F(CompressedTensorsFormat, MixedPrecisionAsksEveryGroupForItsOwn) {
   EXPECT_THAT(read(layouts()[0], "mixed-precision", "").message(),
               testing::HasSubstr("mixed-precision"));
