@@ -13,6 +13,7 @@
 #include "core/check.h"
 #include "kernels/encode.h"
 #include "quantize/raw_values.h"
+#include "quantize/scale_reach.h"
 
 namespace quantlane {
 namespace {
@@ -233,6 +234,7 @@ SliceEncoder linear_encoder(const Weight& weight, const std::string& name,
                                         inputs.view(begin));
       if (!rounded) return fail(std::move(rounded).error().of(name));
       slice = std::move(*rounded);
+      QUANTLANE_TRY_VOID(check_reach(values.data(), slice, begin, name));
       if (vanished != nullptr) vanished->see(values.data(), slice);
     }
     if (whole != nullptr) keep_slice(slice, begin, *whole);
