@@ -134,15 +134,33 @@ bool concerns(const PreflightRule& rule, const EngineTarget& target) {
   return false;
 }
 
+std::string source_for(const PreflightRule& rule, const EngineRow& engine) {
+  std::string own;
+  bool wanted = true;  // parts before the first engine are of all
+  std::string_view rest = rule.source;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find("; "), rest.size());
+    const std::string_view part = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 2, rest.size()));
+    const auto names = [&](const EngineRow& row) {
+      return part.find(row.display) != std::string_view::npos;
+    };
+    // Parts that name nobody go on with the engine before.
+    if (std::ranges::any_of(kEngines, names)) wanted = names(engine);
+    if (wanted) own += (own.empty() ? "" : "; ") + std::string(part);
+  }
+  return own.empty() ? std::string(rule.source) : own;
+}
+
 namespace {
 
-PreflightFinding finding_of(const PreflightRule& rule, std::string detail) {
+PreflightFinding finding_of(const PreflightRule& rule, std::string detail, std::string source) {
   return {.rule = std::string(rule.id),
           .effect = rule.effect,
           .text = std::string(rule.text),
           .detail = std::move(detail),
           .advice = std::string(rule.advice),
-          .source = std::string(rule.source)};
+          .source = std::move(source)};
 }
 
 // The engine that loads the artefact in the end; of which version is not known of another.
@@ -164,7 +182,7 @@ std::vector<PreflightFinding> find_contradictions(const ArtefactFacts& facts) {
     const auto detail = rule.finds(facts, EngineTarget{});
     const auto same = [&](const PreflightFinding& finding) { return finding.detail == *detail; };
     if (!detail || std::ranges::any_of(findings, same)) continue;
-    findings.push_back(finding_of(rule, *detail));
+    findings.push_back(finding_of(rule, *detail, std::string(rule.source)));
   }
   return findings;
 }
@@ -182,7 +200,7 @@ PreflightAnswer preflight(const ArtefactFacts& facts, const EngineTarget& target
     const auto detail = rule->finds(facts, loader);
     if (!detail) continue;
     answer.worst = std::max(answer.worst, rule->effect);
-    answer.findings.push_back(finding_of(*rule, *detail));
+    answer.findings.push_back(finding_of(*rule, *detail, source_for(*rule, *loader.engine)));
   }
   return answer;
 }

@@ -81,6 +81,9 @@ struct PreflightRule {
 std::vector<const PreflightRule*> preflight_rules();
 bool concerns(const PreflightRule& rule, const EngineTarget& target);
 
+// The parts of the source, joined by "; ", that name the engine; all where none does.
+std::string source_for(const PreflightRule& rule, const EngineRow& engine);
+
 // Every rule of the engine against the artefact; findings in table order, answer = the worst.
 PreflightAnswer preflight(const ArtefactFacts& facts, const EngineTarget& target);
 

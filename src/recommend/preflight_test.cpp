@@ -60,6 +60,20 @@ TEST(Preflight, WhatCannotBeReadIsNotSaidToLoad) {
   EXPECT_FALSE(answer.usable());
 }
 
+// A row for several engines says of each where it is known from.
+TEST(Preflight, SourcesAreThoseOfTheEngineAsked) {
+  PreflightRule rule{};
+  rule.source =
+      "vLLM 1 and SGLang 2 parameter.py: \"assert\"; its guide; TGI 3 weights.py: get; "
+      "TensorRT-LLM main linear.py";
+  const auto of = [&](std::string_view engine) { return source_for(rule, **find_engine(engine)); };
+  EXPECT_EQ(of("vllm"), "vLLM 1 and SGLang 2 parameter.py: \"assert\"; its guide");
+  EXPECT_EQ(of("sglang"), of("vllm"));
+  EXPECT_EQ(of("tgi"), "TGI 3 weights.py: get");
+  EXPECT_EQ(of("tensorrt-llm"), "TensorRT-LLM main linear.py");
+  EXPECT_EQ(of("ollama"), rule.source);
+}
+
 TEST(Preflight, VersionsCompareNumberByNumber) {
   const auto older = [](std::string have, std::string_view wanted) {
     return version(target("vllm"), std::move(have)).older_than(wanted);
