@@ -88,6 +88,11 @@ Found first_scheme(const Facts& facts, const Is& is) {
   });
 }
 
+inline Found static_int8_inputs(const Facts& facts, const Target&) {
+  return first_scheme(facts,
+                      [](const LinearScheme& s) { return is_int8_w8a8(s) && !s.input->dynamic; });
+}
+
 // Groups that Marlin has: 32, 64, 128 and whole rows.
 inline bool is_marlin_group(const LinearScheme& s) {
   const int group = s.weight.granularity == Granularity::kGroup ? s.weight.group_size : 32;

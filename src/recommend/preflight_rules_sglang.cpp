@@ -161,6 +161,12 @@ constexpr std::array kSglangRules = {
                   "SGLang main (0fbab45) compressed_tensors_w8a8_int8.py: \"TODO: add "
                   "cutlass_scaled_mm_azp support\"",
                   sglang_zero_points},
+    PreflightRule{"sglang-int8-static", "sglang", PreflightEffect::kNote,
+                  "calibrated scales of INT8 inputs are ignored: inputs are rounded token by token",
+                  "",
+                  "SGLang main (0fbab45) compressed_tensors_w8a8_int8.py: apply_weights calls "
+                  "per_token_quant_int8 always",
+                  static_int8_inputs},
     PreflightRule{"sglang-petit", "sglang", PreflightEffect::kSlow,
                   "on AMD, NVFP4 of ModelOpt runs as 16-bit arithmetic on FP4 weights (Petit)",
                   "take FP8 or MXFP4",

@@ -81,10 +81,6 @@ Found tgi_packed_order(const Facts& f, const Target&) {
   return first_linear(
       f, [](const LinearFacts& linear) { return when(linear.stored_order, "weight_g_idx"); });
 }
-Found tgi_static_int8(const Facts& f, const Target&) {
-  return first_scheme(f,
-                      [](const LinearScheme& s) { return is_int8_w8a8(s) && !s.input->dynamic; });
-}
 // checkpoint_format is not read. Marlin needs no zero points of symmetric weights.
 Found tgi_gptq_v2(const Facts& f, const Target& t) {
   if (f.dialect != "gptq_v2") return std::nullopt;
@@ -149,7 +145,7 @@ constexpr std::array kTgiRules = {
                   "",
                   "TGI 3.3.7 layers/compressed_tensors/w8a8_int.py: \"Forcing dynamic input "
                   "quantization\"",
-                  tgi_static_int8},
+                  static_int8_inputs},
     PreflightRule{"tgi-gptq-v2", "tgi", PreflightEffect::kWrong,
                   "checkpoint_format is not read: Exllama and Triton add 1 to zero points, as "
                   "version 1 means them (Marlin ignores those of symmetric weights)",
