@@ -18,6 +18,12 @@ Found trt_fp8_tensor(const Facts& f, const Target&) {
     return is_fp8(s) && s.weight.granularity == Granularity::kTensor;
   });
 }
+Found trt_fp8_channel(const Facts& f, const Target&) {
+  if (!is_ct(f)) return std::nullopt;
+  return first_scheme(f, [](const LinearScheme& s) {
+    return is_fp8(s) && s.weight.granularity == Granularity::kChannel;
+  });
+}
 Found trt_integers(const Facts& f, const Target&) {
   if (!is_ct(f)) return std::nullopt;
   return first_scheme(f, [](const LinearScheme& s) { return is_int(s) && !is_int8_w8a8(s); });
@@ -130,6 +136,12 @@ constexpr std::array kTensorRtRules = {
                   "MXFP4 experts of compressed-tensors run as 16-bit arithmetic (W4A16_MXFP4); "
                   "inputs are not rounded",
                   "", kGroups, trt_mxfp4},
+    PreflightRule{"trt-fp8-channel", "tensorrt-llm", PreflightEffect::kNote,
+                  "versions before June 2026 fail on the scales per channel of compressed-tensors",
+                  "take one with #15415",
+                  "TensorRT-LLM #15415 (flatten per-channel weight_scale); main (00bbf71) "
+                  "_torch/modules/linear.py: FP8RowwiseLinearMethod copies [out, 1] into [out]",
+                  trt_fp8_channel},
     PreflightRule{"trt-class-names", "tensorrt-llm", PreflightEffect::kRefuse,
                   "with several groups, targets must be names or \"re:\" patterns",
                   "name the modules in targets",
