@@ -102,7 +102,9 @@ Result<MergeResult> merge_adapter(const MergeOptions& options, Progress& progres
   QUANTLANE_TRY_VOID(measure_rounding(bound, *base, type, pool));
   QUANTLANE_TRY(
       const QuantizeSummary summary,
-      run_quantize({.source = *bound.merged, .lane = lane, .out = options.out}, pool, progress));
+      run_quantize(
+          {.source = *bound.merged, .lane = lane, .out = options.out, .replace = options.force},
+          pool, progress));
   MergeResult result{.artifact = summary.files.front(),
                      .adapter_format = adapter.format,
                      .made_for = adapter.made_for,

@@ -63,6 +63,7 @@ Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progres
                                                 .out = options.out,
                                                 .arch_agnostic = false,
                                                 .split = split,
+                                                .replace = options.force,
                                                 .converts = true,
                                                 .as_stored = same},
                                                pool, progress));

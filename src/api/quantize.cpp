@@ -70,7 +70,8 @@ struct Prepared {
             .kv = kv.any() ? &kv : nullptr,
             .drops_kv = options.kv == "none",
             .force_unweighted = options.force_unweighted,
-            .allow_requantize = options.allow_requantize};
+            .allow_requantize = options.allow_requantize,
+            .replace = options.force};
   }
 };
 

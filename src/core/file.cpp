@@ -1,5 +1,6 @@
 #include "core/file.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
@@ -89,8 +90,11 @@ bool is_leftover(std::string_view name, std::string_view target) {
   if (!name.starts_with(kPartial)) return false;
   name.remove_prefix(kPartial.size());
   pid_t process = 0;
-  const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), process);
-  if (code != std::errc() || process <= 0 || end == name.data() + name.size() || *end != '-')
+  const char* const last = name.data() + name.size();
+  const auto [end, code] = std::from_chars(name.data(), last, process);
+  if (code != std::errc() || process <= 0 || end == last || *end != '-') return false;
+  // A counter and nothing else: "-2024-11-28" and "-7-backup" are somebody's own.
+  if (end + 1 == last || !std::all_of(end + 1, last, [](char c) { return c >= '0' && c <= '9'; }))
     return false;
   return has_ended(process);
 }
@@ -275,20 +279,38 @@ Result<void> AtomicFile::commit() {
   return sync_folder(target_.parent_path());
 }
 
-Result<AtomicDirectory> AtomicDirectory::create(const fs::path& target) {
+Result<AtomicDirectory> AtomicDirectory::create(const fs::path& target, bool keeps_others) {
   QUANTLANE_TRY_VOID(make_parent(without_trailing_slash(target)));
   remove_leftovers(target);
   AtomicDirectory directory;
   directory.target_ = without_trailing_slash(target);
   directory.temporary_ = temporary_name(target);
   std::error_code code;
+  directory.replaces_ = !keeps_others;
   fs::create_directory(directory.temporary_, code);
   if (code) return fail(system_error("creating a folder", target, code.value()));
   return directory;
 }
 
 AtomicDirectory::AtomicDirectory(AtomicDirectory&& other) noexcept
-    : target_(std::move(other.target_)), temporary_(std::exchange(other.temporary_, {})) {}
+    : target_(std::move(other.target_)),
+      temporary_(std::exchange(other.temporary_, {})),
+      replaces_(other.replaces_) {}
+
+// Somebody else's entry has taken the name meanwhile: neither it nor the work is lost.
+Result<void> AtomicDirectory::keep_beside() {
+  const fs::path other = beside(target_, ".finished-" + std::to_string(::getpid()));
+  std::error_code code;
+  fs::rename(temporary_, other, code);
+  if (code) return fail(system_error("putting a finished folder in place", other, code.value()));
+  temporary_.clear();
+  return fail(
+      invalid("putting a finished folder in place")
+          .in(target_.string())
+          .expects("that nothing is there, as when the work began")
+          .got("an entry that was made meanwhile")
+          .advise("the finished folder is " + other.string() + ": move it where it should be"));
+}
 
 AtomicDirectory::~AtomicDirectory() {
   std::error_code ignored;
@@ -296,6 +318,15 @@ AtomicDirectory::~AtomicDirectory() {
 }
 
 Result<void> AtomicDirectory::commit() {
+  if (!replaces_) {
+    const int placed =
+        ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_NOREPLACE);
+    if (placed == 0) {
+      temporary_.clear();
+      return sync_folder(target_.parent_path());
+    }
+    if (errno == EEXIST) return keep_beside();
+  }
   // In one step, so that a killed process leaves either folder; what was there then has our
   // temporary name.
   if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {

@@ -83,7 +83,9 @@ void remove_leftovers(const fs::path& target);
 // commit removes it. Leftovers as with AtomicFile.
 class AtomicDirectory {
  public:
-  static Result<AtomicDirectory> create(const fs::path& target);
+  // With `keeps_others`, commit() fails where something is at `target` by then; the finished folder
+  // lies beside it, and the error says where.
+  static Result<AtomicDirectory> create(const fs::path& target, bool keeps_others = false);
   AtomicDirectory(AtomicDirectory&& other) noexcept;
   AtomicDirectory& operator=(AtomicDirectory&&) = delete;
   AtomicDirectory(const AtomicDirectory&) = delete;
@@ -95,8 +97,10 @@ class AtomicDirectory {
 
  private:
   AtomicDirectory() = default;
+  Result<void> keep_beside();
   fs::path target_;
   fs::path temporary_;
+  bool replaces_ = true;
 };
 
 // The whole file as text; kResourceLimit above `max_bytes`.

@@ -92,6 +92,29 @@ TEST_F(FileTest, LeftoversOfEndedProcessesGoWhenTheirTargetIsWrittenAgain) {
   EXPECT_TRUE(fs::exists(folder_ / "a.partial-7x"));
 }
 
+TEST_F(FileTest, NamesThatOnlyBeginLikeThoseOfLeftoversStay) {
+  for (const char* own : {"d.partial-999999999-11-28", "d.partial-999999999-backup",
+                          "d.partial-999999999-", "d.partial-999999999"}) {
+    fs::create_directories(folder_ / own / "inner");
+    remove_leftovers(folder_ / "d");
+    EXPECT_TRUE(fs::exists(folder_ / own / "inner")) << own;
+  }
+}
+
+TEST_F(FileTest, AFolderThatAppearsMeanwhileIsKeptAndSoIsTheWork) {
+  auto made = AtomicDirectory::create(folder_ / "out", true);
+  ASSERT_TRUE(made);
+  std::ofstream(made->path() / "work") << "x";
+  fs::create_directories(folder_ / "out");
+  std::ofstream(folder_ / "out" / "precious") << "x";
+  const auto placed = made->commit();
+  ASSERT_FALSE(placed);
+  EXPECT_TRUE(fs::exists(folder_ / "out" / "precious"));
+  const std::string finished = "out.finished-" + std::to_string(getpid());
+  EXPECT_TRUE(fs::exists(folder_ / finished / "work"));
+  EXPECT_NE(placed.error().message().find(finished), std::string::npos);
+}
+
 TEST_F(FileTest, LeftoversOfProcessesThatNobodyWaitedForGoToo) {
   const pid_t child = fork();
   if (child == 0) _exit(0);

@@ -50,7 +50,17 @@ std::string foreign_entry(const fs::path& folder) {
 }
 
 Result<void> check_replaced_folder(const fs::path& out) {
-  const std::string foreign = foreign_entry(place_of(out));
+  std::string foreign = foreign_entry(place_of(out));
+  std::error_code code;
+  if (foreign.empty() && !fs::is_empty(place_of(out), code) &&
+      !fs::exists(place_of(out) / "config.json", code)) {
+    foreign = "config.json";
+    return fail(refused(out)
+                    .of(foreign)
+                    .expects("a checkpoint folder to replace, which has one")
+                    .got("weights alone")
+                    .advise("move them away, or choose another output"));
+  }
   if (foreign.empty()) return {};
   return fail(refused(out)
                   .of(foreign)

@@ -38,5 +38,12 @@ TEST_F(OutputPlace, AFolderWithAnythingElseIsKept) {
   EXPECT_TRUE(fs::exists(out_ / "notes.txt"));
 }
 
+TEST_F(OutputPlace, WeightsWithoutAConfigurationAreNoCheckpoint) {
+  fs::remove(out_ / "config.json");
+  EXPECT_FALSE(may_replace());
+  fs::remove(out_ / "model.safetensors");
+  EXPECT_TRUE(may_replace());
+}
+
 }  // namespace
 }  // namespace quantlane

@@ -47,7 +47,7 @@ class FolderWriter {
   }
 
   Result<QuantizeSummary> run() {
-    QUANTLANE_TRY(AtomicDirectory directory, AtomicDirectory::create(job_.out));
+    QUANTLANE_TRY(AtomicDirectory directory, AtomicDirectory::create(job_.out, !job_.replace));
     std::uint64_t total = 0;
     for (const FolderItem& item : items_) total += source_bytes(item);
     progress_.begin((job_.lane.dialect != nullptr ? "quantize " : "write ") + job_.lane.name, total,

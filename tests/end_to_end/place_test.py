@@ -49,6 +49,21 @@ class Artefacts(ProgramTest):
         self.assertFalse((model / "sub").exists())
 
 
+    def test_every_file_of_the_source_is_apart_from_the_output(self):
+        self.succeeds("quantize", CANARY, "gguf:q4_0", "-o", "sp.gguf", "--data-free", "--split-max-size", "2MB")
+        before = self.files(self.folder)
+        self.refused("convert", "sp-00001-of-00003.gguf", "sp-00002-of-00003.gguf", "--to", "same", "--force",
+                     says=["apart from the source"])
+        self.assertEqual(self.files(self.folder), before)
+        hub, links = self.folder / "hub", self.folder / "links"
+        self.succeeds("convert", CANARY, hub, "--to", "bf16")
+        links.mkdir()
+        for file in hub.iterdir():
+            (links / file.name).symlink_to(file)
+        before = self.files(hub)
+        self.refused("quantize", links, "fp8", "-o", hub, "--force", says=["apart from the source"])
+        self.assertEqual(self.files(hub), before)
+
     def test_a_path_through_a_missing_folder_leads_to_what_is_there(self):
         """The folder is made on the way, so what the path leads to is what would be replaced."""
         for name in ("thesis/chapter.doc", "mine.gguf", "deployed/Modelfile", "chunks.dat"):
