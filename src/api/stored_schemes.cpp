@@ -107,9 +107,11 @@ std::vector<std::string> find_kv_problems(const Checkpoint& checkpoint,
                                           std::span<const std::string> known) {
   std::vector<std::string> problems;
   const auto rounding = checkpoint.kv_rounding();
-  if (!rounding && (rounding.error().tensor.empty() || !named(known, rounding.error().tensor)))
+  const std::vector<std::string> absent = checkpoint.missing_kv_scales();
+  if (!rounding && (absent.empty() || rounding.error().tensor != absent.front()) &&
+      (rounding.error().tensor.empty() || !named(known, rounding.error().tensor)))
     problems.push_back("key-value cache: " + rounding.error().message());
-  for (const std::string& missing : checkpoint.missing_kv_scales()) {
+  for (const std::string& missing : absent) {
     problems.push_back(
         "key-value cache: " + missing +
         ", which other layers have; engines take 1 or that of the keys for it, or stop "

@@ -101,6 +101,15 @@ Result<KvRounding> Checkpoint::kv_rounding() const {
     QUANTLANE_TRY_VOID(add_scales(*container_, find_scale(*container_, attention, "v"), count,
                                   rounding.value_scales));
   }
+  const std::vector<std::string> missing = missing_kv_scales();
+  if (!missing.empty()) {
+    return fail(make_error(ErrorCode::kCorrupt, "reading the scales of the key-value cache")
+                    .in(folder().string())
+                    .of(missing.front())
+                    .expects("a scale in every layer, or in none")
+                    .got(std::to_string(missing.size()) + " missing")
+                    .advise("export it again, or drop the cache with quantize --kv none"));
+  }
   return rounding;
 }
 

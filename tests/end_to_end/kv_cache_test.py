@@ -60,6 +60,10 @@ class KvCacheTest(ProgramTest):
         self.expect(self.mutant(healthy, "missing", {"k_scale": []}),
                     vllm=WRONG, sglang=REFUSED, tgi=WRONG)
         self.expect(self.mutant(healthy, "no_v", {"v_scale": []}), vllm=WRONG, sglang=WRONG, tgi=WRONG)
+        self.refused("quantize", "missing", "w8a8", "-o", "out", "--allow-requantize", "--data-free",
+                     says=["no k_scale", "--kv none"])
+        self.refused("convert", "missing", "out", "--to", "f16", says=["no k_scale"])
+        self.succeeds("quantize", "missing", "w8a8", "-o", "out", "--allow-requantize", "--data-free", "--kv", "none")
         self.expect(self.mutant(healthy, "two", {"k_scale": [1.0, 1.0]}),
                     vllm=REFUSED, sglang=REFUSED, tgi=REFUSED)
         self.expect(self.mutant(healthy, "dynamic", dynamic=True),
