@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/cancel.h"
+#include "core/check.h"
 
 namespace quantlane {
 namespace {
