@@ -84,7 +84,7 @@ TEST(KvTensors, ThePlanNamesThemAsEnginesDo) {
   EXPECT_EQ(plan->config["quantization_config"]["kv_cache_scheme"]["strategy"].string(), "tensor");
 }
 
-TEST(KvTensors, MissingScalesCountAsOneAndBadOnesAreNamed) {
+TEST(KvTensors, WithoutAnyScaleTheyCountAsOneAndSomeMissingOrBadOnesAreNamed) {
   const auto source = open_checkpoint(model_data("llama"));
   ASSERT_NE(source, nullptr);
   const ScratchFolder folder;
@@ -95,9 +95,19 @@ TEST(KvTensors, MissingScalesCountAsOneAndBadOnesAreNamed) {
   auto edited = EditableCheckpoint::read(folder.path() / "a");
   edited.erase(key);
   edited.write(folder.path() / "b");
-  const auto missing = open_checkpoint(folder.path() / "b");
-  ASSERT_NE(missing, nullptr);
-  EXPECT_EQ(missing->kv_rounding()->key_scales[0], 1);
+  const auto some = open_checkpoint(folder.path() / "b");
+  ASSERT_NE(some, nullptr);
+  const auto partial = some->kv_rounding();
+  ASSERT_FALSE(partial.has_value());
+  EXPECT_EQ(partial.error().code, ErrorCode::kCorrupt);
+  for (std::int64_t layer = 1; layer < source->graph()->config.layer_count; ++layer)
+    edited.erase("model.layers." + std::to_string(layer) + ".self_attn.k_scale");
+  edited.write(folder.path() / "b");
+  const auto none = open_checkpoint(folder.path() / "b");
+  ASSERT_NE(none, nullptr);
+  const auto ones = none->kv_rounding();
+  ASSERT_TRUE(ones.has_value());
+  EXPECT_EQ(ones->key_scales[0], 1);
   edited = EditableCheckpoint::read(folder.path() / "a");
   std::memset(edited.tensor(key).bytes.data(), 0, 4);
   edited.write(folder.path() / "b");
