@@ -83,13 +83,15 @@ Error bad_peft_value(const std::string& origin, const std::string& key, std::str
 }
 
 Result<std::vector<std::string>> read_peft_keys(const Json& config, const std::string& origin) {
-  QUANTLANE_TRY(const JsonMembers members,
-                JsonMembers::of(config, "reading an adapter's configuration", origin));
-  if (const auto checked = members.check(kPeftKeys); !checked) {
+  const auto members = JsonMembers::of(config, "reading an adapter's configuration", origin);
+  if (!members) {
+    return fail(bad_peft_value(origin, "peft_type", "an object with this key", config.dump()));
+  }
+  if (const auto checked = members->check(kPeftKeys); !checked) {
     const Error& error = checked.error();
     return fail(bad_adapter_value(origin, error.tensor, error.expected, error.found, "PEFT"));
   }
-  return members.others(kPeftKeys);
+  return members->others(kPeftKeys);
 }
 
 }  // namespace quantlane

@@ -8,7 +8,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/json.h"
 #include "model/adapters/adapter_fixtures.h"
+#include "model/adapters/peft_config.h"
 
 namespace quantlane {
 namespace {
@@ -33,6 +35,16 @@ std::vector<std::string> notices_with(const std::string& variant, const std::str
   const auto bound = copy.merged();
   EXPECT_TRUE(bound.has_value()) << key << ": " << bound.error().message();
   return bound ? bound->notices : std::vector<std::string>{};
+}
+
+TEST(PeftAdapters, AConfigurationThatIsNoObjectIsRefusedByAKeyThatItLacks) {
+  for (const char* text : {"666665", "[]", "\"r\""}) {
+    const auto config = PeftConfig::parse(Json::parse(text, "input").value(), "input");
+    ASSERT_FALSE(config) << text;
+    EXPECT_EQ(config.error().file, "input");
+    EXPECT_EQ(config.error().tensor, "peft_type");
+    EXPECT_THAT(config.error().hint, HasSubstr("PEFT"));
+  }
 }
 
 TEST(PeftAdapters, SayNothingWhereThereIsNothingToSay) {
