@@ -108,8 +108,10 @@ std::vector<std::string> find_kv_problems(const Checkpoint& checkpoint,
   std::vector<std::string> problems;
   const auto rounding = checkpoint.kv_rounding();
   const std::vector<std::string> absent = checkpoint.missing_kv_scales();
-  if (!rounding && (absent.empty() || rounding.error().tensor != absent.front()) &&
-      (rounding.error().tensor.empty() || !named(known, rounding.error().tensor)))
+  const auto told = [&](const std::string& name) {
+    return !name.empty() && (named(known, name) || named(absent, name));
+  };
+  if (!rounding && !told(rounding.error().tensor))
     problems.push_back("key-value cache: " + rounding.error().message());
   for (const std::string& missing : absent) {
     problems.push_back(

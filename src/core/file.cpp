@@ -285,8 +285,8 @@ Result<AtomicDirectory> AtomicDirectory::create(const fs::path& target, bool kee
   AtomicDirectory directory;
   directory.target_ = without_trailing_slash(target);
   directory.temporary_ = temporary_name(target);
-  std::error_code code;
   directory.replaces_ = !keeps_others;
+  std::error_code code;
   fs::create_directory(directory.temporary_, code);
   if (code) return fail(system_error("creating a folder", target, code.value()));
   return directory;
@@ -325,7 +325,7 @@ Result<void> AtomicDirectory::commit() {
       temporary_.clear();
       return sync_folder(target_.parent_path());
     }
-    if (errno == EEXIST) return keep_beside();
+    if (errno == EEXIST || is_taken(target_)) return keep_beside();
   }
   // In one step, so that a killed process leaves either folder; what was there then has our
   // temporary name.

@@ -50,23 +50,22 @@ std::string foreign_entry(const fs::path& folder) {
 }
 
 Result<void> check_replaced_folder(const fs::path& out) {
-  std::string foreign = foreign_entry(place_of(out));
-  std::error_code code;
-  if (foreign.empty() && !fs::is_empty(place_of(out), code) &&
-      !fs::exists(place_of(out) / "config.json", code)) {
-    foreign = "config.json";
+  const fs::path folder = place_of(out);
+  const std::string foreign = foreign_entry(folder);
+  if (!foreign.empty()) {
     return fail(refused(out)
                     .of(foreign)
-                    .expects("a checkpoint folder to replace, which has one")
-                    .got("weights alone")
-                    .advise("move them away, or choose another output"));
+                    .expects("a checkpoint folder to replace, and nothing else in it")
+                    .got("an entry that is not part of one")
+                    .advise("move it away, or choose another output"));
   }
-  if (foreign.empty()) return {};
+  std::error_code code;
+  if (fs::is_empty(folder, code) || fs::exists(folder / "config.json", code)) return {};
   return fail(refused(out)
-                  .of(foreign)
-                  .expects("a checkpoint folder to replace, and nothing else in it")
-                  .got("an entry that is not part of one")
-                  .advise("move it away, or choose another output"));
+                  .of("config.json")
+                  .expects("a checkpoint folder to replace, which has one")
+                  .got("weights alone")
+                  .advise("move them away, or choose another output"));
 }
 
 }  // namespace
