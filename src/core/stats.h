@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "quantlane/evaluate.h"
@@ -27,6 +28,21 @@ Interval paired_loss(std::int64_t n, std::int64_t lost, std::int64_t gained);
 double loss_above_p(std::int64_t n, std::int64_t lost, std::int64_t gained, double margin);
 // Holm's step-down adjustment, in the order given: adjusted <= alpha keeps the family-wise error.
 std::vector<double> holm_adjusted(std::span<const double> p_values);
+
+// `interval` with a monotone function applied; a decreasing one exchanges the ends.
+template <class Function>
+Interval mapped(const Interval& interval, Function function) {
+  Interval result{.value = function(interval.value),
+                  .low = function(interval.low),
+                  .high = function(interval.high),
+                  .one_sided_low = function(interval.one_sided_low),
+                  .one_sided_high = function(interval.one_sided_high)};
+  if (function(0.0) > function(1.0)) {
+    std::swap(result.low, result.high);
+    std::swap(result.one_sided_low, result.one_sided_high);
+  }
+  return result;
+}
 
 // A one-sided 95 % non-inferiority decision: ship when the upper bound (Interval::one_sided_high)
 // is below the margin, do not ship when the lower one is above it, else inconclusive. Larger =

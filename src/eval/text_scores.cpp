@@ -38,15 +38,6 @@ double mean(const auto& values) {
   return values.empty() ? 0 : sum / static_cast<double>(values.size());
 }
 
-// exp and sqrt are monotone, so they carry an interval over.
-Interval mapped(Interval interval, double (*function)(double)) {
-  return {.value = function(interval.value),
-          .low = function(interval.low),
-          .high = function(interval.high),
-          .one_sided_low = function(interval.one_sided_low),
-          .one_sided_high = function(interval.one_sided_high)};
-}
-
 // Ends at what the quantity can be; the one-sided bounds, which decide, stay as they are.
 Interval within(Interval interval, double least, double most) {
   interval.low = std::max(least, interval.low);

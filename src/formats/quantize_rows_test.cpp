@@ -158,48 +158,41 @@ TEST(RoundActivations, FollowsTheFormulaPerToken) {
   }
 }
 
+// The 1024 values of a file below tests/data/formats.
+std::vector<float> read_values(const std::string& name) {
+  std::ifstream file(QUANTLANE_SOURCE_DIR "/tests/data/formats/" + name, std::ios::binary);
+  std::vector<float> values(1024);
+  file.read(reinterpret_cast<char*>(values.data()), 4096);
+  EXPECT_TRUE(file.good()) << name;
+  return values;
+}
+
 // tests/data/formats/ggml_inputs: what libggml-cpu makes of 1024 values (make_golden_inputs.py).
 TEST(RoundActivations, GivesTheBlocksOfGgml) {
-  const auto read = [](const std::string& name) {
-    std::ifstream file(QUANTLANE_SOURCE_DIR "/tests/data/formats/ggml_inputs/" + name,
-                       std::ios::binary);
-    std::vector<float> values(1024);
-    file.read(reinterpret_cast<char*>(values.data()), 4096);
-    EXPECT_TRUE(file.good()) << name;
-    return values;
-  };
-  const std::vector<float> values = read("values.f32");
+  const std::vector<float> values = read_values("ggml_inputs/values.f32");
   for (const auto& [name, scheme] :
        {std::pair{"q8_0.f32", kQ8_0Input}, std::pair{"q8_1.f32", kQ8_1Input},
         std::pair{"q8_k.f32", kQ8KInput}, std::pair{"f16.f32", kF16Input},
         std::pair{"bf16.f32", kBF16Input}}) {
     std::vector<float> rounded = values;
     round_activations(scheme, rounded.data(), 2, 512);
-    EXPECT_EQ(rounded, read(name)) << name;
+    EXPECT_EQ(rounded, read_values(std::string("ggml_inputs/") + name)) << name;
   }
 }
 
 // tests/data/formats/zero_point_inputs: what compressed-tensors makes of 16 tokens of 64 values
 // (make_golden_zero_points.py).
 TEST(RoundActivations, GivesTheZeroPointsOfCompressedTensors) {
-  const auto read = [](const std::string& name) {
-    std::ifstream file(QUANTLANE_SOURCE_DIR "/tests/data/formats/zero_point_inputs/" + name,
-                       std::ios::binary);
-    std::vector<float> values(1024);
-    file.read(reinterpret_cast<char*>(values.data()), 4096);
-    EXPECT_TRUE(file.good()) << name;
-    return values;
-  };
-  const std::vector<float> values = read("values.f32");
+  const std::vector<float> values = read_values("zero_point_inputs/values.f32");
   std::vector<float> rounded = values;
   round_activations(ActivationScheme::parse("int8_token_asym").value(), rounded.data(), 16, 64);
-  EXPECT_EQ(rounded, read("token.f32"));
+  EXPECT_EQ(rounded, read_values("zero_point_inputs/token.f32"));
   ActivationScheme fixed = ActivationScheme::parse("int8_tensor_asym").value();
   fixed.static_scale = 0.03F;
   fixed.static_zero = -37;
   rounded = values;
   round_activations(fixed, rounded.data(), 16, 64);
-  EXPECT_EQ(rounded, read("tensor.f32"));
+  EXPECT_EQ(rounded, read_values("zero_point_inputs/tensor.f32"));
 }
 
 TEST(RoundActivations, StaticScaleSaturates) {

@@ -1,36 +1,32 @@
 // The key-value scheme of a quantized checkpoint and its scales.
-#include <array>
+#include <algorithm>
 #include <cmath>
 #include <string>
 
 #include "containers/tensor_size.h"
 #include "core/check.h"
 #include "model/checkpoint.h"
+#include "model/kv_scale_names.h"
 
 namespace quantlane {
 namespace {
 
-// Where writers put the scale of keys (or values), below the attention: compressed-tensors,
-// ModelOpt, Quark and old compressed-tensors.
-std::array<std::string, 3> scale_names(const std::string& attention, std::string_view which) {
-  const std::string proj = attention + std::string(which) + "_proj.";
-  return {attention + std::string(which) + "_scale", proj + std::string(which) + "_scale",
-          proj + "output_scale"};
-}
-
-const TensorInfo* find_scale(const Container& container, const std::string& attention,
-                             std::string_view which) {
-  for (const std::string& name : scale_names(attention, which)) {
-    if (const TensorInfo* tensor = container.find(name)) return tensor;
+// `key`: the scale of keys, else that of values.
+const TensorInfo* find_scale(const Container& container, const std::string& attention, bool key) {
+  const TensorInfo* found = nullptr;
+  for (const KvScaleName& row : kKvScaleNames) {
+    if (row.key != key) continue;
+    if (const TensorInfo* tensor = container.find(attention + std::string(row.ending)))
+      found = tensor;
   }
-  return nullptr;
+  return found;
 }
 
 std::string attention_of(const Graph& graph, std::int64_t layer) {
   const Parameter* key = graph.find(Role::kKey, layer);
   QUANTLANE_CHECK(key != nullptr);
   const std::string_view module = key->module();
-  return std::string(module.substr(0, module.rfind('.') + 1));
+  return std::string(module.substr(0, module.rfind('.')));
 }
 
 // `count` scales from a tensor of one or of that many.
@@ -96,9 +92,9 @@ Result<KvRounding> Checkpoint::kv_rounding() const {
   const std::int64_t count = rounding.scheme->per_head ? rounding.heads : 1;
   for (std::int64_t layer = 0; layer < graph_->config.layer_count; ++layer) {
     const std::string attention = attention_of(*graph_, layer);
-    QUANTLANE_TRY_VOID(add_scales(*container_, find_scale(*container_, attention, "k"), count,
+    QUANTLANE_TRY_VOID(add_scales(*container_, find_scale(*container_, attention, true), count,
                                   rounding.key_scales));
-    QUANTLANE_TRY_VOID(add_scales(*container_, find_scale(*container_, attention, "v"), count,
+    QUANTLANE_TRY_VOID(add_scales(*container_, find_scale(*container_, attention, false), count,
                                   rounding.value_scales));
   }
   const std::vector<std::string> missing = missing_kv_scales();
@@ -116,12 +112,12 @@ Result<KvRounding> Checkpoint::kv_rounding() const {
 std::vector<std::string> Checkpoint::missing_kv_scales() const {
   if (quantization_ == nullptr || !graph_ || quantization_->kv_scheme.empty()) return {};
   std::vector<std::string> missing;
-  for (const char* which : {"k", "v"}) {
+  for (const bool key : {true, false}) {
     std::vector<std::string> without;
     for (std::int64_t layer = 0; layer < graph_->config.layer_count; ++layer) {
       const std::string attention = attention_of(*graph_, layer);
-      if (find_scale(*container_, attention, which) != nullptr) continue;
-      without.push_back(attention.substr(0, attention.size() - 1) + ": no " + which + "_scale");
+      if (find_scale(*container_, attention, key) != nullptr) continue;
+      without.push_back(attention + (key ? ": no k_scale" : ": no v_scale"));
     }
     // Without any they all count as 1, as some exports mean it.
     if (static_cast<std::int64_t>(without.size()) == graph_->config.layer_count) continue;
@@ -131,12 +127,8 @@ std::vector<std::string> Checkpoint::missing_kv_scales() const {
 }
 
 bool names_kv_scale(std::string_view tensor) {
-  for (const std::string_view which : {"k", "v"}) {
-    for (const std::string& name : scale_names(".", which)) {
-      if (tensor.ends_with(name)) return true;
-    }
-  }
-  return false;
+  return std::ranges::any_of(kKvScaleNames,
+                             [&](const KvScaleName& row) { return tensor.ends_with(row.ending); });
 }
 
 }  // namespace quantlane

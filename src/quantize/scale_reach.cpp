@@ -6,18 +6,14 @@
 
 #include <fmt/format.h>
 
+#include "formats/lanes.h"
+
 namespace quantlane {
 namespace {
 
 constexpr float kLargestF16 = 65504.0F;
 // Below, no product of a code and a scale overflows, and no scale of a tensor is clamped.
 constexpr float kHarmless = 0x1p80F;
-
-float largest_of(const float* values, std::int64_t count) {
-  float largest = 0;
-  for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, std::abs(values[i]));
-  return largest;
-}
 
 }  // namespace
 
@@ -26,7 +22,7 @@ Result<void> check_reach(const float* values, const QuantTensor& slice, std::int
   const bool half = slice.scheme.scale_dtype == DType::kF16;
   const float harmless = half ? kLargestF16 : kHarmless;
   const std::int64_t cols = slice.cols;
-  if (largest_of(values, slice.rows * cols) <= harmless) return {};
+  if (largest_magnitude(values, static_cast<int>(slice.rows * cols)) <= harmless) return {};
   std::vector<float> decoded(static_cast<std::size_t>(cols));
   for (std::int64_t r = 0; r < slice.rows; ++r) {
     const float* row = values + r * cols;

@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "formats/group_format.h"
+#include "formats/lanes.h"
 #include "tensor/dtype.h"
 
 namespace quantlane {
@@ -26,12 +27,6 @@ std::array<bool, 256> zeros_of(const Scheme& scheme) {
     zeros[static_cast<std::size_t>(code)] = value == 0;
   }
   return zeros;
-}
-
-float largest_of(const float* values, std::int64_t count) {
-  float largest = 0;
-  for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, std::abs(values[i]));
-  return largest;
 }
 
 // A pattern for --tensor-type that takes what engines load as one with the matrix, too.
@@ -70,7 +65,7 @@ void VanishedGroups::see(const float* values, const QuantTensor& slice) {
         continue;
       }
       // Not: codes that error feedback made zero.
-      const float most = largest_of(values + begin, count);
+      const float most = largest_magnitude(values + begin, static_cast<int>(count));
       if (!(most > 0) || most > slice.effective_scale(index) / 2) continue;
       ++vanished;
       largest = std::max(largest, most);

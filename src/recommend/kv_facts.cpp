@@ -1,28 +1,17 @@
 #include "recommend/kv_facts.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <set>
 #include <string_view>
 
+#include "model/kv_scale_names.h"
 #include "tensor/dtype.h"
 
 namespace quantlane {
 namespace {
 
-// Endings of the scale's name below the attention, by writer; the longest first.
-struct Ending {
-  std::string_view text;
-  bool key;
-};
-constexpr std::array kEndings = {Ending{".k_proj.output_scale", true},
-                                 Ending{".v_proj.output_scale", false},
-                                 Ending{".k_proj.k_scale", true},
-                                 Ending{".v_proj.v_scale", false},
-                                 Ending{".k_scale", true},
-                                 Ending{".v_scale", false}};
 constexpr std::string_view kKeyWeights = ".k_proj.weight";
 
 // "model." of "model.layers.0.self_attn": language and vision towers each are a stack.
@@ -61,11 +50,11 @@ std::vector<AttentionFacts> read_kv_scales(const Container& container, bool read
       of(name.substr(0, at));  // "weight", "weight_packed", …
       continue;
     }
-    const auto ending =
-        std::ranges::find_if(kEndings, [&](const Ending& row) { return name.ends_with(row.text); });
-    if (ending == kEndings.end()) continue;
-    AttentionFacts& attention = of(name.substr(0, name.size() - ending->text.size()));
-    KvScaleFacts& scale = ending->key ? attention.key : attention.value;
+    const auto row = std::ranges::find_if(
+        kKvScaleNames, [&](const KvScaleName& known) { return name.ends_with(known.ending); });
+    if (row == kKvScaleNames.end()) continue;
+    AttentionFacts& attention = of(name.substr(0, name.size() - row->ending.size()));
+    KvScaleFacts& scale = row->key ? attention.key : attention.value;
     if (!scale.stored()) scale = read_scale(container, tensor, read_values);
     stacks.emplace(stack_of(attention.name));
   }

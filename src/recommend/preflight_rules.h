@@ -65,18 +65,26 @@ inline bool is_router(std::string_view module) {
          module.ends_with(".shared_expert_gate");
 }
 
-// "model.layers.0.mlp.down_proj (INT …) and 29 more", of the Linears that `breaks` names.
-template <class Breaks>
-Found first_linear(const Facts& facts, const Breaks& breaks) {
+// What `breaks` says of the first item that it names, "and 29 more".
+template <class Items, class Breaks>
+Found first_of(const Items& items, const Breaks& breaks) {
   std::int64_t count = 0;
   Found first;
-  for (const LinearFacts& linear : facts.linears) {
-    const Found why = breaks(linear);
-    if (!why) continue;
-    if (count++ == 0) first = linear.module + (why->empty() ? "" : ": " + *why);
+  for (const auto& item : items) {
+    const Found why = breaks(item);
+    if (why && count++ == 0) first = why;
   }
   if (count > 1) *first += ", and " + std::to_string(count - 1) + " more";
   return first;
+}
+// "model.layers.0.mlp.down_proj: INT …, and 29 more", of the Linears that `breaks` names.
+template <class Breaks>
+Found first_linear(const Facts& facts, const Breaks& breaks) {
+  return first_of(facts.linears, [&](const LinearFacts& linear) -> Found {
+    const Found why = breaks(linear);
+    if (!why) return std::nullopt;
+    return linear.module + (why->empty() ? "" : ": " + *why);
+  });
 }
 
 // The first Linear whose scheme `is` matches, by its spelling.

@@ -36,21 +36,9 @@ bool takes_scales(const Facts& f, const Target& t) {
 
 std::string scheme_text(const Facts& f) { return "kv_cache_scheme " + kv_scheme(f).dump(); }
 
-// "model.layers.0.self_attn: no k_scale, and 3 more", of the attentions that `breaks` names.
-template <class Breaks>
-Found first_attention(const Facts& f, const Breaks& breaks) {
-  std::int64_t count = 0;
-  Found first;
-  for (const AttentionFacts& attention : f.attentions) {
-    const Found why = breaks(attention);
-    if (why && count++ == 0) first = *why;
-  }
-  if (count > 1) *first += ", and " + std::to_string(count - 1) + " more";
-  return first;
-}
 template <class Breaks>
 Found first_scale(const Facts& f, const Breaks& breaks) {
-  return first_attention(f, [&](const AttentionFacts& attention) -> Found {
+  return first_of(f.attentions, [&](const AttentionFacts& attention) -> Found {
     for (const KvScaleFacts* scale : {&attention.key, &attention.value}) {
       if (!scale->stored()) continue;
       if (const Found why = breaks(*scale)) return scale->tensor + " has " + *why;
@@ -140,14 +128,14 @@ std::string state(const KvScaleFacts& scale, std::string_view name) {
 }
 Found key_scale_needed(const Facts& f, const Target& t) {
   if (!takes_scales(f, t)) return std::nullopt;
-  return first_attention(f, [&](const AttentionFacts& attention) {
+  return first_of(f.attentions, [&](const AttentionFacts& attention) {
     return when(asserts(f, t, attention), attention.name + ": " + state(attention.key, "k_scale") +
                                               ", " + state(attention.value, "v_scale"));
   });
 }
 Found bad_scale(const Facts& f, const Target& t) {
   if (!takes_scales(f, t)) return std::nullopt;
-  return first_attention(f, [&](const AttentionFacts& attention) -> Found {
+  return first_of(f.attentions, [&](const AttentionFacts& attention) -> Found {
     if (asserts(f, t, attention)) return std::nullopt;
     for (const KvScaleFacts* scale : {&attention.key, &attention.value}) {
       if (scale->unusable) return scale->tensor + " holds " + std::to_string(*scale->unusable);
@@ -157,7 +145,7 @@ Found bad_scale(const Facts& f, const Target& t) {
 }
 Found missing_scale(const Facts& f, const Target& t) {
   if (!takes_scales(f, t)) return std::nullopt;
-  return first_attention(f, [&](const AttentionFacts& attention) -> Found {
+  return first_of(f.attentions, [&](const AttentionFacts& attention) -> Found {
     if (asserts(f, t, attention)) return std::nullopt;
     if (!attention.key.stored()) return attention.name + " has no k_scale";
     return when(!attention.value.stored(), attention.name + " has no v_scale");

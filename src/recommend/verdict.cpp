@@ -50,21 +50,6 @@ Verdict verdict_of(Decision decision) {
   return Verdict::kInconclusive;
 }
 
-// `interval` with a monotone function applied; a decreasing one exchanges the ends.
-template <class Function>
-Interval mapped(const Interval& interval, Function function) {
-  Interval result{.value = function(interval.value),
-                  .low = function(interval.low),
-                  .high = function(interval.high),
-                  .one_sided_low = function(interval.one_sided_low),
-                  .one_sided_high = function(interval.one_sided_high)};
-  if (function(0.0) > function(1.0)) {
-    std::swap(result.low, result.high);
-    std::swap(result.one_sided_low, result.one_sided_high);
-  }
-  return result;
-}
-
 Interval in_points(const Interval& share) {
   return mapped(share, [](double v) { return kPoints * v; });
 }
