@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Tabulates the code books of the i-quants as src/formats/grid_<name>.inc.
+"""Tabulates the code books of the i-quants as src/formats/blocks/grid_<name>.inc.
 
 usage: make_grids.py GGML_COMMON_H OUT
 
 GGML_COMMON_H: ggml/src/ggml-common.h of llama.cpp, where a point is an integer of 8 (iq3: 4) bytes,
 one per value. OUT: here a point is 16 bits from the first value up: 8 values of 2 bits, or 4 of 4,
-each the number of its level (src/formats/grids.h).
+each the number of its level (src/formats/blocks/grids.h).
 """
 import pathlib
 import re

@@ -4,7 +4,7 @@
 
 #include "core/check.h"
 #include "core/file.h"
-#include "quantize/lane_needs.h"
+#include "quantize/lanes/lane_needs.h"
 
 namespace quantlane {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 #include "formats/kv_scheme.h"
 #include "model/checkpoint.h"
-#include "quantize/lane.h"
+#include "quantize/lanes/lane.h"
 #include "quantlane/quantize.h"
 #include "quantlane/result.h"
 

@@ -15,7 +15,7 @@
 #include "eval/tasks.h"
 #include "eval/text_scores.h"
 #include "model/checkpoint.h"
-#include "quantize/lane.h"
+#include "quantize/lanes/lane.h"
 #include "quantlane/compare.h"
 #include "recommend/lane_facts.h"
 #include "runtime/runtime.h"

@@ -5,7 +5,7 @@
 #include "api/quantize_job.h"
 #include "api/quantize_request.h"
 #include "core/check.h"
-#include "quantize/transfer.h"
+#include "quantize/lanes/transfer.h"
 #include "quantlane/quantize.h"
 
 namespace quantlane {

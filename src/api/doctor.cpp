@@ -6,7 +6,7 @@
 #include "core/json.h"
 #include "core/threads.h"
 #include "model/graph.h"
-#include "quantize/lane.h"
+#include "quantize/lanes/lane.h"
 #include "quantlane/version.h"
 
 namespace quantlane {

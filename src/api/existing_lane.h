@@ -4,7 +4,7 @@
 #include <string>
 
 #include "model/checkpoint.h"
-#include "quantize/lane.h"
+#include "quantize/lanes/lane.h"
 #include "quantlane/result.h"
 
 namespace quantlane {

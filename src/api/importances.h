@@ -8,7 +8,7 @@
 
 #include "calibrate/statistics.h"
 #include "model/checkpoint.h"
-#include "quantize/lane_needs.h"
+#include "quantize/lanes/lane_needs.h"
 #include "quantize/pipeline.h"
 #include "quantlane/coverage.h"
 #include "quantlane/result.h"

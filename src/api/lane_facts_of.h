@@ -1,7 +1,7 @@
 // What the recommendation has to know of checkpoints and lanes.
 #pragma once
 #include "model/checkpoint.h"
-#include "quantize/lane.h"
+#include "quantize/lanes/lane.h"
 #include "recommend/lane_facts.h"
 
 namespace quantlane {

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "quantize/algorithms/algorithm.h"
-#include "quantize/lane.h"
+#include "quantize/lanes/lane.h"
 #include "quantize/transforms/transform.h"
 #include "quantlane/quantize.h"
 

@@ -9,7 +9,7 @@
 #include "calibrate/collect.h"
 #include "calibrate/dataset.h"
 #include "model/checkpoint.h"
-#include "quantize/lane.h"
+#include "quantize/lanes/lane.h"
 #include "quantlane/result.h"
 #include "runtime/layer_walk.h"
 

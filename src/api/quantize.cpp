@@ -20,8 +20,8 @@
 #include "calibrate/collect.h"
 #include "calibrate/kept_statistics.h"
 #include "core/check.h"
+#include "quantize/gguf/size_target.h"
 #include "quantize/pipeline.h"
-#include "quantize/size_target.h"
 #include "quantize/transforms/apply_transforms.h"
 #include "quantize/transforms/transform.h"
 

@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "formats/candidate_sums.h"
 #include "formats/fp4_and_nl_codes.h"
 #include "formats/lanes.h"
+#include "formats/search/candidate_sums.h"
 
 namespace quantlane {
 

@@ -6,14 +6,14 @@
 
 #include "core/check.h"
 #include "core/half.h"
+#include "formats/blocks/mxfp4.h"
+#include "formats/blocks/nvfp4.h"
+#include "formats/blocks/q4_0.h"
+#include "formats/blocks/q4_1.h"
+#include "formats/blocks/q5_0.h"
+#include "formats/blocks/q5_1.h"
+#include "formats/blocks/q8_0.h"
 #include "formats/fifth_bits.h"
-#include "formats/mxfp4.h"
-#include "formats/nvfp4.h"
-#include "formats/q4_0.h"
-#include "formats/q4_1.h"
-#include "formats/q5_0.h"
-#include "formats/q5_1.h"
-#include "formats/q8_0.h"
 
 namespace quantlane {
 namespace {

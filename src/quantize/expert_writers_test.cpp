@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "model/checkpoint_fixtures.h"
-#include "quantize/gguf_plan.h"
+#include "quantize/gguf/gguf_plan.h"
 #include "quantize/pipeline.h"
 
 namespace quantlane {

@@ -8,7 +8,7 @@
 #include "calibrate/feedback_source.h"
 #include "core/file.h"
 #include "model/checkpoint_fixtures.h"
-#include "quantize/lane_needs.h"
+#include "quantize/lanes/lane_needs.h"
 #include "quantize/pipeline.h"
 #include "quantlane/cancel.h"
 

@@ -7,7 +7,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "core/output_path.h"
-#include "quantize/companion_files.h"
+#include "quantize/folder/companion_files.h"
 
 namespace quantlane {
 namespace {

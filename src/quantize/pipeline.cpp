@@ -11,10 +11,10 @@
 #include "core/cpu.h"
 #include "core/file.h"
 #include "core/hash.h"
-#include "quantize/folder_plan.h"
-#include "quantize/gguf_plan.h"
-#include "quantize/kv_tensors.h"
-#include "quantize/source_kv.h"
+#include "quantize/folder/folder_plan.h"
+#include "quantize/folder/kv_tensors.h"
+#include "quantize/folder/source_kv.h"
+#include "quantize/gguf/gguf_plan.h"
 #include "quantlane/version.h"
 
 namespace quantlane {

@@ -14,7 +14,7 @@
 #include "core/threads.h"
 #include "model/weight.h"
 #include "quantize/algorithms/algorithm.h"
-#include "quantize/lane.h"
+#include "quantize/lanes/lane.h"
 #include "quantize/vanished_groups.h"
 #include "quantize/zero_rows.h"
 #include "quantlane/result.h"

@@ -6,8 +6,8 @@
 #include <gmock/gmock.h>
 
 #include "model/checkpoint_fixtures.h"
+#include "quantize/lanes/scheme_overrides.h"
 #include "quantize/pipeline.h"
-#include "quantize/scheme_overrides.h"
 
 namespace quantlane {
 namespace {

@@ -7,7 +7,7 @@
 #include "calibrate/collect.h"
 #include "core/check.h"
 #include "quantize/algorithms/weighted.h"
-#include "quantize/lane_needs.h"
+#include "quantize/lanes/lane_needs.h"
 #include "quantize/transforms/transform.h"
 
 namespace quantlane {

@@ -8,7 +8,7 @@
 #include "calibrate/collect.h"
 #include "core/rng.h"
 #include "model/input_scaling.h"
-#include "quantize/lane_needs.h"
+#include "quantize/lanes/lane_needs.h"
 #include "quantize/transforms/apply_transforms.h"
 #include "quantize/transforms/scale_problem.h"
 #include "runtime/runtime_fixtures.h"

@@ -1,0 +1,72 @@
+#include "formats/blocks/q4_0.h"
+
+#include <cstring>
+
+#include "core/half.h"
+#include "formats/block_encoders.h"
+#include "formats/block_format.h"
+#include "formats/block_grid.h"
+#include "formats/block_values.h"
+#include "formats/code_planes.h"
+#include "formats/ggml_inputs.h"
+
+namespace quantlane {
+namespace {
+
+constexpr int kValues = 32;
+
+void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
+  for (std::int64_t b = 0; b < block_count; ++b) {
+    BlockQ4_0 block;
+    std::memcpy(&block, blocks + b * std::int64_t{sizeof block}, sizeof block);
+    const float d = f16_to_f32(block.d);
+    float* target = values + b * kValues;
+    for (int j = 0; j < 16; ++j) {
+      target[j] = static_cast<float>((block.qs[j] & 15) - 8) * d;
+      target[j + 16] = static_cast<float>((block.qs[j] >> 4) - 8) * d;
+    }
+  }
+}
+
+void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
+  block_encoders().q4_0(values.data(), importance.empty() ? nullptr : importance.data(),
+                        static_cast<std::int64_t>(values.size()), blocks);
+}
+
+void take_apart(const std::byte* bytes, BlockParts& parts) {
+  BlockQ4_0 block;
+  std::memcpy(&block, bytes, sizeof block);
+  parts.d = f16_to_f32(block.d);
+  parts.scales[0] = 1;
+  unpack_nibbles(block.qs, 16, parts.codes);
+}
+
+void put_together(const BlockParts& parts, std::byte* bytes) {
+  BlockQ4_0 block{};
+  block.d = finite_f16_bits(parts.d);
+  pack_nibbles(parts.codes, 16, block.qs);
+  std::memcpy(bytes, &block, sizeof block);
+}
+
+constexpr BlockGrid kGrid{.sub_values = kValues,
+                          .levels = {.low = -8, .high = 7},
+                          .non_linear = false,
+                          .scales = {.low = 1, .high = 1},
+                          .high_minimum = 0,
+                          .take_apart = take_apart,
+                          .put_together = put_together};
+
+}  // namespace
+
+const BlockFormat kQ4_0{.name = "q4_0",
+                        .ggml_id = 2,
+                        .block_values = kValues,
+                        .block_bytes = sizeof(BlockQ4_0),
+                        .input = kQ8_0Input,
+                        .decode = decode,
+                        .encode = encode,
+                        .error_bound = 0.09,
+                        .fallback = "",
+                        .grid = &kGrid};
+
+}  // namespace quantlane

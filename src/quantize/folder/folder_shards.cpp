@@ -1,0 +1,58 @@
+#include "quantize/folder/folder_shards.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+
+#include <fmt/format.h>
+
+#include "core/check.h"
+#include "quantize/folder/kv_tensors.h"
+
+namespace quantlane {
+namespace {
+
+// All are open at once; 1024 descriptors are the usual limit of a process.
+constexpr std::size_t kMostShards = 512;
+// Of a header, beyond its tensors: its length, braces and padding.
+constexpr std::uint64_t kHeaderBytes = 64;
+// Of a tensor's entry beyond name and extents: the keys, the type, two offsets of up to 20 digits.
+constexpr std::uint64_t kEntryBytes = 128;
+constexpr std::uint64_t kExtentBytes = 21;
+
+// At most; names have no characters that JSON writes longer.
+std::uint64_t bytes_in_file(std::span<const PlannedTensor> tensors) {
+  std::uint64_t bytes = 0;
+  for (const PlannedTensor& tensor : tensors) {
+    bytes +=
+        tensor.size_bytes() + kEntryBytes + tensor.name.size() + kExtentBytes * tensor.shape.size();
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Result<void> cut_by_size(const QuantizeJob& job, std::vector<FolderItem>& items) {
+  // Scales of the key-value cache, which are few, follow in the last file.
+  const std::uint64_t reserved = kHeaderBytes + bytes_in_file(planned_kv_tensors(job));
+  const std::uint64_t most = job.split.shard_bytes - std::min(reserved, job.split.shard_bytes);
+  std::uint64_t filled = 0;
+  std::uint32_t shard = 0;
+  for (FolderItem& item : items) {
+    const std::uint64_t bytes = bytes_in_file(planned_tensors(job, item));
+    if (filled > 0 && filled + bytes > most) {
+      ++shard;
+      filled = 0;
+    }
+    filled += bytes;
+    item.shard = shard;
+  }
+  if (shard < kMostShards) return {};
+  return fail(usage_error(attempt_of(job))
+                  .of("--shard-size")
+                  .expects(fmt::format("a size that gives at most {} files", kMostShards))
+                  .got(fmt::format("{} bytes, which give {}", job.split.shard_bytes, shard + 1))
+                  .advise("give a larger one, such as --shard-size 5GB"));
+}
+
+}  // namespace quantlane
