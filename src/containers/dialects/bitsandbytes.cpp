@@ -200,11 +200,8 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
   if (!std::ranges::equal(map, bitsandbytes::nf4_map())) {
     return fail(tensors.wrong(*values).expects("the 16 values of NF4"));
   }
-  StoredLinear linear;
+  StoredLinear linear = empty_linear(scheme, rows, cols);
   QuantTensor& tensor = linear.weight;
-  tensor.scheme = scheme.weight;
-  tensor.rows = rows;
-  tensor.cols = cols;
   if (scheme.weight.nested_scales) {
     QUANTLANE_TRY(tensor.scales, nested_scales(tensors, found));
   } else {

@@ -6,7 +6,7 @@
 
 #include "containers/dialects/bit_runs.h"
 #include "containers/dialects/compressed_tensors_parts.h"
-#include "containers/dialects/linear_tensors.h"
+#include "containers/dialects/scaled_codes.h"
 #include "containers/tensor_size.h"
 #include "core/check.h"
 
@@ -15,14 +15,11 @@ namespace {
 
 using compressed_tensors::kName;
 
-// The tensors of one Linear, checked; absent ones are null.
-struct Found {
-  const TensorInfo* scale = nullptr;
-  const TensorInfo* codes = nullptr;  // weight or weight_packed
+// The tensors of one Linear, checked; absent ones are null. Codes are "weight" or "weight_packed",
+// the factor is "weight_global_scale", the input "input_scale" or "input_global_scale".
+struct Found : ScaledCodes {
   const TensorInfo* zero = nullptr;
   const TensorInfo* order = nullptr;
-  const TensorInfo* divisor = nullptr;  // weight_global_scale
-  const TensorInfo* input = nullptr;    // input_scale or input_global_scale
   const TensorInfo* input_zero = nullptr;
   BitRuns runs{};  // of packed integers
 };
@@ -32,23 +29,6 @@ BitRuns runs_of(const TensorInfo* packed, int bits, std::int64_t cols) {
   const BitRuns padded = BitRuns::padded(bits);
   return packed != nullptr && packed->cols() == padded.words_for(cols) ? padded
                                                                        : BitRuns::dense(bits);
-}
-
-Result<void> find_scale(const LinearTensors& tensors, const Scheme& scheme, std::int64_t rows,
-                        std::int64_t cols, Found& found) {
-  const std::int64_t groups = scheme.groups_per_row(cols);
-  const std::int64_t bands = scheme.scale_count(rows, cols) / groups;
-  const std::vector<std::int64_t> shape = {bands, groups};
-  if (scheme.scale_dtype == DType::kF8E8M0) {
-    QUANTLANE_TRY(found.scale,
-                  tensors.require("weight_scale", {DType::kU8, DType::kF8E8M0}, shape));
-  } else if (scheme.tensor_scale != TensorScale::kNone) {
-    QUANTLANE_TRY(found.scale, tensors.require("weight_scale", {DType::kF8E4M3}, shape));
-    QUANTLANE_TRY(found.divisor, tensors.require("weight_global_scale", {DType::kF32}, {1}));
-  } else {
-    QUANTLANE_TRY(found.scale, tensors.require("weight_scale", kPlainScaleTypes, shape));
-  }
-  return {};
 }
 
 // What packing loses; absent in files of other writers.
@@ -117,7 +97,7 @@ Result<Found> find(const LinearTensors& tensors, const LinearScheme& scheme, std
                     .got(std::to_string(cols) + " columns"));
   }
   Found found;
-  QUANTLANE_TRY_VOID(find_scale(tensors, weight, rows, cols, found));
+  QUANTLANE_TRY_VOID(find_scales(tensors, weight, rows, cols, "weight_global_scale", found));
   const bool bytes = weight.type == ValueType::kInt && tensors.has("weight");
   if (bytes && !weight.symmetric) {
     Error error = tensors.wrong_module();
@@ -173,17 +153,6 @@ void read_zeros(const LinearTensors& tensors, const Found& found, QuantTensor& t
   }
 }
 
-Result<void> read_scales(const LinearTensors& tensors, const Found& found, QuantTensor& tensor) {
-  QUANTLANE_TRY(tensor.scales, tensors.scales(*found.scale, tensor.scheme.scale_dtype));
-  if (tensor.scheme.scale_dtype != DType::kF8E8M0) {
-    tensor.scheme.scale_dtype = found.scale->type.plain;
-  }
-  if (found.divisor != nullptr) {
-    QUANTLANE_TRY(tensor.tensor_scale, tensors.positive_scalar(*found.divisor));
-  }
-  return {};
-}
-
 // One byte holds each code, of fewer bits too.
 Result<void> check_range(const LinearTensors& tensors, const Found& found,
                          const QuantTensor& tensor) {
@@ -234,16 +203,13 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
   QUANTLANE_TRY(const Found found, find(tensors, scheme, rows, cols));
   StoredLinear linear = empty_linear(scheme, rows, cols);
   QuantTensor& tensor = linear.weight;
-  QUANTLANE_TRY_VOID(read_scales(tensors, found, tensor));
+  QUANTLANE_TRY_VOID(read_all_scales(tensors, found, linear));
   read_codes(tensors, found, tensor);
   QUANTLANE_TRY_VOID(check_range(tensors, found, tensor));
   if (found.zero != nullptr) read_zeros(tensors, found, tensor);
   if (found.order != nullptr) {
     const std::int64_t groups = tensor.scheme.groups_per_row(cols);
     QUANTLANE_TRY(tensor.group_of_column, tensors.group_order(*found.order, groups, cols / groups));
-  }
-  if (found.input != nullptr) {
-    QUANTLANE_TRY(linear.input->static_scale, tensors.positive_scalar(*found.input));
   }
   if (found.input_zero != nullptr)
     linear.input->static_zero = std::to_integer<std::int8_t>(tensors.bytes(*found.input_zero)[0]);

@@ -4,9 +4,9 @@
 #include <cstring>
 #include <utility>
 
-#include "containers/dialects/linear_tensors.h"
 #include "containers/dialects/module_patterns.h"
 #include "containers/dialects/packed_parts.h"
+#include "containers/dialects/scaled_codes.h"
 #include "core/check.h"
 #include "core/json_members.h"
 
@@ -96,25 +96,17 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
   return map;
 }
 
-struct Found {
-  const TensorInfo* codes = nullptr;
-  const TensorInfo* scale = nullptr;
-  const TensorInfo* input = nullptr;
-};
-
-Result<Found> find(const LinearTensors& tensors, const LinearScheme& scheme, std::int64_t rows,
-                   std::int64_t cols) {
+Result<ScaledCodes> find(const LinearTensors& tensors, const LinearScheme& scheme,
+                         std::int64_t rows, std::int64_t cols) {
   const Scheme& weight = scheme.weight;
-  Found found;
+  ScaledCodes found;
   QUANTLANE_TRY(found.codes, tensors.require("weight", {DType::kF8E4M3}, {rows, cols}));
   const std::int64_t groups = weight.groups_per_row(cols);
   const bool blocks = weight.granularity == Granularity::kBlock;
   QUANTLANE_TRY(found.scale,
                 tensors.require(blocks ? "weight_scale_inv" : "weight_scale", kPlainScaleTypes,
                                 {weight.scale_count(rows, cols) / groups, groups}));
-  if (scheme.input && !scheme.input->dynamic) {
-    QUANTLANE_TRY(found.input, tensors.require("input_scale", kPlainScaleTypes, {1}));
-  }
+  QUANTLANE_TRY_VOID(find_input_scale(tensors, scheme, found));
   return found;
 }
 
@@ -127,15 +119,8 @@ Result<void> verify(const Container& container, std::string_view module, const L
 Result<StoredLinear> unpack(const Container& container, std::string_view module,
                             const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
   const LinearTensors tensors(container, module, kName);
-  QUANTLANE_TRY(const Found found, find(tensors, scheme, rows, cols));
-  StoredLinear linear = empty_linear(scheme, rows, cols);
-  linear.weight.scheme.scale_dtype = found.scale->type.plain;
-  QUANTLANE_TRY(linear.weight.scales, tensors.finite_values(*found.scale));
-  linear.weight.codes = byte_codes(tensors.bytes(*found.codes));
-  if (found.input != nullptr) {
-    QUANTLANE_TRY(linear.input->static_scale, tensors.positive_scalar(*found.input));
-  }
-  return linear;
+  QUANTLANE_TRY(const ScaledCodes found, find(tensors, scheme, rows, cols));
+  return read_scaled_codes(tensors, found, scheme, rows, cols);
 }
 
 // ---- writing ----

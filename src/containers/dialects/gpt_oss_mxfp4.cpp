@@ -125,11 +125,8 @@ Result<void> verify(const Container& container, std::string_view module, const L
 Result<StoredLinear> unpack(const Container& container, std::string_view module,
                             const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
   QUANTLANE_TRY(const Found found, find(container, module, rows, cols));
-  StoredLinear linear;
+  StoredLinear linear = empty_linear(scheme, rows, cols);
   QuantTensor& tensor = linear.weight;
-  tensor.scheme = scheme.weight;
-  tensor.rows = rows;
-  tensor.cols = cols;
   const std::int64_t groups = cols / kGroup;
   const auto blocks = container.bytes(*found.blocks);
   const auto scales = container.bytes(*found.scales);

@@ -262,15 +262,9 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
                             const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
   const LinearTensors tensors(container, module, kName);
   QUANTLANE_TRY(const Found found, find(tensors, scheme.weight, rows, cols));
-  StoredLinear linear;
+  StoredLinear linear = empty_linear(scheme, rows, cols);
   QuantTensor& tensor = linear.weight;
-  tensor.scheme = scheme.weight;
-  tensor.scheme.scale_dtype = found.scales->type.plain;
-  tensor.rows = rows;
-  tensor.cols = cols;
-  const std::int64_t groups = tensor.scheme.groups_per_row(cols);
-  QUANTLANE_TRY(const std::vector<float> scales, tensors.finite_values(*found.scales));
-  tensor.scales = transposed(scales, groups, rows);
+  QUANTLANE_TRY_VOID(tensors.read_group_major_scales(*found.scales, tensor));
   QUANTLANE_TRY_VOID(read_beside(tensors, found, kOffset, tensor));
   const BitRuns runs = BitRuns::dense(tensor.scheme.bits);
   const std::byte* words = tensors.bytes(*found.codes).data();

@@ -125,10 +125,21 @@ Result<std::vector<float>> LinearTensors::finite_values(const TensorInfo& tensor
   return values;
 }
 
-Result<std::vector<float>> LinearTensors::scales(const TensorInfo& tensor, DType dtype) const {
+Result<void> LinearTensors::read_scales(const TensorInfo& tensor, QuantTensor& weight) const {
   TensorInfo meant = tensor;
-  if (dtype == DType::kF8E8M0) meant.type = {.plain = dtype};
-  return finite_values(meant);
+  DType& type = weight.scheme.scale_dtype;
+  if (type == DType::kF8E8M0) meant.type = {.plain = type};
+  type = meant.type.plain;
+  QUANTLANE_TRY(weight.scales, finite_values(meant));
+  return {};
+}
+
+Result<void> LinearTensors::read_group_major_scales(const TensorInfo& tensor,
+                                                    QuantTensor& weight) const {
+  QUANTLANE_TRY_VOID(read_scales(tensor, weight));
+  const std::int64_t groups = weight.scheme.groups_per_row(weight.cols);
+  weight.scales = transposed(weight.scales, groups, weight.rows);
+  return {};
 }
 
 Result<float> LinearTensors::positive_scalar(const TensorInfo& tensor) const {

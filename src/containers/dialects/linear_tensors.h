@@ -32,8 +32,12 @@ class LinearTensors {
   }
   // All values of a tensor of floats; kCorrupt when one is NaN or infinite.
   [[nodiscard]] Result<std::vector<float>> finite_values(const TensorInfo& tensor) const;
-  // Scales stored as `dtype`, E8M0 also in bytes; kCorrupt when one is NaN or infinite.
-  [[nodiscard]] Result<std::vector<float>> scales(const TensorInfo& tensor, DType dtype) const;
+  // The scales of `weight` and their type, as they are stored; E8M0, which its scheme says, may be
+  // in bytes. kCorrupt when one is NaN or infinite.
+  [[nodiscard]] Result<void> read_scales(const TensorInfo& tensor, QuantTensor& weight) const;
+  // The same of scales [groups, rows].
+  [[nodiscard]] Result<void> read_group_major_scales(const TensorInfo& tensor,
+                                                     QuantTensor& weight) const;
   // The one value of a tensor that require() gave; kCorrupt unless positive and finite.
   [[nodiscard]] Result<float> positive_scalar(const TensorInfo& tensor) const;
   // Values of an I32 tensor [cols], each a group below `groups`; empty when they are

@@ -4,9 +4,9 @@
 #include <map>
 #include <utility>
 
-#include "containers/dialects/linear_tensors.h"
 #include "containers/dialects/modelopt_parts.h"
 #include "containers/dialects/module_patterns.h"
+#include "containers/dialects/scaled_codes.h"
 #include "core/check.h"
 #include "core/json_members.h"
 
@@ -155,15 +155,8 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
   return map;
 }
 
-struct Found {
-  const TensorInfo* codes = nullptr;
-  const TensorInfo* scale = nullptr;
-  const TensorInfo* factor = nullptr;  // weight_scale_2
-  const TensorInfo* input = nullptr;
-};
-
-Result<Found> find(const LinearTensors& tensors, const LinearScheme& scheme, std::int64_t rows,
-                   std::int64_t cols) {
+Result<ScaledCodes> find(const LinearTensors& tensors, const LinearScheme& scheme,
+                         std::int64_t rows, std::int64_t cols) {
   const Scheme& weight = scheme.weight;
   if (weight.granularity == Granularity::kGroup && cols % weight.group_size != 0) {
     return fail(tensors.wrong_module()
@@ -175,26 +168,14 @@ Result<Found> find(const LinearTensors& tensors, const LinearScheme& scheme, std
     error.code = ErrorCode::kUnsupported;
     return fail(std::move(error).expects("inputs that are not scaled before they are rounded"));
   }
-  Found found;
+  ScaledCodes found;
   if (weight.bits == 4) {
     QUANTLANE_TRY(found.codes, tensors.require("weight", {DType::kU8}, {rows, cols / 2}));
   } else {
     QUANTLANE_TRY(found.codes, tensors.require("weight", {DType::kF8E4M3}, {rows, cols}));
   }
-  const std::int64_t groups = weight.groups_per_row(cols);
-  const std::vector<std::int64_t> shape = {weight.scale_count(rows, cols) / groups, groups};
-  if (weight.scale_dtype == DType::kF8E8M0) {
-    QUANTLANE_TRY(found.scale,
-                  tensors.require("weight_scale", {DType::kU8, DType::kF8E8M0}, shape));
-  } else if (weight.tensor_scale != TensorScale::kNone) {
-    QUANTLANE_TRY(found.scale, tensors.require("weight_scale", {DType::kF8E4M3}, shape));
-    QUANTLANE_TRY(found.factor, tensors.require("weight_scale_2", {DType::kF32}, {1}));
-  } else {
-    QUANTLANE_TRY(found.scale, tensors.require("weight_scale", kPlainScaleTypes, shape));
-  }
-  if (scheme.input && scheme.input->calibrated()) {
-    QUANTLANE_TRY(found.input, tensors.require("input_scale", kPlainScaleTypes, {1}));
-  }
+  QUANTLANE_TRY_VOID(find_scales(tensors, weight, rows, cols, "weight_scale_2", found));
+  QUANTLANE_TRY_VOID(find_input_scale(tensors, scheme, found));
   return found;
 }
 
@@ -207,22 +188,8 @@ Result<void> verify(const Container& container, std::string_view module, const L
 Result<StoredLinear> unpack(const Container& container, std::string_view module,
                             const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
   const LinearTensors tensors(container, module, kName);
-  QUANTLANE_TRY(const Found found, find(tensors, scheme, rows, cols));
-  StoredLinear linear = empty_linear(scheme, rows, cols);
-  QuantTensor& tensor = linear.weight;
-  QUANTLANE_TRY(tensor.scales, tensors.scales(*found.scale, scheme.weight.scale_dtype));
-  if (scheme.weight.scale_dtype == DType::kF32) {
-    tensor.scheme.scale_dtype = found.scale->type.plain;
-  }
-  if (found.factor != nullptr) {
-    QUANTLANE_TRY(tensor.tensor_scale, tensors.positive_scalar(*found.factor));
-  }
-  const auto bytes = tensors.bytes(*found.codes);
-  tensor.codes = scheme.weight.bits == 4 ? nibble_codes(bytes) : byte_codes(bytes);
-  if (found.input != nullptr) {
-    QUANTLANE_TRY(linear.input->static_scale, tensors.positive_scalar(*found.input));
-  }
-  return linear;
+  QUANTLANE_TRY(const ScaledCodes found, find(tensors, scheme, rows, cols));
+  return read_scaled_codes(tensors, found, scheme, rows, cols);
 }
 
 }  // namespace

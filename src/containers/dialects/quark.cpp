@@ -4,8 +4,8 @@
 #include <utility>
 #include <vector>
 
-#include "containers/dialects/linear_tensors.h"
 #include "containers/dialects/module_patterns.h"
+#include "containers/dialects/scaled_codes.h"
 #include "core/check.h"
 #include "core/json_members.h"
 
@@ -224,14 +224,8 @@ Result<std::unique_ptr<QuantizationMap>> read_map(const QuantizationSource& sour
   return map;
 }
 
-struct Found {
-  const TensorInfo* codes = nullptr;
-  const TensorInfo* scale = nullptr;
-  const TensorInfo* input = nullptr;
-};
-
-Result<Found> find(const LinearTensors& tensors, const LinearScheme& scheme, std::int64_t rows,
-                   std::int64_t cols) {
+Result<ScaledCodes> find(const LinearTensors& tensors, const LinearScheme& scheme,
+                         std::int64_t rows, std::int64_t cols) {
   const Scheme& weight = scheme.weight;
   const bool fp4 = weight.bits == 4;
   if (fp4 && cols % weight.group_size != 0) {
@@ -239,7 +233,7 @@ Result<Found> find(const LinearTensors& tensors, const LinearScheme& scheme, std
                     .expects("columns in multiples of " + std::to_string(weight.group_size))
                     .got(std::to_string(cols)));
   }
-  Found found;
+  ScaledCodes found;
   if (fp4) {
     QUANTLANE_TRY(found.codes, tensors.require("weight", {DType::kU8}, {rows, cols / 2}));
     QUANTLANE_TRY(found.scale, tensors.require("weight_scale", {DType::kU8, DType::kF8E8M0},
@@ -250,9 +244,7 @@ Result<Found> find(const LinearTensors& tensors, const LinearScheme& scheme, std
     QUANTLANE_TRY(found.scale, tensors.require("weight_scale", kPlainScaleTypes,
                                                {weight.scale_count(rows, cols)}));
   }
-  if (scheme.input && scheme.input->calibrated()) {
-    QUANTLANE_TRY(found.input, tensors.require("input_scale", kPlainScaleTypes, {1}));
-  }
+  QUANTLANE_TRY_VOID(find_input_scale(tensors, scheme, found));
   return found;
 }
 
@@ -265,19 +257,8 @@ Result<void> verify(const Container& container, std::string_view module, const L
 Result<StoredLinear> unpack(const Container& container, std::string_view module,
                             const LinearScheme& scheme, std::int64_t rows, std::int64_t cols) {
   const LinearTensors tensors(container, module, kName);
-  QUANTLANE_TRY(const Found found, find(tensors, scheme, rows, cols));
-  StoredLinear linear = empty_linear(scheme, rows, cols);
-  QuantTensor& tensor = linear.weight;
-  QUANTLANE_TRY(tensor.scales, tensors.scales(*found.scale, scheme.weight.scale_dtype));
-  if (scheme.weight.scale_dtype == DType::kF32) {
-    tensor.scheme.scale_dtype = found.scale->type.plain;
-  }
-  const auto bytes = tensors.bytes(*found.codes);
-  tensor.codes = scheme.weight.bits == 4 ? nibble_codes(bytes) : byte_codes(bytes);
-  if (found.input != nullptr) {
-    QUANTLANE_TRY(linear.input->static_scale, tensors.positive_scalar(*found.input));
-  }
-  return linear;
+  QUANTLANE_TRY(const ScaledCodes found, find(tensors, scheme, rows, cols));
+  return read_scaled_codes(tensors, found, scheme, rows, cols);
 }
 
 }  // namespace
