@@ -1,14 +1,13 @@
 // Byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM): the text is cut into words by regular expressions,
 // every byte of a word is a symbol, and symbols are merged by rank.
 #include <array>
-#include <deque>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "core/check.h"
 #include "core/regex.h"
-#include "model/tokenizer/added_tokens.h"
+#include "model/tokenizer/bpe_session.h"
 #include "model/tokenizer/byte_alphabet.h"
 #include "model/tokenizer/engines.h"
 #include "model/tokenizer/pretokenizers.h"
@@ -37,17 +36,8 @@ class ByteLevelBpe final : public Tokenizer {
   const TokenizerSpec& spec() const override { return spec_; }
 
  private:
-  // State of one call of encode().
-  struct Session {
-    std::vector<std::int32_t> ids;
-    // Words seen: where in `ids` their tokens are, and how many.
-    std::unordered_map<std::string_view, std::pair<std::size_t, std::size_t>> seen;
-    std::deque<std::string> buffers;  // texts that `seen` refers to
-    BpeScratch scratch;
-    std::string spelled;
-  };
-  void encode_fragment(std::string_view text, bool at_start, Session& session) const;
-  void encode_word(std::string_view word, Session& session) const;
+  void encode_fragment(std::string_view text, bool at_start, BpeSession& session) const;
+  void encode_word(std::string_view word, BpeSession& session) const;
 
   TokenizerSpec spec_;
   MergeTable merges_;
@@ -58,21 +48,15 @@ class ByteLevelBpe final : public Tokenizer {
 };
 
 std::vector<std::int32_t> ByteLevelBpe::encode(std::string_view text, bool parse_special) const {
-  Session session;
-  if (!is_valid_utf8(text)) text = session.buffers.emplace_back(repair_utf8(text));
-  session.ids.reserve(text.size() / 4 + 1);
-  for (const Fragment& fragment : added_.split(text, parse_special)) {
-    if (fragment.id >= 0) {
-      session.ids.push_back(fragment.id);
-    } else {
-      encode_fragment(text.substr(fragment.begin, fragment.end - fragment.begin),
-                      fragment.begin == 0, session);
-    }
-  }
+  BpeSession session;
+  session.encode(text, parse_special, added_, [&](std::string_view part, bool at_start) {
+    encode_fragment(part, at_start, session);
+  });
   return std::move(session.ids);
 }
 
-void ByteLevelBpe::encode_fragment(std::string_view text, bool at_start, Session& session) const {
+void ByteLevelBpe::encode_fragment(std::string_view text, bool at_start,
+                                   BpeSession& session) const {
   if (spec_.nfc && may_change_under_nfc(text)) text = session.buffers.emplace_back(nfc(text));
   if (spec_.add_space_prefix && (at_start || !spec_.prefix_first_only) &&
       !(spec_.prefix_unless_space && text.starts_with(' '))) {
@@ -80,29 +64,19 @@ void ByteLevelBpe::encode_fragment(std::string_view text, bool at_start, Session
   }
   std::vector<std::size_t> ends{text.size()};
   for (const Regex& pattern : patterns_) ends = pattern.refine(text, ends);
+  const auto encode_new = [&](std::string_view word) { encode_word(word, session); };
   std::size_t begin = 0;
   for (const std::size_t end : ends) {
-    const std::string_view word = text.substr(begin, end - begin);
+    session.add(text.substr(begin, end - begin), encode_new);
     begin = end;
-    const std::size_t first = session.ids.size();
-    const auto [place, is_new] = session.seen.try_emplace(word, first, 0);
-    auto& [from, count] = place->second;
-    if (is_new) {
-      encode_word(word, session);
-      count = session.ids.size() - first;
-    } else {
-      session.ids.resize(first + count);
-      std::copy_n(session.ids.begin() + static_cast<std::ptrdiff_t>(from), count,
-                  session.ids.begin() + static_cast<std::ptrdiff_t>(first));
-    }
   }
 }
 
-void ByteLevelBpe::encode_word(std::string_view word, Session& session) const {
+void ByteLevelBpe::encode_word(std::string_view word, BpeSession& session) const {
   if (spec_.ignore_merges) {
-    session.spelled.clear();
-    for (const char byte : word) session.spelled += byte_letter(static_cast<unsigned char>(byte));
-    if (const auto whole = ids_.find(session.spelled); whole != ids_.end()) {
+    std::string spelled;
+    for (const char byte : word) spelled += byte_letter(static_cast<unsigned char>(byte));
+    if (const auto whole = ids_.find(spelled); whole != ids_.end()) {
       session.ids.push_back(whole->second);
       return;
     }

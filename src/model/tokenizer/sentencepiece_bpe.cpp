@@ -3,12 +3,10 @@
 // merges.
 #include <algorithm>
 #include <array>
-#include <deque>
 #include <utility>
 
 #include "core/check.h"
-#include "model/tokenizer/added_tokens.h"
-#include "model/tokenizer/bpe_merge.h"
+#include "model/tokenizer/bpe_session.h"
 #include "model/tokenizer/engines.h"
 #include "model/tokenizer/space_marker.h"
 #include "model/tokenizer/tokenizer_json.h"
@@ -109,16 +107,8 @@ class SentencePieceBpe final : public Tokenizer {
   const TokenizerSpec& spec() const override { return spec_; }
 
  private:
-  // State of one call of encode().
-  struct Session {
-    std::vector<std::int32_t> ids;
-    // Words seen: where in `ids` their tokens are, and how many.
-    std::unordered_map<std::string_view, std::pair<std::size_t, std::size_t>> seen;
-    std::deque<std::string> buffers;  // texts that `seen` refers to
-    BpeScratch scratch;
-  };
-  void encode_fragment(std::string_view text, bool at_start, Session& session) const;
-  void encode_word(std::string_view word, Session& session) const;
+  void encode_fragment(std::string_view text, bool at_start, BpeSession& session) const;
+  void encode_word(std::string_view word, BpeSession& session) const;
   [[nodiscard]] std::size_t word_end(std::string_view text, std::size_t begin) const;
 
   TokenizerSpec spec_;
@@ -133,43 +123,26 @@ class SentencePieceBpe final : public Tokenizer {
 template <class Rule>
 std::vector<std::int32_t> SentencePieceBpe<Rule>::encode(std::string_view text,
                                                          bool parse_special) const {
-  Session session;
-  if (!is_valid_utf8(text)) text = session.buffers.emplace_back(repair_utf8(text));
-  session.ids.reserve(text.size() / 4 + 1);
-  for (const Fragment& fragment : added_.split(text, parse_special)) {
-    if (fragment.id >= 0) {
-      session.ids.push_back(fragment.id);
-    } else {
-      encode_fragment(text.substr(fragment.begin, fragment.end - fragment.begin),
-                      fragment.begin == 0, session);
-    }
-  }
+  BpeSession session;
+  session.encode(text, parse_special, added_, [&](std::string_view part, bool at_start) {
+    encode_fragment(part, at_start, session);
+  });
   return std::move(session.ids);
 }
 
 template <class Rule>
 void SentencePieceBpe<Rule>::encode_fragment(std::string_view text, bool at_start,
-                                             Session& session) const {
+                                             BpeSession& session) const {
   const bool has_space = text.starts_with(' ') || text.starts_with(kSpaceMarker);
   const bool prefix = spec_.add_space_prefix && (at_start || !spec_.prefix_first_only) &&
                       !(spec_.prefix_unless_space && has_space);
   const std::string_view marked =
       session.buffers.emplace_back((prefix ? std::string(kSpaceMarker) : "") + with_markers(text));
+  const auto encode_new = [&](std::string_view word) { encode_word(word, session); };
   for (std::size_t begin = 0; begin < marked.size();) {
     const std::size_t end = word_end(marked, begin);
-    const std::string_view word = marked.substr(begin, end - begin);
+    session.add(marked.substr(begin, end - begin), encode_new);
     begin = end;
-    const std::size_t first = session.ids.size();
-    const auto [place, is_new] = session.seen.try_emplace(word, first, 0);
-    auto& [from, count] = place->second;
-    if (is_new) {
-      encode_word(word, session);
-      count = session.ids.size() - first;
-    } else {
-      session.ids.resize(first + count);
-      std::copy_n(session.ids.begin() + static_cast<std::ptrdiff_t>(from), count,
-                  session.ids.begin() + static_cast<std::ptrdiff_t>(first));
-    }
   }
 }
 
@@ -185,7 +158,7 @@ std::size_t SentencePieceBpe<Rule>::word_end(std::string_view text, std::size_t 
 }
 
 template <class Rule>
-void SentencePieceBpe<Rule>::encode_word(std::string_view word, Session& session) const {
+void SentencePieceBpe<Rule>::encode_word(std::string_view word, BpeSession& session) const {
   BpeScratch& scratch = session.scratch;
   scratch.symbols.clear();
   for (std::size_t at = 0; at < word.size();) {
