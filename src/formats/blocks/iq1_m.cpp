@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/blocks/grid_decode.h"
 #include "formats/ggml_inputs.h"
 
@@ -35,11 +35,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().iq1_m(values.data(), importance.empty() ? nullptr : importance.data(),
-                         static_cast<std::int64_t>(values.size()), blocks);
-}
-
 }  // namespace
 
 const BlockFormat kIq1M{.name = "iq1_m",
@@ -48,7 +43,7 @@ const BlockFormat kIq1M{.name = "iq1_m",
                         .block_bytes = sizeof(BlockIq1M),
                         .input = kQ8KInput,
                         .decode = decode,
-                        .encode = encode,
+                        .encode = encode_with<&BlockEncoders::iq1_m>,
                         .error_bound = 0.433,
                         .fallback = "iq4_nl"};
 

@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/blocks/grid_decode.h"
 #include "formats/ggml_inputs.h"
 
@@ -28,11 +28,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().iq2_xs(values.data(), importance.empty() ? nullptr : importance.data(),
-                          static_cast<std::int64_t>(values.size()), blocks);
-}
-
 }  // namespace
 
 const BlockFormat kIq2Xs{.name = "iq2_xs",
@@ -41,7 +36,7 @@ const BlockFormat kIq2Xs{.name = "iq2_xs",
                          .block_bytes = sizeof(BlockIq2Xs),
                          .input = kQ8KInput,
                          .decode = decode,
-                         .encode = encode,
+                         .encode = encode_with<&BlockEncoders::iq2_xs>,
                          .error_bound = 0.297,
                          .fallback = "iq4_nl"};
 

@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/blocks/grid_decode.h"
 #include "formats/ggml_inputs.h"
 
@@ -31,11 +31,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().iq3_xxs(values.data(), importance.empty() ? nullptr : importance.data(),
-                           static_cast<std::int64_t>(values.size()), blocks);
-}
-
 }  // namespace
 
 const BlockFormat kIq3Xxs{.name = "iq3_xxs",
@@ -44,7 +39,7 @@ const BlockFormat kIq3Xxs{.name = "iq3_xxs",
                           .block_bytes = sizeof(BlockIq3Xxs),
                           .input = kQ8KInput,
                           .decode = decode,
-                          .encode = encode,
+                          .encode = encode_with<&BlockEncoders::iq3_xxs>,
                           .error_bound = 0.185,
                           .fallback = "iq4_nl"};
 

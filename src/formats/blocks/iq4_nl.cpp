@@ -3,10 +3,10 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/block_grid.h"
 #include "formats/block_values.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/code_planes.h"
 #include "formats/fp4_and_nl_codes.h"
 #include "formats/ggml_inputs.h"
@@ -27,11 +27,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
       target[j + 16] = d * kNonLinearValues[block.qs[j] >> 4];
     }
   }
-}
-
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().iq4_nl(values.data(), importance.empty() ? nullptr : importance.data(),
-                          static_cast<std::int64_t>(values.size()), blocks);
 }
 
 void take_apart(const std::byte* bytes, BlockParts& parts) {
@@ -65,7 +60,7 @@ const BlockFormat kIq4Nl{.name = "iq4_nl",
                          .block_bytes = sizeof(BlockIq4Nl),
                          .input = kQ8_0Input,
                          .decode = decode,
-                         .encode = encode,
+                         .encode = encode_with<&BlockEncoders::iq4_nl>,
                          .error_bound = 0.078,
                          .fallback = "",
                          .grid = &kGrid};

@@ -3,10 +3,10 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/block_grid.h"
 #include "formats/block_values.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/code_planes.h"
 #include "formats/fp4_and_nl_codes.h"
 #include "formats/ggml_inputs.h"
@@ -32,11 +32,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
       }
     }
   }
-}
-
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().iq4_xs(values.data(), importance.empty() ? nullptr : importance.data(),
-                          static_cast<std::int64_t>(values.size()), blocks);
 }
 
 void take_apart(const std::byte* bytes, BlockParts& parts) {
@@ -79,7 +74,7 @@ const BlockFormat kIq4Xs{.name = "iq4_xs",
                          .block_bytes = sizeof(BlockIq4Xs),
                          .input = kQ8KInput,
                          .decode = decode,
-                         .encode = encode,
+                         .encode = encode_with<&BlockEncoders::iq4_xs>,
                          .error_bound = 0.078,
                          .fallback = "iq4_nl",
                          .grid = &kGrid};

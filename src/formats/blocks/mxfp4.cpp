@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/fp4_and_nl_codes.h"
 #include "formats/ggml_inputs.h"
 
@@ -33,11 +33,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().mxfp4(values.data(), importance.empty() ? nullptr : importance.data(),
-                         static_cast<std::int64_t>(values.size()), blocks);
-}
-
 }  // namespace
 
 const BlockFormat kMxfp4{.name = "mxfp4",
@@ -46,7 +41,7 @@ const BlockFormat kMxfp4{.name = "mxfp4",
                          .block_bytes = sizeof(BlockMxfp4),
                          .input = kQ8_0Input,
                          .decode = decode,
-                         .encode = encode,
+                         .encode = encode_with<&BlockEncoders::mxfp4>,
                          .error_bound = 0.12,
                          .fallback = "",
                          .largest = std::numeric_limits<float>::infinity()};

@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/fp4_and_nl_codes.h"
 #include "formats/ggml_inputs.h"
 
@@ -33,11 +33,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().nvfp4(values.data(), importance.empty() ? nullptr : importance.data(),
-                         static_cast<std::int64_t>(values.size()), blocks);
-}
-
 // Scales are E4M3 without a sign; 0x7F is its NaN.
 bool valid(const std::byte* block) {
   return std::all_of(block + offsetof(BlockNvfp4, d), block + offsetof(BlockNvfp4, d) + 4,
@@ -52,7 +47,7 @@ const BlockFormat kNvfp4{.name = "nvfp4",
                          .block_bytes = sizeof(BlockNvfp4),
                          .input = kQ8_0Input,
                          .decode = decode,
-                         .encode = encode,
+                         .encode = encode_with<&BlockEncoders::nvfp4>,
                          .error_bound = 0.0895,
                          .fallback = "",
                          .largest = 448 * 6,

@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/ggml_inputs.h"
 
 namespace quantlane {
@@ -25,11 +25,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().q2_0(values.data(), importance.empty() ? nullptr : importance.data(),
-                        static_cast<std::int64_t>(values.size()), blocks);
-}
-
 }  // namespace
 
 const BlockFormat kQ2_0{.name = "q2_0",
@@ -38,7 +33,7 @@ const BlockFormat kQ2_0{.name = "q2_0",
                         .block_bytes = sizeof(BlockQ2_0),
                         .input = kQ8_0Input,
                         .decode = decode,
-                        .encode = encode,
+                        .encode = encode_with<&BlockEncoders::q2_0>,
                         .error_bound = 0.36,
                         .fallback = "q4_0"};
 

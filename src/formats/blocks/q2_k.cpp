@@ -3,10 +3,10 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/block_grid.h"
 #include "formats/block_values.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/code_planes.h"
 #include "formats/ggml_inputs.h"
 
@@ -29,11 +29,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
       values[b * kValues + i] = scale * static_cast<float>(code) - minimum;
     }
   }
-}
-
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().q2_k(values.data(), importance.empty() ? nullptr : importance.data(),
-                        static_cast<std::int64_t>(values.size()), blocks);
 }
 
 void take_apart(const std::byte* bytes, BlockParts& parts) {
@@ -75,7 +70,7 @@ const BlockFormat kQ2K{.name = "q2_k",
                        .block_bytes = sizeof(BlockQ2K),
                        .input = kQ8KInput,
                        .decode = decode,
-                       .encode = encode,
+                       .encode = encode_with<&BlockEncoders::q2_k>,
                        .error_bound = 0.27,
                        .fallback = "q4_0",
                        .grid = &kGrid};

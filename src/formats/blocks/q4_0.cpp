@@ -3,10 +3,10 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/block_grid.h"
 #include "formats/block_values.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/code_planes.h"
 #include "formats/ggml_inputs.h"
 
@@ -26,11 +26,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
       target[j + 16] = static_cast<float>((block.qs[j] >> 4) - 8) * d;
     }
   }
-}
-
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().q4_0(values.data(), importance.empty() ? nullptr : importance.data(),
-                        static_cast<std::int64_t>(values.size()), blocks);
 }
 
 void take_apart(const std::byte* bytes, BlockParts& parts) {
@@ -64,7 +59,7 @@ const BlockFormat kQ4_0{.name = "q4_0",
                         .block_bytes = sizeof(BlockQ4_0),
                         .input = kQ8_0Input,
                         .decode = decode,
-                        .encode = encode,
+                        .encode = encode_with<&BlockEncoders::q4_0>,
                         .error_bound = 0.09,
                         .fallback = "",
                         .grid = &kGrid};

@@ -3,10 +3,10 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/block_grid.h"
 #include "formats/block_values.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/code_planes.h"
 #include "formats/ggml_inputs.h"
 
@@ -27,11 +27,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
       target[j + 16] = static_cast<float>(block.qs[j] >> 4) * d + m;
     }
   }
-}
-
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().q4_1(values.data(), importance.empty() ? nullptr : importance.data(),
-                        static_cast<std::int64_t>(values.size()), blocks);
 }
 
 void take_apart(const std::byte* bytes, BlockParts& parts) {
@@ -68,7 +63,7 @@ const BlockFormat kQ4_1{.name = "q4_1",
                         .block_bytes = sizeof(BlockQ4_1),
                         .input = kQ8_1Input,
                         .decode = decode,
-                        .encode = encode,
+                        .encode = encode_with<&BlockEncoders::q4_1>,
                         .error_bound = 0.074,
                         .fallback = "",
                         .grid = &kGrid};

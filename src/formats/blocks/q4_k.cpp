@@ -3,10 +3,10 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/block_grid.h"
 #include "formats/block_values.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/code_planes.h"
 #include "formats/ggml_inputs.h"
 #include "formats/scale_pairs.h"
@@ -34,11 +34,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
       }
     }
   }
-}
-
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().q4_k(values.data(), importance.empty() ? nullptr : importance.data(),
-                        static_cast<std::int64_t>(values.size()), blocks);
 }
 
 void take_apart(const std::byte* bytes, BlockParts& parts) {
@@ -81,7 +76,7 @@ const BlockFormat kQ4K{.name = "q4_k",
                        .block_bytes = sizeof(BlockQ4K),
                        .input = kQ8KInput,
                        .decode = decode,
-                       .encode = encode,
+                       .encode = encode_with<&BlockEncoders::q4_k>,
                        .error_bound = 0.075,
                        .fallback = "q5_0",
                        .grid = &kGrid};

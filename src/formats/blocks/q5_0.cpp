@@ -3,10 +3,10 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/block_grid.h"
 #include "formats/block_values.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/fifth_bits.h"
 #include "formats/ggml_inputs.h"
 
@@ -26,11 +26,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
       values[b * kValues + i] = static_cast<float>(codes[i] - 16) * d;
     }
   }
-}
-
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().q5_0(values.data(), importance.empty() ? nullptr : importance.data(),
-                        static_cast<std::int64_t>(values.size()), blocks);
 }
 
 void take_apart(const std::byte* bytes, BlockParts& parts) {
@@ -68,7 +63,7 @@ const BlockFormat kQ5_0{.name = "q5_0",
                         .block_bytes = sizeof(BlockQ5_0),
                         .input = kQ8_0Input,
                         .decode = decode,
-                        .encode = encode,
+                        .encode = encode_with<&BlockEncoders::q5_0>,
                         .error_bound = 0.042,
                         .fallback = "",
                         .grid = &kGrid};

@@ -3,10 +3,10 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/block_grid.h"
 #include "formats/block_values.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/code_planes.h"
 #include "formats/ggml_inputs.h"
 #include "formats/scale_pairs.h"
@@ -35,11 +35,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
       }
     }
   }
-}
-
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().q5_k(values.data(), importance.empty() ? nullptr : importance.data(),
-                        static_cast<std::int64_t>(values.size()), blocks);
 }
 
 void take_apart(const std::byte* bytes, BlockParts& parts) {
@@ -84,7 +79,7 @@ const BlockFormat kQ5K{.name = "q5_k",
                        .block_bytes = sizeof(BlockQ5K),
                        .input = kQ8KInput,
                        .decode = decode,
-                       .encode = encode,
+                       .encode = encode_with<&BlockEncoders::q5_k>,
                        .error_bound = 0.037,
                        .fallback = "q5_1",
                        .grid = &kGrid};

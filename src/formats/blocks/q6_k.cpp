@@ -4,10 +4,10 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/block_grid.h"
 #include "formats/block_values.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/code_planes.h"
 #include "formats/ggml_inputs.h"
 
@@ -32,11 +32,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
       values[b * kValues + i] = scale * static_cast<float>((low | high << 4) - 32);
     }
   }
-}
-
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().q6_k(values.data(), importance.empty() ? nullptr : importance.data(),
-                        static_cast<std::int64_t>(values.size()), blocks);
 }
 
 void take_apart(const std::byte* bytes, BlockParts& parts) {
@@ -71,7 +66,7 @@ const BlockFormat kQ6K{.name = "q6_k",
                        .block_bytes = sizeof(BlockQ6K),
                        .input = kQ8KInput,
                        .decode = decode,
-                       .encode = encode,
+                       .encode = encode_with<&BlockEncoders::q6_k>,
                        .error_bound = 0.018,
                        .fallback = "q8_0",
                        .grid = &kGrid};

@@ -3,10 +3,10 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
 #include "formats/block_grid.h"
 #include "formats/block_values.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/ggml_inputs.h"
 
 namespace quantlane {
@@ -21,11 +21,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
     const float d = f16_to_f32(block.d);
     for (int j = 0; j < kValues; ++j) values[b * kValues + j] = static_cast<float>(block.qs[j]) * d;
   }
-}
-
-void encode(std::span<const float> values, std::span<const float> /*importance*/,
-            std::byte* blocks) {
-  block_encoders().q8_0(values.data(), nullptr, static_cast<std::int64_t>(values.size()), blocks);
 }
 
 void take_apart(const std::byte* bytes, BlockParts& parts) {
@@ -59,7 +54,7 @@ const BlockFormat kQ8_0{.name = "q8_0",
                         .block_bytes = sizeof(BlockQ8_0),
                         .input = kQ8_0Input,
                         .decode = decode,
-                        .encode = encode,
+                        .encode = encode_with<&BlockEncoders::q8_0>,
                         .error_bound = 0.0056,
                         .fallback = "",
                         .grid = &kGrid};

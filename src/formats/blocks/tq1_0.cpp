@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/ggml_inputs.h"
 
 namespace quantlane {
@@ -37,11 +37,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().tq1_0(values.data(), importance.empty() ? nullptr : importance.data(),
-                         static_cast<std::int64_t>(values.size()), blocks);
-}
-
 }  // namespace
 
 const BlockFormat kTq1_0{.name = "tq1_0",
@@ -50,7 +45,7 @@ const BlockFormat kTq1_0{.name = "tq1_0",
                          .block_bytes = sizeof(BlockTq1_0),
                          .input = kQ8KInput,
                          .decode = decode,
-                         .encode = encode,
+                         .encode = encode_with<&BlockEncoders::tq1_0>,
                          .error_bound = 0.445,
                          .fallback = "q4_0"};
 

@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "core/half.h"
-#include "formats/block_encoders.h"
 #include "formats/block_format.h"
+#include "formats/blocks/encode_with.h"
 #include "formats/ggml_inputs.h"
 
 namespace quantlane {
@@ -27,11 +27,6 @@ void decode(const std::byte* blocks, std::int64_t block_count, float* values) {
   }
 }
 
-void encode(std::span<const float> values, std::span<const float> importance, std::byte* blocks) {
-  block_encoders().tq2_0(values.data(), importance.empty() ? nullptr : importance.data(),
-                         static_cast<std::int64_t>(values.size()), blocks);
-}
-
 // No code is 3.
 bool valid(const std::byte* block) {
   const std::byte* codes = block + offsetof(BlockTq2_0, qs);
@@ -48,7 +43,7 @@ const BlockFormat kTq2_0{.name = "tq2_0",
                          .block_bytes = sizeof(BlockTq2_0),
                          .input = kQ8KInput,
                          .decode = decode,
-                         .encode = encode,
+                         .encode = encode_with<&BlockEncoders::tq2_0>,
                          .error_bound = 0.445,
                          .fallback = "q4_0",
                          .valid = valid};
