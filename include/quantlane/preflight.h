@@ -58,10 +58,4 @@ struct PreflightOptions {
 Result<PreflightAnswer> check_engine(const PreflightOptions& options);
 std::string to_json(const PreflightAnswer& answer);
 
-// (id, engines, answer, text, source) of every rule, in table order.
-struct PreflightRuleSummary {
-  std::string id, engines, answer, text, source;
-};
-std::vector<PreflightRuleSummary> list_preflight_rules();
-
 }  // namespace quantlane

@@ -151,16 +151,4 @@ std::string to_json(const PreflightAnswer& answer) {
       .dump(2);
 }
 
-std::vector<PreflightRuleSummary> list_preflight_rules() {
-  std::vector<PreflightRuleSummary> rows;
-  for (const PreflightRule* rule : preflight_rules()) {
-    rows.push_back({.id = std::string(rule->id),
-                    .engines = std::string(rule->engines),
-                    .answer = std::string(preflight_answer_name(rule->effect)),
-                    .text = std::string(rule->text),
-                    .source = std::string(rule->source)});
-  }
-  return rows;
-}
-
 }  // namespace quantlane

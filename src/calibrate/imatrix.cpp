@@ -112,8 +112,6 @@ Result<Imatrix> checked_imatrix(Imatrix imatrix, const std::string& origin) {
   return imatrix;
 }
 
-std::span<const ImatrixFormat* const> imatrix_formats() { return kFormats; }
-
 const ImatrixFormat& imatrix_format_of(std::span<const std::byte> file) {
   return **std::ranges::find_if(
       kFormats, [&](const ImatrixFormat* format) { return format->recognises(file); });

@@ -1,5 +1,5 @@
 // Importance matrices as llama.cpp's tools exchange them: for every weight the sums of the squares
-// of its input columns, and over how many tokens. One file and one row of imatrix_formats() each.
+// of its input columns, and over how many tokens. One file and one row in imatrix.cpp each.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -62,7 +62,6 @@ struct ImatrixFormat {
   // Replaces `path` in one step. kUnsupported for sums that float32 does not hold.
   Result<void> (*write)(const Imatrix& imatrix, const std::filesystem::path& path);
 };
-std::span<const ImatrixFormat* const> imatrix_formats();
 // The format of these bytes: the first row that recognises them.
 const ImatrixFormat& imatrix_format_of(std::span<const std::byte> file);
 

@@ -146,15 +146,6 @@ double quantile(std::vector<double> values, double p) {
   return *at + (position - static_cast<double>(below)) * (next - *at);
 }
 
-double mcnemar_exact(std::int64_t lost, std::int64_t gained) {
-  QUANTLANE_CHECK(lost >= 0 && gained >= 0);
-  const auto fewer = static_cast<double>(std::min(lost, gained));
-  const auto more = static_cast<double>(std::max(lost, gained));
-  if (more == 0) return 1;
-  // P(X <= fewer) of a fair binomial with fewer + more trials, as an incomplete beta function.
-  return std::min(1.0, 2 * incomplete_beta(0.5, 0.5, more, fewer + 1));
-}
-
 Interval paired_loss(std::int64_t n, std::int64_t lost, std::int64_t gained) {
   QUANTLANE_CHECK(lost >= 0 && gained >= 0 && lost <= n && gained <= n - lost);
   if (n == 0) return {.value = 0, .low = -1, .high = 1};

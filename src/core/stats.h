@@ -1,6 +1,6 @@
-// Paired statistics of the comparison: clustered intervals, exact tests, sample sizes. Sources:
-// Miller, "Adding error bars to evals" (arXiv 2411.00640); McNemar 1947; Blackwelder 1982
-// (non-inferiority). Deterministic.
+// Paired statistics of the comparison: clustered intervals, score tests, sample sizes. Sources:
+// Miller, "Adding error bars to evals" (arXiv 2411.00640); Blackwelder 1982 (non-inferiority).
+// Deterministic.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -18,8 +18,6 @@ Interval clustered_mean(std::span<const double> values, std::span<const std::int
 // The p-quantile (0..1) of `values` (copied, linear interpolation).
 double quantile(std::vector<double> values, double p);
 
-// Exact two-sided McNemar p-value of `lost` against `gained` discordant pairs.
-double mcnemar_exact(std::int64_t lost, std::int64_t gained);
 // Loss of accuracy (lost - gained) / n, as a share, with a 95 % interval that stays sensible for
 // few discordant pairs (exact/score type, not Wald).
 Interval paired_loss(std::int64_t n, std::int64_t lost, std::int64_t gained);

@@ -93,19 +93,6 @@ TEST(BinomialExact, StaysAccurateForMillionsOfTrials) {
   EXPECT_NEAR(binomial_exact(1, 1000000).low, 2.5317808e-8, 1e-13);  // 1 - 0.975^(1/n)
 }
 
-TEST(McNemar, EqualsTheEnumeratedTwoSidedBinomial) {
-  for (std::int64_t lost = 0; lost <= 25; ++lost) {
-    for (std::int64_t gained = 0; gained <= 25; ++gained) {
-      const std::int64_t pairs = lost + gained;
-      const double tail = pairs == 0 ? 1 : binomial_at_most(std::min(lost, gained), pairs, 0.5);
-      EXPECT_NEAR(mcnemar_exact(lost, gained), std::min(1.0, 2 * tail), 1e-10)
-          << lost << " " << gained;
-    }
-  }
-  EXPECT_NEAR(mcnemar_exact(0, 6), 0.03125, 1e-12);
-  EXPECT_NEAR(mcnemar_exact(5000, 5400), 9.116949314540886e-05, 1e-14);  // exact fractions
-}
-
 // Probability that paired_loss covers the true loss, by summing over every (lost, gained).
 struct Coverage {
   double score = 0, wald = 0;

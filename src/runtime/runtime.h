@@ -18,8 +18,6 @@ class KvCache {
   KvCache(const ModelConfig& config, std::int64_t capacity);
   [[nodiscard]] std::int64_t length() const { return length_; }
   [[nodiscard]] std::int64_t capacity() const { return capacity_; }
-  // Forgets positions from `length` on.
-  void truncate(std::int64_t length) { length_ = length < length_ ? length : length_; }
   // Bytes that a cache of `capacity` positions takes.
   [[nodiscard]] static std::uint64_t bytes(const ModelConfig& config, std::int64_t capacity);
 

@@ -48,7 +48,7 @@ TEST(RuntimePass, SameBitsForAnyThreadCountAndCompany) {
   }
 }
 
-TEST(RuntimePass, PiecesAndRepeatsGiveTheSameLogits) {
+TEST(RuntimePass, PiecesGiveTheSameLogits) {
   for (const char* family : {"llama", "mistral", "gemma3", "qwen3-moe"}) {
     const auto runtime = load_model(model_data(family));
     ASSERT_NE(runtime, nullptr);
@@ -66,11 +66,6 @@ TEST(RuntimePass, PiecesAndRepeatsGiveTheSameLogits) {
       joined.insert(joined.end(), logits.begin(), logits.end());
     }
     EXPECT_LT(relative_error(joined, whole), 1e-5) << family;
-    // Forgetting and appending again overwrites what was there.
-    cache.truncate(18);
-    const Segment again = {.tokens = std::span(ids).subspan(18), .cache = &cache, .logits_from = 0};
-    ASSERT_TRUE(runtime->forward({&again, 1}, pool, logits).has_value());
-    EXPECT_TRUE(std::equal(logits.begin(), logits.end(), joined.end() - std::ptrdiff_t{22 * 96}));
   }
 }
 
