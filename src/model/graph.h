@@ -1,5 +1,5 @@
 // The parameters that an architecture has, by name and role: what the runtime binds, what recipes
-// assign formats to, what calibration observes. Names are Hugging Face's; names.h maps to GGUF.
+// assign formats to, what calibration observes. Names are Hugging Face's; names.cpp maps to GGUF.
 #pragma once
 #include <cstdint>
 #include <optional>
