@@ -13,6 +13,7 @@
 #include "core/cpu.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/placing.h"
 #include "quantize/gguf/size_target.h"
 #include "quantize/pipeline.h"
 #include "quantize/transforms/apply_transforms.h"

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "core/atomic_directory.h"
 #include "core/check.h"
 #include "core/embedded.h"
 #include "core/file.h"

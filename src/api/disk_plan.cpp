@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/disk_room.h"
 #include "core/file.h"
+#include "core/placing.h"
 
 namespace quantlane {
 namespace {

@@ -4,6 +4,7 @@
 
 #include "api/defaults.h"
 #include "api/kv_request.h"
+#include "core/atomic_file.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "core/json.h"

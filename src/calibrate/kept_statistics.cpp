@@ -8,9 +8,9 @@
 #include "core/cancel.h"
 #include "core/check.h"
 #include "core/cpu.h"
-#include "core/file.h"
 #include "core/hash.h"
 #include "core/output_path.h"
+#include "core/placing.h"
 #include "quantlane/version.h"
 
 namespace quantlane {

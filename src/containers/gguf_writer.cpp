@@ -11,6 +11,7 @@
 #include "containers/gguf_split.h"
 #include "containers/tensor_size.h"
 #include "containers/tensor_stream.h"
+#include "core/atomic_file.h"
 #include "core/check.h"
 
 namespace quantlane {

@@ -10,6 +10,7 @@
 #include "containers/container.h"
 #include "containers/safetensors.h"
 #include "containers/tensor_stream.h"
+#include "core/atomic_file.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "core/json.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "containers/container.h"
-#include "core/file.h"
+#include "core/atomic_file.h"
 
 namespace quantlane {
 

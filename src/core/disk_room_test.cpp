@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "core/file.h"
+#include "core/atomic_file.h"
 #include "core/scratch_folder_for_test.h"
 
 namespace quantlane {

@@ -1,4 +1,4 @@
-// Files: read-only mappings, writes that appear whole or not at all.
+// Files: read-only mappings, whole texts, what is asked of a place before long work.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -6,7 +6,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "quantlane/result.h"
 
@@ -35,72 +34,6 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
   std::string path_;
-};
-
-// A file written under a temporary name beside its target; commit() makes it appear with all its
-// bytes on disk, destruction without commit removes it. create() also removes what killed processes
-// left of the same target, and refuses one that exists and is no regular file (a device, a folder).
-// Not thread-safe, except write_at().
-class AtomicFile {
- public:
-  static Result<AtomicFile> create(const fs::path& path);
-  AtomicFile(AtomicFile&& other) noexcept;
-  AtomicFile& operator=(AtomicFile&& other) noexcept;
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
-  ~AtomicFile();
-
-  // The file will have `bytes` bytes: kIo at once where the disk has no room for them.
-  Result<void> reserve(std::uint64_t bytes);
-  Result<void> append(std::span<const std::byte> bytes);
-  Result<void> append(std::string_view text);
-  // Positional write, safe from several threads on disjoint ranges; does not move the append
-  // cursor.
-  Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes);
-  // Bytes appended so far.
-  [[nodiscard]] std::uint64_t position() const { return position_; }
-  // fsync and close: nothing can be written any more, the file still has its temporary name. For
-  // several files that appear together; commit() calls it.
-  Result<void> finish();
-  // finish(), rename over the target, fsync of the folder.
-  Result<void> commit();
-
- private:
-  AtomicFile() = default;
-  int descriptor_ = -1;
-  std::uint64_t position_ = 0;
-  fs::path target_;
-  fs::path temporary_;
-};
-
-// "OUT" + suffix for an output OUT, which may be spelled "OUT/".
-std::filesystem::path beside(const std::filesystem::path& out, std::string_view suffix);
-// Removes the temporaries of `target` whose processes were killed.
-void remove_leftovers(const fs::path& target);
-
-// A folder built under a temporary name; commit() exchanges it with `target`, which is there at any
-// moment where the file system can do that, and removes what was there before; destruction without
-// commit removes it. Leftovers as with AtomicFile.
-class AtomicDirectory {
- public:
-  // With `keeps_others`, commit() fails where something is at `target` by then; the finished folder
-  // lies beside it, and the error says where.
-  static Result<AtomicDirectory> create(const fs::path& target, bool keeps_others = false);
-  AtomicDirectory(AtomicDirectory&& other) noexcept;
-  AtomicDirectory& operator=(AtomicDirectory&&) = delete;
-  AtomicDirectory(const AtomicDirectory&) = delete;
-  AtomicDirectory& operator=(const AtomicDirectory&) = delete;
-  ~AtomicDirectory();
-  // Where to put the files until commit().
-  [[nodiscard]] const fs::path& path() const { return temporary_; }
-  Result<void> commit();
-
- private:
-  AtomicDirectory() = default;
-  Result<void> keep_beside();
-  fs::path target_;
-  fs::path temporary_;
-  bool replaces_ = true;
 };
 
 // The whole file as text; kResourceLimit above `max_bytes`.

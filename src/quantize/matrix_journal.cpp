@@ -16,6 +16,7 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/output_path.h"
+#include "core/placing.h"
 
 namespace quantlane {
 namespace fs = std::filesystem;

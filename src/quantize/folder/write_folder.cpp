@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "containers/dialects/part_collector.h"
+#include "core/atomic_directory.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "formats/scheme_moves.h"

@@ -1,0 +1,51 @@
+// A file that appears whole or not at all.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+#include "quantlane/result.h"
+
+namespace quantlane {
+
+namespace fs = std::filesystem;
+
+// A file written under a temporary name beside its target; commit() makes it appear with all its
+// bytes on disk, destruction without commit removes it. create() also removes what killed processes
+// left of the same target, and refuses one that exists and is no regular file (a device, a folder).
+// Not thread-safe, except write_at().
+class AtomicFile {
+ public:
+  static Result<AtomicFile> create(const fs::path& path);
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&& other) noexcept;
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile();
+
+  // The file will have `bytes` bytes: kIo at once where the disk has no room for them.
+  Result<void> reserve(std::uint64_t bytes);
+  Result<void> append(std::span<const std::byte> bytes);
+  Result<void> append(std::string_view text);
+  // Positional write, safe from several threads on disjoint ranges; does not move the append
+  // cursor.
+  Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+  // Bytes appended so far.
+  [[nodiscard]] std::uint64_t position() const { return position_; }
+  // fsync and close: nothing can be written any more, the file still has its temporary name. For
+  // several files that appear together; commit() calls it.
+  Result<void> finish();
+  // finish(), rename over the target, fsync of the folder.
+  Result<void> commit();
+
+ private:
+  AtomicFile() = default;
+  int descriptor_ = -1;
+  std::uint64_t position_ = 0;
+  fs::path target_;
+  fs::path temporary_;
+};
+
+}  // namespace quantlane
