@@ -18,9 +18,9 @@ HIDDEN = {
     "gmock/": ["src/**/*_test.cpp", "tests/**/*.cpp"],
     "benchmark/": ["src/**/*_bench.cpp"],
 }
-# C, POSIX and compiler headers; C++ standard headers are the names without '.' and '/'.
+# C, POSIX, kernel and compiler headers; C++ standard headers are the names without '.' and '/'.
 SYSTEM = re.compile(
-    r"^([a-z_0-9]+|sys/\w+\.h|(unistd|fcntl|sched|dirent|signal|cpuid|immintrin|stddef|stdint|poll"
+    r"^([a-z_0-9]+|(sys|linux)/\w+\.h|(unistd|fcntl|sched|dirent|signal|cpuid|immintrin|stddef|stdint|poll"
     r"|time|float|malloc|math|string|termios|pthread|arm_neon)\.h)$")
 INCLUDE = re.compile(r"^\s*#\s*include\s*<([^>]+)>", re.M)
 

@@ -13,6 +13,7 @@
 #include "core/cpu.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/output_path.h"
 #include "core/placing.h"
 #include "quantize/gguf/size_target.h"
 #include "quantize/pipeline.h"
@@ -77,6 +78,7 @@ Result<CompareReport> Comparison::run() {
   QUANTLANE_TRY(reference_hash_, reference_->content_hash());
   QUANTLANE_TRY_VOID(read_imatrix());
   QUANTLANE_TRY_VOID(store_.claim({"artifacts", "report.json", "report.html"}));
+  replaces_report_ = is_taken(options_.out / "report.json");
   QUANTLANE_TRY_VOID(calibrate());
   QUANTLANE_TRY_VOID(measure_activation_shift());
   for (LaneWork& work : lanes_) QUANTLANE_TRY_VOID(quantize(work));
@@ -340,7 +342,8 @@ std::string Comparison::evaluation_key(const std::string& artefact_hash) const {
 }
 
 Result<void> Comparison::write() {
-  QUANTLANE_TRY_VOID(write_text(options_.out / "report.json", to_json(report_) + "\n"));
+  QUANTLANE_TRY_VOID(
+      write_text(options_.out / "report.json", to_json(report_) + "\n", !replaces_report_));
   return write_html(report_, options_.out / "report.html");
 }
 
@@ -350,9 +353,10 @@ Result<CompareReport> compare(const CompareOptions& options, Progress& progress)
 }
 
 Result<void> write_html(const CompareReport& report, const fs::path& path) {
+  const bool replaces = is_taken(path);
   QUANTLANE_TRY_VOID(
       check_replaceable(path, "<!doctype html>\n<html lang=\"en\" data-generator=\"quantlane\">"));
-  return write_text(path, to_html(report));
+  return write_text(path, to_html(report), !replaces);
 }
 
 }  // namespace quantlane

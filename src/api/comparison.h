@@ -138,6 +138,7 @@ class Comparison {
   // Of --imatrix, for the GGUF lanes, with the hash of its file.
   std::optional<Importances> imatrix_;
   std::string imatrix_key_;
+  bool replaces_report_ = false;  // that of an earlier run
   std::vector<TaskSet> task_sets_;
   std::vector<std::vector<std::uint8_t>> reference_answers_;
   std::vector<LaneWork> lanes_;

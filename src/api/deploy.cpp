@@ -56,14 +56,10 @@ Result<void> check_target_file(const fs::path& file, const DeployTarget& target,
 }
 
 Result<void> write_target_file(const fs::path& file, const DeployTarget& target,
-                               const std::string& text) {
-  std::error_code code;
-  fs::create_directories(file.parent_path(), code);
-  if (code) {
-    return fail(io_error("creating a folder").in(file.parent_path().string()).got(code.message()));
-  }
-  QUANTLANE_TRY_VOID(write_text(file, text));
+                               const std::string& text, bool force) {
+  QUANTLANE_TRY_VOID(write_text(file, text, !force));
   if (!target.script) return {};
+  std::error_code code;
   fs::permissions(file, fs::perms::owner_exec | fs::perms::group_exec | fs::perms::others_exec,
                   fs::perm_options::add, code);
   if (code)
@@ -92,7 +88,7 @@ Result<DeployResult> make_deployment(const DeployOptions& options) {
   if (options.out.empty()) return result;
   const fs::path file = options.out / target->file_name;
   QUANTLANE_TRY_VOID(check_target_file(file, *target, options.force));
-  QUANTLANE_TRY_VOID(write_target_file(file, *target, result.text));
+  QUANTLANE_TRY_VOID(write_target_file(file, *target, result.text, options.force));
   result.file = file;
   return result;
 }

@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "core/output_path.h"
 #include "eval/score_text.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -117,6 +118,7 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
 Result<LogitsFile> write_logits(const fs::path& checkpoint, const fs::path& ids_json,
                                 const fs::path& npy, int threads) {
   ThreadPool pool(threads);
+  const bool replaces = is_taken(npy);
   QUANTLANE_TRY_VOID(check_replaceable(npy, kNpyMagic));
   QUANTLANE_TRY_VOID(check_writable(npy));
   QUANTLANE_TRY(const auto ids, read_ids(ids_json));
@@ -125,7 +127,7 @@ Result<LogitsFile> write_logits(const fs::path& checkpoint, const fs::path& ids_
   const Segment segment{.tokens = ids, .cache = &cache, .logits_from = 0};
   std::vector<float> logits;
   QUANTLANE_TRY_VOID(runtime->forward(std::span(&segment, 1), pool, logits));
-  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(npy));
+  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(npy, !replaces));
   QUANTLANE_TRY_VOID(file.append(npy_header(ids.size(), runtime->config().vocab_size)));
   QUANTLANE_TRY_VOID(file.append(std::as_bytes(std::span(logits))));
   QUANTLANE_TRY_VOID(file.commit());

@@ -37,11 +37,11 @@ ImatrixResult describe(const Imatrix& imatrix, const fs::path& path, std::string
   return result;
 }
 
-Result<ImatrixResult> write(Imatrix imatrix, const fs::path& path) {
+Result<ImatrixResult> write(Imatrix imatrix, const fs::path& path, bool force) {
   QUANTLANE_TRY(const ImatrixFormat* format, imatrix_format_for(path));
   const bool guessed = imatrix.chunk_size == 0 && format->states_chunk_size;
   if (guessed) imatrix.set_chunk_size(kImatrixChunk);
-  QUANTLANE_TRY_VOID(format->write(imatrix, path));
+  QUANTLANE_TRY_VOID(format->write(imatrix, path, !force));
   ImatrixResult result = describe(imatrix, path, format->name);
   if (guessed) {
     result.notices.push_back("the source does not say how long its chunks were: " +
@@ -166,14 +166,14 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& p
                           .texts = {text.name},
                           .chunk_size = chunk,
                           .experts = checkpoint->graph()->config.experts.count});
-    QUANTLANE_TRY_VOID(statistics.save(options.out));
+    QUANTLANE_TRY_VOID(statistics.save(options.out, {}, !options.force));
     result = describe_statistics(statistics, options.out);
   } else {
     Imatrix imatrix = imatrix_of(statistics, *checkpoint->graph());
     imatrix.chunk_size = chunk;
     imatrix.chunk_count = chunks.count();
     imatrix.datasets = {text.name};
-    QUANTLANE_TRY(result, write(std::move(imatrix), options.out));
+    QUANTLANE_TRY(result, write(std::move(imatrix), options.out, options.force));
   }
   kept.remove();
   result.seconds = seconds;
@@ -222,7 +222,7 @@ Result<ImatrixResult> merge_statistics(const ImatrixMergeOptions& options) {
     origin.chunk_size = options.chunk;
     merged.come_from(std::move(origin));
   }
-  QUANTLANE_TRY_VOID(merged.save(options.out));
+  QUANTLANE_TRY_VOID(merged.save(options.out, {}, !options.force));
   return describe_statistics(merged, options.out);
 }
 
@@ -251,7 +251,7 @@ Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& options) {
     QUANTLANE_TRY_VOID(merged.merge(std::move(next), options.inputs[i].string()));
   }
   if (options.chunk > 0) merged.set_chunk_size(options.chunk);
-  return write(std::move(merged), options.out);
+  return write(std::move(merged), options.out, options.force);
 }
 
 Result<ImatrixReport> show_imatrix(const fs::path& path) {

@@ -56,6 +56,7 @@ Result<KeptStatistics::Found> KeptStatistics::find() {
         file_.string()));
     return Found{};
   }
+  there_ = true;
   QUANTLANE_TRY(const std::string own, key());
   if (*theirs != own) {
     progress_.notice(fmt::format(
@@ -104,12 +105,18 @@ Result<void> KeptStatistics::write(const Statistics& statistics, std::int64_t ch
   Metadata metadata;
   metadata.set(std::string(kKey), own);
   metadata.set(std::string(kChunks), std::to_string(chunks));
-  return statistics.save(file_, metadata);
+  if (!there_ && is_taken(file_)) {
+    return fail(
+        io_error("keeping a calibration").in(file_.string()).got("something else is there"));
+  }
+  QUANTLANE_TRY_VOID(statistics.save(file_, metadata, !there_));
+  there_ = true;
+  return {};
 }
 
 void KeptStatistics::remove() const {
   std::error_code ignored;
-  if (ours_) fs::remove(file_, ignored);
+  if (there_) fs::remove(file_, ignored);
 }
 
 }  // namespace quantlane

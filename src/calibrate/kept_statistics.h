@@ -53,7 +53,8 @@ class KeptStatistics {
   std::chrono::steady_clock::time_point begun_at_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point kept_at_ = begun_at_;
   std::string key_;
-  bool ours_ = true;  // nothing else is at the file's place
+  bool ours_ = true;    // nothing else is at the file's place
+  bool there_ = false;  // the file, found or written by this pass
 };
 
 }  // namespace quantlane

@@ -92,7 +92,11 @@ TEST(KeptStatistics, LetAPassGoOnToTheSameSums) {
   Notices again;
   expect_same(pass.collected(again), whole);
   EXPECT_THAT(again.updates, IsEmpty());
-  KeptStatistics(pass.out, pass.checkpoint, pass.chunks, HeadRows::kNone, notices).remove();
+  KeptStatistics kept(pass.out, pass.checkpoint, pass.chunks, HeadRows::kNone, notices);
+  kept.remove();
+  EXPECT_TRUE(std::filesystem::exists(pass.file)) << "a job without a pass may read it";
+  EXPECT_TRUE(kept.find().has_value());
+  kept.remove();
   EXPECT_FALSE(std::filesystem::exists(pass.file));
 }
 
@@ -118,6 +122,18 @@ TEST(KeptStatistics, LeaveFilesAloneThatAreNotTheirs) {
   KeptStatistics kept(pass.out, pass.checkpoint, pass.chunks, HeadRows::kNone, notices);
   EXPECT_TRUE(kept.find().has_value());
   kept.remove();
+  EXPECT_EQ(read_text(pass.file).value(), "shopping list");
+}
+
+TEST(KeptStatistics, LeaveFilesAloneThatAppearMeanwhile) {
+  Pass pass;
+  Notices notices;
+  KeptStatistics kept(pass.out, pass.checkpoint, pass.chunks, HeadRows::kNone, notices);
+  EXPECT_TRUE(kept.find().has_value());
+  ASSERT_TRUE(write_text(pass.file, "shopping list").has_value());
+  kept.keep_now({}, 1);
+  kept.remove();
+  EXPECT_THAT(notices.lines, ElementsAre(HasSubstr("cannot be written")));
   EXPECT_EQ(read_text(pass.file).value(), "shopping list");
 }
 

@@ -201,7 +201,8 @@ std::vector<float> Statistics::importance(std::string_view module, std::int64_t 
   return mean;
 }
 
-Result<void> Statistics::save(const std::filesystem::path& path, const Metadata& metadata) const {
+Result<void> Statistics::save(const std::filesystem::path& path, const Metadata& metadata,
+                              bool keeps_others) const {
   std::vector<PlannedTensor> plan;
   for (const auto& [module, statistics] : modules_) {
     const auto width = static_cast<std::int64_t>(statistics.sum_squares.size());
@@ -220,7 +221,7 @@ Result<void> Statistics::save(const std::filesystem::path& path, const Metadata&
   Metadata all = metadata;
   write_origin(origin_, all);
   all.set(std::string(kChecksum), checksum_of(*this));
-  QUANTLANE_TRY(const auto writer, create_safetensors(path, plan, all));
+  QUANTLANE_TRY(const auto writer, create_safetensors(path, plan, all, keeps_others));
   std::size_t index = 0;
   for (const auto& [module, statistics] : modules_) {
     QUANTLANE_TRY_VOID(writer->write(index++, bytes_of(statistics.sum_squares)));

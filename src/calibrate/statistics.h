@@ -70,7 +70,8 @@ class Statistics {
   [[nodiscard]] const StatisticsOrigin& origin() const { return origin_; }
   // Tensors "<module>.in_sum2" F64 [cols], "<module>.in_absmax" F32 [cols], "<module>.count" I64
   // [1] and "<module>.in_magnitudes" I64 [kMagnitudeBins].
-  Result<void> save(const std::filesystem::path& path, const Metadata& metadata = {}) const;
+  Result<void> save(const std::filesystem::path& path, const Metadata& metadata = {},
+                    bool keeps_others = false) const;
   static Result<Statistics> load(const std::filesystem::path& path);
 
  private:

@@ -149,5 +149,39 @@ TEST_F(GgufSplitWriter, RefusesMoreFilesThanTheirNumberHolds) {
   EXPECT_EQ(writer.error().code, ErrorCode::kInvalidArgument);
 }
 
+// Whichever shard it is that came meanwhile: it stays, and all of ours are together elsewhere.
+TEST_F(GgufSplitWriter, AShardThatAppearsMeanwhileIsKeptAndSoIsTheWork) {
+  const auto plan = plan_of({3, 5, 7});
+  for (std::size_t shard = 0; shard < 3; ++shard) {
+    const fs::path out = folder_ / std::to_string(shard) / "m.gguf";
+    auto writer = create_split_gguf(out, plan, {0, 1, 2}, {}, true);
+    ASSERT_TRUE(writer.has_value());
+    fs::create_directories(out.parent_path());
+    const fs::path mine = gguf_shard_path(out, shard, 3);
+    ASSERT_TRUE(write_text(mine, "mine"));
+    const auto written = fill(**writer, plan);
+    ASSERT_FALSE(written);
+    const fs::path kept = out.string() + ".finished-" + std::to_string(::getpid());
+    EXPECT_EQ(written.error().file, mine.string());
+    EXPECT_NE(written.error().hint.find(kept.string()), std::string::npos);
+    writer->reset();
+    EXPECT_EQ(*read_text(mine), "mine");
+    EXPECT_EQ(existing_gguf_shards(out), std::vector<fs::path>{mine});
+    const auto opened = open_container(gguf_shard_path(kept / "m.gguf", 0, 3));
+    ASSERT_TRUE(opened.has_value()) << opened.error().message();
+    EXPECT_EQ((*opened)->tensors().size(), 3U);
+    EXPECT_EQ(std::distance(fs::directory_iterator(out.parent_path()), fs::directory_iterator()),
+              2);
+  }
+}
+
+TEST_F(GgufSplitWriter, VacantPlacesAreTakenWithoutPermissionToReplace) {
+  const auto plan = plan_of({3, 5});
+  auto writer = create_split_gguf(folder_ / "m.gguf", plan, {0, 1}, {}, true);
+  ASSERT_TRUE(writer.has_value());
+  ASSERT_TRUE(fill(**writer, plan).has_value());
+  EXPECT_THAT(listing(), ElementsAre("m-00001-of-00002.gguf", "m-00002-of-00002.gguf"));
+}
+
 }  // namespace
 }  // namespace quantlane

@@ -117,7 +117,8 @@ std::string header_text(const std::vector<PlannedTensor>& plan,
 
 Result<std::unique_ptr<TensorStream>> create_gguf_stream(const std::filesystem::path& path,
                                                          const std::vector<PlannedTensor>& plan,
-                                                         const Metadata& metadata) {
+                                                         const Metadata& metadata,
+                                                         bool keeps_others) {
   QUANTLANE_TRY(const std::uint64_t alignment, planned_alignment(path, metadata));
   QUANTLANE_TRY_VOID(check_keys(path, metadata));
   QUANTLANE_TRY(std::vector<TensorSlot> slots, place(path, plan, alignment));
@@ -125,7 +126,7 @@ Result<std::unique_ptr<TensorStream>> create_gguf_stream(const std::filesystem::
   header.resize((header.size() + alignment - 1) / alignment * alignment, '\0');
   for (TensorSlot& slot : slots) slot.offset += header.size();
 
-  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path));
+  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path, keeps_others));
   QUANTLANE_TRY_VOID(file.reserve(end_of(slots)));
   QUANTLANE_TRY_VOID(file.append(header));
   return std::make_unique<TensorStream>(std::move(file), path.string(), std::move(slots));
@@ -133,8 +134,8 @@ Result<std::unique_ptr<TensorStream>> create_gguf_stream(const std::filesystem::
 
 Result<std::unique_ptr<ContainerWriter>> create_gguf(const std::filesystem::path& path,
                                                      const std::vector<PlannedTensor>& plan,
-                                                     const Metadata& metadata) {
-  return create_gguf_stream(path, plan, metadata);
+                                                     const Metadata& metadata, bool keeps_others) {
+  return create_gguf_stream(path, plan, metadata, keeps_others);
 }
 
 std::uint64_t gguf_alignment(const Metadata& metadata) {

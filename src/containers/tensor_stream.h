@@ -35,6 +35,10 @@ class TensorStream final : public ContainerWriter {
   // All data is there and on disk, under the temporary name; commit() calls it.
   Result<void> finish();
   Result<void> commit() override;
+  // place() and move_to() of its AtomicFile.
+  Result<bool> place() { return file_.place(); }
+  Result<void> move_to(const fs::path& other) { return file_.move_to(other); }
+  [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
   Result<void> pad(const TensorSlot& slot);

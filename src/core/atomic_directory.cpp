@@ -1,15 +1,12 @@
 #include "core/atomic_directory.h"
 
-#include <cerrno>
 #include <cstdio>
 #include <string>
 #include <utility>
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include "core/check.h"
-#include "core/output_path.h"
 #include "core/placing.h"
 #include "core/system_error.h"
 
@@ -33,19 +30,12 @@ AtomicDirectory::AtomicDirectory(AtomicDirectory&& other) noexcept
       temporary_(std::exchange(other.temporary_, {})),
       replaces_(other.replaces_) {}
 
-// Somebody else's entry has taken the name meanwhile: neither it nor the work is lost.
 Result<void> AtomicDirectory::keep_beside() {
-  const fs::path other = beside(target_, ".finished-" + std::to_string(::getpid()));
-  std::error_code code;
-  fs::rename(temporary_, other, code);
-  if (code) return fail(system_error("putting a finished folder in place", other, code.value()));
+  const fs::path other = place_of_finished(target_);
+  QUANTLANE_TRY(const bool moved, move_to_vacant(temporary_, other));
+  if (!moved) return keep_beside();
   temporary_.clear();
-  return fail(
-      invalid("putting a finished folder in place")
-          .in(target_.string())
-          .expects("that nothing is there, as when the work began")
-          .got("an entry that was made meanwhile")
-          .advise("the finished folder is " + other.string() + ": move it where it should be"));
+  return fail(taken_meanwhile("folder", target_, other));
 }
 
 AtomicDirectory::~AtomicDirectory() {
@@ -55,13 +45,10 @@ AtomicDirectory::~AtomicDirectory() {
 
 Result<void> AtomicDirectory::commit() {
   if (!replaces_) {
-    const int placed =
-        ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_NOREPLACE);
-    if (placed == 0) {
-      temporary_.clear();
-      return sync_folder(target_.parent_path());
-    }
-    if (errno == EEXIST || is_taken(target_)) return keep_beside();
+    QUANTLANE_TRY(const bool placed, move_to_vacant(temporary_, target_));
+    if (!placed) return keep_beside();
+    temporary_.clear();
+    return sync_folder(target_.parent_path());
   }
   // In one step, so that a killed process leaves either folder; what was there then has our
   // temporary name.

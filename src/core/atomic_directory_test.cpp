@@ -71,6 +71,11 @@ TEST_F(AtomicDirectoryTest, AFolderThatAppearsMeanwhileIsKeptAndSoIsTheWork) {
   const std::string finished = "out.finished-" + std::to_string(getpid());
   EXPECT_TRUE(fs::exists(folder_ / finished / "work"));
   EXPECT_NE(placed.error().message().find(finished), std::string::npos);
+  auto again = AtomicDirectory::create(folder_ / "out", true);
+  ASSERT_TRUE(again);
+  EXPECT_FALSE(again->commit());
+  EXPECT_TRUE(fs::exists(folder_ / finished / "work")) << "nor is work that was kept earlier";
+  EXPECT_TRUE(fs::exists(folder_ / (finished + "-2")));
 }
 
 }  // namespace

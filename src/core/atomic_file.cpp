@@ -15,9 +15,9 @@
 
 namespace quantlane {
 
-Result<AtomicFile> AtomicFile::create(const fs::path& path) {
+Result<AtomicFile> AtomicFile::create(const fs::path& path, bool keeps_others) {
   std::error_code code;
-  if (fs::exists(path, code) && !fs::is_regular_file(path, code)) {
+  if (!keeps_others && fs::exists(path, code) && !fs::is_regular_file(path, code)) {
     return fail(io_error("creating a file")
                     .in(path.string())
                     .expects("a new file or a regular one")
@@ -26,6 +26,7 @@ Result<AtomicFile> AtomicFile::create(const fs::path& path) {
   QUANTLANE_TRY_VOID(make_parent(path));
   remove_leftovers(path);
   AtomicFile file;
+  file.replaces_ = !keeps_others;
   file.target_ = path;
   file.temporary_ = temporary_name(path);
   file.descriptor_ = ::open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -36,12 +37,14 @@ Result<AtomicFile> AtomicFile::create(const fs::path& path) {
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)),
       position_(other.position_),
+      replaces_(other.replaces_),
       target_(std::move(other.target_)),
       temporary_(std::exchange(other.temporary_, {})) {}
 
 AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
   std::swap(position_, other.position_);
+  std::swap(replaces_, other.replaces_);
   std::swap(target_, other.target_);
   std::swap(temporary_, other.temporary_);
   return *this;
@@ -99,12 +102,33 @@ Result<void> AtomicFile::finish() {
 }
 
 Result<void> AtomicFile::commit() {
+  QUANTLANE_TRY(const bool placed, place());
+  if (placed) return {};
+  const fs::path other = place_of_finished(target_);
+  QUANTLANE_TRY_VOID(move_to(other));
+  return fail(taken_meanwhile("file", target_, other));
+}
+
+Result<bool> AtomicFile::place() {
   QUANTLANE_TRY_VOID(finish());
-  if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
-    return fail(system_error("putting a finished file in place", target_, errno));
+  if (replaces_) {
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
+      return fail(system_error("putting a finished file in place", target_, errno));
+    }
+  } else {
+    QUANTLANE_TRY(const bool placed, move_to_vacant(temporary_, target_));
+    if (!placed) return false;
   }
   temporary_.clear();
-  return sync_folder(target_.parent_path());
+  QUANTLANE_TRY_VOID(sync_folder(target_.parent_path()));
+  return true;
+}
+
+Result<void> AtomicFile::move_to(const fs::path& other) {
+  QUANTLANE_TRY(const bool moved, move_to_vacant(temporary_.empty() ? target_ : temporary_, other));
+  if (!moved) return fail(system_error("putting a finished file in place", other, EEXIST));
+  temporary_.clear();
+  return sync_folder(other.parent_path());
 }
 
 }  // namespace quantlane

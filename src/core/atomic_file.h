@@ -18,7 +18,9 @@ namespace fs = std::filesystem;
 // Not thread-safe, except write_at().
 class AtomicFile {
  public:
-  static Result<AtomicFile> create(const fs::path& path);
+  // With `keeps_others`, commit() fails where something is at `path` by then; the finished file
+  // lies beside it, and the error says where.
+  static Result<AtomicFile> create(const fs::path& path, bool keeps_others = false);
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&& other) noexcept;
   AtomicFile(const AtomicFile&) = delete;
@@ -39,13 +41,18 @@ class AtomicFile {
   Result<void> finish();
   // finish(), rename over the target, fsync of the folder.
   Result<void> commit();
+  // The same, but false where something is there that must stay: nothing has happened then.
+  Result<bool> place();
+  // A finished or placed file goes to `other` instead, where nothing is.
+  Result<void> move_to(const fs::path& other);
 
  private:
   AtomicFile() = default;
   int descriptor_ = -1;
   std::uint64_t position_ = 0;
+  bool replaces_ = true;
   fs::path target_;
-  fs::path temporary_;
+  fs::path temporary_;  // "" once the file is placed
 };
 
 }  // namespace quantlane

@@ -93,8 +93,8 @@ Result<std::string> read_text(const fs::path& path, std::uint64_t max_bytes) {
   return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
 }
 
-Result<void> write_text(const fs::path& path, std::string_view text) {
-  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path));
+Result<void> write_text(const fs::path& path, std::string_view text, bool keeps_others) {
+  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path, keeps_others));
   QUANTLANE_TRY_VOID(file.append(text));
   return file.commit();
 }

@@ -39,8 +39,8 @@ class MappedFile {
 // The whole file as text; kResourceLimit above `max_bytes`.
 Result<std::string> read_text(const fs::path& path,
                               std::uint64_t max_bytes = std::uint64_t{1} << 32);
-// Replaces `path` by `text` in one step.
-Result<void> write_text(const fs::path& path, std::string_view text);
+// Replaces `path` by `text` in one step; `keeps_others` as AtomicFile::create() has it.
+Result<void> write_text(const fs::path& path, std::string_view text, bool keeps_others = false);
 // Fails where `target` could not be created because of a missing permission or a file in place of a
 // folder; creates nothing. Asked before long work, whose own writes still report their errors.
 Result<void> check_writable(const fs::path& target);

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <cstdio>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/check.h"
+#include "core/output_path.h"
 #include "core/system_error.h"
 
 namespace quantlane {
@@ -82,6 +84,34 @@ Result<void> sync_folder(const fs::path& folder) {
   ::fsync(descriptor);
   ::close(descriptor);
   return {};
+}
+
+Result<bool> move_to_vacant(const fs::path& from, const fs::path& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
+  if (errno == EEXIST) return false;
+  if (::link(from.c_str(), to.c_str()) == 0) {
+    ::unlink(from.c_str());
+    return true;
+  }
+  if (errno == EEXIST || is_taken(to)) return false;
+  if (::rename(from.c_str(), to.c_str()) == 0) return true;
+  return fail(system_error("putting a finished output in place", to, errno));
+}
+
+fs::path place_of_finished(const fs::path& out) {
+  const std::string suffix = ".finished-" + std::to_string(::getpid());
+  fs::path place = beside(out, suffix);
+  for (int i = 2; is_taken(place); ++i) place = beside(out, suffix + "-" + std::to_string(i));
+  return place;
+}
+
+Error taken_meanwhile(std::string_view what, const fs::path& taken, const fs::path& kept) {
+  return invalid("putting a finished " + std::string(what) + " in place")
+      .in(taken.string())
+      .expects("that nothing is there, as when the work began")
+      .got("an entry that was made meanwhile: it stays as it is")
+      .advise("the finished " + std::string(what) + " is " + kept.string() +
+              ": move it where it should be");
 }
 
 Result<void> make_parent(const fs::path& path) {

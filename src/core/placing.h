@@ -19,6 +19,15 @@ void remove_leftovers(const fs::path& target);
 fs::path temporary_name(const fs::path& target);
 // The folders that `path` goes through.
 Result<void> make_parent(const fs::path& path);
+// Renames `from` to `to` if nothing is there; else false, and both stay as they are. Where renames
+// cannot refuse, links do; where there are none, either, an entry that is made between the question
+// and the rename is lost.
+Result<bool> move_to_vacant(const fs::path& from, const fs::path& to);
+// Somebody else's entry has taken the name `taken` of finished work: "OUT.finished-PROCESS" beside
+// `out`, or the same with "-2" and so on, where nothing is.
+fs::path place_of_finished(const fs::path& out);
+// The error of work that lies at `kept` for that reason. `what`: "file", "folder".
+Error taken_meanwhile(std::string_view what, const fs::path& taken, const fs::path& kept);
 // After a rename in it.
 Result<void> sync_folder(const fs::path& folder);
 

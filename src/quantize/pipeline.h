@@ -63,8 +63,8 @@ struct QuantizeJob {
   // Write types that need importances (GgufRecipe::needs_importance) without any, too.
   bool force_unweighted = false;
   bool allow_requantize = false;  // quantize what the source holds quantized a second time
-  // What is at `out` when the work is done may go; else a folder that came meanwhile stays, and the
-  // artefact lies beside it.
+  // What is at `out` when the work is done may go; else what came meanwhile stays, and the artefact
+  // lies beside it.
   bool replace = true;
   // The job carries codes over (quantlane convert): what it cannot keep is refused by that name.
   bool converts = false;

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import stat
 import unittest
 
@@ -93,6 +94,37 @@ class Artefacts(ProgramTest):
                     self.refused("quantize", source, "fp8", "-o", out, *force, says=["source"])
         self.assertEqual((self.folder / "link").readlink(), model)
         self.assertFalse((self.folder / "new").exists())
+
+
+class Meanwhile(ProgramTest):
+    """What others put at the place of an output while the work is under way stays."""
+
+    def test_a_file_that_appears_while_the_work_goes_on_is_kept(self):
+        for command, mine, kept in (
+                (["quantize", CANARY, "gguf:q4_k_m", "-o", "m.gguf"], "m.gguf", "m.gguf.finished-{}"),
+                (["quantize", CANARY, "gguf:q4_0+gptq", "-o", "s.gguf", "--split-max-size", "2MB"],
+                 "s-00002-of-00003.gguf", "s.gguf.finished-{}/s-00001-of-00003.gguf"),
+                (["imatrix", CANARY, "-o", "i.dat"], "i.dat", "i.dat.finished-{}"),
+                (["imatrix", CANARY, "-o", "i.gguf"], "i.gguf", "i.gguf.finished-{}"),
+                (["imatrix", CANARY, "-o", "i.safetensors"], "i.safetensors", "i.safetensors.finished-{}")):
+            with self.subTest(command=command):
+                process = self.start(*command)
+                said = ""
+                while "calibrate" not in said:
+                    line = process.stderr.readline()
+                    self.assertNotEqual(line, "", said)
+                    said += line
+                os.kill(process.pid, signal.SIGSTOP)
+                (self.folder / mine).write_text("mine")
+                os.kill(process.pid, signal.SIGCONT)
+                _, errors = process.communicate(timeout=300)
+                self.assertEqual(process.returncode, 1, errors)
+                self.assertEqual((self.folder / mine).read_text(), "mine")
+                finished = kept.format(process.pid)
+                self.assertIn(finished.split("/")[0], errors)
+                show = ["inspect"] if command[0] == "quantize" else ["imatrix", "show"]
+                self.succeeds(*show, finished)
+                self.assertEqual(self.partials(), [])
 
 
 class Files(ProgramTest):

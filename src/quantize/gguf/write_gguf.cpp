@@ -57,12 +57,12 @@ Result<std::unique_ptr<ContainerWriter>> create_writer(const QuantizeJob& job, c
                                                        std::vector<fs::path>& files) {
   if (plan.shard_of.empty()) {
     files = {job.out};
-    return create_gguf(job.out, plan.tensors(), plan.metadata);
+    return create_gguf(job.out, plan.tensors(), plan.metadata, !job.replace);
   }
   for (std::size_t i = 0; i < plan.files(); ++i) {
     files.push_back(gguf_shard_path(job.out, i, plan.files()));
   }
-  return create_split_gguf(job.out, plan.tensors(), plan.shard_of, plan.metadata);
+  return create_split_gguf(job.out, plan.tensors(), plan.shard_of, plan.metadata, !job.replace);
 }
 
 // Rows of a quantized Linear with their codes kept.
