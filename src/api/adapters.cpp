@@ -96,7 +96,8 @@ Result<MergeResult> merge_adapter(const MergeOptions& options, Progress& progres
   QUANTLANE_TRY(const DType type, wanted_type(options, *base));
   const bool gguf = options.out.extension() == ".gguf";
   QUANTLANE_TRY(const Lane lane, find_lane((gguf ? "gguf:" : "") + type_name(type)));
-  QUANTLANE_TRY_VOID(check_files(options.out, {}, *base, options.force));
+  QUANTLANE_TRY_VOID(check_files(
+      options.out, {}, *base, {{.name = "the adapter", .path = options.adapter}}, options.force));
   QUANTLANE_TRY(const Adapter adapter, read_adapter(options.adapter, *base));
   QUANTLANE_TRY(BoundAdapter bound, bind_adapter(adapter, base, pool));
   QUANTLANE_TRY_VOID(measure_rounding(bound, *base, type, pool));

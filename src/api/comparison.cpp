@@ -128,6 +128,7 @@ Result<void> Comparison::open() {
     }
     lanes_.push_back(std::move(work));
   }
+  QUANTLANE_TRY_VOID(check_existing_lanes());
   // Before the hash, which reads every byte: a model that does not fit is refused at once.
   if (options_.memory_limit == "available") {
     if (const auto fits = Runtime::load(reference_); !fits) return std::unexpected(fits.error());
@@ -145,6 +146,18 @@ Result<void> Comparison::open() {
   report_.reference.parameters = reference_->parameter_count();
   report_.reference.size_bytes = reference_->size_bytes();
   report_.reference.bits_per_weight = stored_bits_per_weight(*reference_);
+  return {};
+}
+
+// Artefacts of earlier runs may lie where this one writes, if it does not write there.
+Result<void> Comparison::check_existing_lanes() const {
+  std::vector<InputPath> inputs;
+  for (const LaneWork& work : lanes_) {
+    if (work.existing) inputs.push_back({.name = work.report.name, .path = work.report.artifact});
+  }
+  for (const LaneWork& work : lanes_) {
+    if (!work.existing) QUANTLANE_TRY_VOID(check_apart(work.report.artifact, inputs));
+  }
   return {};
 }
 

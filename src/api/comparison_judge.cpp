@@ -8,7 +8,7 @@
 #include "core/check.h"
 #include "core/cpu.h"
 #include "core/file.h"
-#include "quantize/output_place.h"
+#include "core/output_path.h"
 #include "recommend/pick.h"
 #include "recommend/throughput_model.h"
 #include "recommend/verdict.h"
@@ -34,13 +34,15 @@ Result<void> Comparison::check_request() const {
   if (options_.out.empty()) {
     return fail(usage_error("choosing the output folder").expects("a path").got("an empty one"));
   }
-  for (const char* made : {"artifacts", "work"}) {
-    if (options_.checkpoint.empty() || is_apart(options_.out / made, options_.checkpoint)) continue;
-    return fail(usage_error("choosing the output folder")
-                    .in(options_.out.string())
-                    .expects("a place apart from the checkpoint, " + options_.checkpoint.string())
-                    .got("one whose " + std::string(made) + " would be in it, or hold it")
-                    .advise("choose another --out"));
+  const InputPath inputs[] = {
+      {.name = "the checkpoint", .path = options_.checkpoint, .whole = true},
+      {.name = "--text", .path = options_.text.value_or("")},
+      {.name = "--calibration-text", .path = options_.calibration_text.value_or("")},
+      {.name = "--imatrix", .path = options_.imatrix.value_or("")},
+      {.name = "--adapter", .path = options_.adapter.value_or("")},
+      {.name = "--workload", .path = options_.workload.value_or("")}};
+  for (const char* made : {"artifacts", "work", "report.json", "report.html"}) {
+    QUANTLANE_TRY_VOID(check_apart(options_.out / made, inputs));
   }
   for (const std::string& name : options_.kv) {
     if (auto scheme = find_kv_scheme(name); !scheme) {

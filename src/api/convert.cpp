@@ -56,7 +56,7 @@ Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progres
                                  : plain ? find_lane((gguf ? "gguf:" : "") + options.type)
                                          : *dialect_lane);
   QUANTLANE_TRY(const SplitRequest split, split_request(options.split, lane));
-  QUANTLANE_TRY_VOID(check_files(options.out, split, *checkpoint, options.force));
+  QUANTLANE_TRY_VOID(check_files(options.out, split, *checkpoint, {}, options.force));
   QUANTLANE_TRY(QuantizeResult result, run_job({.source = *checkpoint,
                                                 .lane = lane,
                                                 .statistics = nullptr,

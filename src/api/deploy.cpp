@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <span>
 #include <utility>
 
 #include "api/json_lists.h"
@@ -87,6 +88,8 @@ Result<DeployResult> make_deployment(const DeployOptions& options) {
   std::ranges::move(deployment.notices, std::back_inserter(result.notices));
   if (options.out.empty()) return result;
   const fs::path file = options.out / target->file_name;
+  const InputPath artefact_path{.name = "the artefact", .path = options.artefact};
+  QUANTLANE_TRY_VOID(check_apart(file, std::span(&artefact_path, 1)));
   QUANTLANE_TRY_VOID(check_target_file(file, *target, options.force));
   QUANTLANE_TRY_VOID(write_target_file(file, *target, result.text, options.force));
   result.file = file;

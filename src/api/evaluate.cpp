@@ -118,6 +118,9 @@ Result<EvalResult> evaluate_text(const EvalOptions& options, Progress& progress)
 Result<LogitsFile> write_logits(const fs::path& checkpoint, const fs::path& ids_json,
                                 const fs::path& npy, int threads) {
   ThreadPool pool(threads);
+  const InputPath inputs[] = {{.name = "the checkpoint", .path = checkpoint},
+                              {.name = "--ids", .path = ids_json}};
+  QUANTLANE_TRY_VOID(check_apart(npy, inputs));
   const bool replaces = is_taken(npy);
   QUANTLANE_TRY_VOID(check_replaceable(npy, kNpyMagic));
   QUANTLANE_TRY_VOID(check_writable(npy));

@@ -1,6 +1,7 @@
 #include "quantlane/imatrix.h"
 
 #include <chrono>
+#include <span>
 #include <utility>
 
 #include "api/coverage_json.h"
@@ -62,7 +63,8 @@ Result<void> check_kind(const fs::path& out) {
 }
 
 // With `force` a file of the same kinds is replaced, and no other.
-Result<void> check_output_file(const fs::path& out, bool force) {
+Result<void> check_output_file(const fs::path& out, std::span<const InputPath> inputs, bool force) {
+  QUANTLANE_TRY_VOID(check_apart(out, inputs));
   QUANTLANE_TRY(const bool taken, check_vacant(out, force, "-o"));
   if (taken && !read_imatrix(place_of(out)) && !Statistics::load(place_of(out))) {
     return fail(invalid("choosing an output")
@@ -133,7 +135,9 @@ Json to_value(const ImatrixTensor& row) {
 Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& progress) {
   QUANTLANE_TRY_VOID(check_kind(options.out));
   QUANTLANE_TRY_VOID(check_chunk(options.chunk));
-  QUANTLANE_TRY_VOID(check_output_file(options.out, options.force));
+  const InputPath inputs[] = {{.name = "the checkpoint", .path = options.checkpoint},
+                              {.name = "--text", .path = options.text.value_or("")}};
+  QUANTLANE_TRY_VOID(check_output_file(options.out, inputs, options.force));
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
   QUANTLANE_TRY(const std::int64_t chunk, chunk_of(options, *checkpoint, progress));
   QUANTLANE_TRY(const NamedText text, calibration_text(options.text));
@@ -234,15 +238,10 @@ Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& options) {
   }
   QUANTLANE_TRY_VOID(check_kind(options.out));
   QUANTLANE_TRY_VOID(check_chunk(options.chunk));
-  for (const fs::path& input : options.inputs) {
-    std::error_code code;
-    if (fs::equivalent(place_of(options.out), input, code)) {
-      return fail(invalid("choosing an output")
-                      .in(options.out.string())
-                      .expects("another place than the source"));
-    }
-  }
-  QUANTLANE_TRY_VOID(check_output_file(options.out, options.force));
+  std::vector<InputPath> inputs;
+  for (const fs::path& input : options.inputs)
+    inputs.push_back({.name = "an input", .path = input});
+  QUANTLANE_TRY_VOID(check_output_file(options.out, inputs, options.force));
   QUANTLANE_TRY(const bool statistics, merges_statistics(options));
   if (statistics) return merge_statistics(options);
   QUANTLANE_TRY(Imatrix merged, read_imatrix(options.inputs.front()));

@@ -75,7 +75,14 @@ struct Prepared {
   }
 };
 
-Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
+std::vector<InputPath> other_inputs(const QuantizeOptions& options) {
+  return {{.name = "--calibration-text", .path = options.calibration_text.value_or("")},
+          {.name = "--statistics", .path = options.statistics.value_or("")},
+          {.name = "--imatrix", .path = options.imatrix.value_or("")},
+          {.name = "--adapter", .path = options.adapter.value_or("")}};
+}
+
+Result<Prepared> prepare(const QuantizeOptions& options, bool writes, Progress& progress) {
   Prepared prepared;
   QUANTLANE_TRY(prepared.lane, find_lane(options.lane));
   QUANTLANE_TRY(prepared.lane.overrides, scheme_overrides(options.gguf, prepared.lane));
@@ -100,6 +107,10 @@ Result<Prepared> prepare(const QuantizeOptions& options, Progress& progress) {
   QUANTLANE_TRY(prepared.checkpoint, options.arch_agnostic
                                          ? Checkpoint::open_any(options.checkpoint)
                                          : Checkpoint::open(options.checkpoint));
+  if (writes) {
+    QUANTLANE_TRY_VOID(check_files(options.out, prepared.split, *prepared.checkpoint,
+                                   other_inputs(options), options.force));
+  }
   if (options.adapter) {
     QUANTLANE_TRY(prepared.checkpoint, adapted_source(options, prepared.checkpoint, progress));
   }
@@ -209,7 +220,7 @@ Result<MemoryPlan> memory_plan(const QuantizeOptions& options, const Prepared& p
 }  // namespace
 
 Result<QuantizePlan> plan_quantization(const QuantizeOptions& options, Progress& progress) {
-  QUANTLANE_TRY(Prepared prepared, prepare(options, no_progress()));
+  QUANTLANE_TRY(Prepared prepared, prepare(options, false, no_progress()));
   ThreadPool pool(options.threads);
   Calibration calibration;
   if (prepared.lane.size.any()) {
@@ -288,8 +299,7 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
 Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progress& progress) {
   const auto begun = std::chrono::steady_clock::now();
   ThreadPool pool(options.threads);
-  QUANTLANE_TRY(Prepared prepared, prepare(options, progress));
-  QUANTLANE_TRY_VOID(check_files(options.out, prepared.split, *prepared.checkpoint, options.force));
+  QUANTLANE_TRY(Prepared prepared, prepare(options, true, progress));
   // Requests that do not fit the model fail before the calibration pass.
   QUANTLANE_TRY(const ArtefactPlan plan,
                 plan_for_engine(options, prepared, prepared.job(options, {}, nullptr)));

@@ -189,16 +189,15 @@ Result<SplitRequest> split_request(const SplitOptions& options, const Lane& lane
 }
 
 Result<void> check_files(const fs::path& out, const SplitRequest& split, const Checkpoint& source,
-                         bool replace) {
-  QUANTLANE_TRY_VOID(check_output(out, source.path(), replace));
+                         std::vector<InputPath> others, bool replace) {
+  std::vector<InputPath> inputs = inputs_of(source);
+  std::ranges::move(others, std::back_inserter(inputs));
   std::vector<fs::path> places{out};
   if (split.any())
     std::ranges::move(existing_gguf_shards(place_of(out)), std::back_inserter(places));
-  // A split source has more files than the one that names it, and a folder may hold links.
   for (const fs::path& place : places) {
-    for (const std::string& file : source.container().files()) {
-      QUANTLANE_TRY_VOID(check_output(place, file, replace));
-    }
+    QUANTLANE_TRY_VOID(check_apart(place, inputs));
+    QUANTLANE_TRY_VOID(check_output(place, replace));
   }
   return {};
 }

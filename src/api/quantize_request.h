@@ -1,5 +1,6 @@
 // What the options of quantize ask of a lane, in the terms of src/quantize.
 #pragma once
+#include "core/output_path.h"
 #include "model/checkpoint.h"
 #include "quantize/pipeline.h"
 #include "quantlane/quantize.h"
@@ -19,8 +20,9 @@ Result<SplitRequest> split_request(const SplitOptions& options, const Lane& lane
 // name the option.
 Result<std::uint64_t> parse_bytes(std::string_view text, const std::string& option);
 
-// check_output() of quantize/output_place.h for every file that the artefact may have.
+// check_output() of quantize/output_place.h for every file that the artefact may have; each is
+// apart from the source and from `others`, which the job reads.
 Result<void> check_files(const std::filesystem::path& out, const SplitRequest& split,
-                         const Checkpoint& source, bool replace);
+                         const Checkpoint& source, std::vector<InputPath> others, bool replace);
 
 }  // namespace quantlane

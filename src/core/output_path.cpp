@@ -1,5 +1,6 @@
 #include "core/output_path.h"
 
+#include <algorithm>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -29,6 +30,32 @@ fs::path without_links(const fs::path& path) {
   return at;
 }
 
+// Whether `inner` is `outer` or lies below it, as they are spelled.
+bool is_within(const fs::path& inner, const fs::path& outer) {
+  return std::ranges::mismatch(outer, inner).in1 == outer.end();
+}
+
+// Where a link at the end leads, too.
+fs::path resolved(const fs::path& path) {
+  const fs::path place = place_of(path);
+  std::error_code code;
+  const fs::path whole = fs::weakly_canonical(place, code);
+  return code ? place : whole;
+}
+
+// Whether `inner` is `outer` or lies below it; both need not exist. A link is one thing, and where
+// it leads another; mounts and hard links give one thing two places.
+bool holds(const fs::path& outer, const fs::path& inner) {
+  const fs::path folder = resolved(outer);
+  if (is_within(place_of(inner), place_of(outer)) || is_within(resolved(inner), folder))
+    return true;
+  std::error_code code;
+  for (fs::path at = resolved(inner); at.has_relative_path(); at = at.parent_path()) {
+    if (fs::equivalent(at, folder, code)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 fs::path place_of(const fs::path& path) {
@@ -54,6 +81,23 @@ Result<bool> check_vacant(const fs::path& path, bool replace, std::string_view o
           .in(path.string())
           .expects("a path that does not exist yet")
           .advise("choose another " + std::string(option) + ", or add --force to replace it"));
+}
+
+Result<void> check_apart(const fs::path& out, std::span<const InputPath> inputs) {
+  for (const InputPath& input : inputs) {
+    if (out.empty() || input.path.empty()) continue;
+    const bool held = holds(out, input.path);
+    const bool inside = input.whole && holds(input.path, out);
+    if (!held && !inside) continue;
+    return fail(invalid("choosing an output")
+                    .in(out.string())
+                    .expects("a place apart from " + input.name + ", " + input.path.string())
+                    .got(!held                                        ? "one inside it"
+                         : !inside && fs::is_directory(resolved(out)) ? "a folder that holds it"
+                                                                      : input.name + " itself")
+                    .advise("choose another output"));
+  }
+  return {};
 }
 
 }  // namespace quantlane

@@ -1,6 +1,8 @@
 // Where an output will lie: asked before anything is written or made.
 #pragma once
 #include <filesystem>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "quantlane/result.h"
@@ -18,5 +20,17 @@ bool is_taken(const std::filesystem::path& path);
 // is_taken(); an error where it is and `replace` is not set. `option` is how the output is given.
 Result<bool> check_vacant(const std::filesystem::path& path, bool replace,
                           std::string_view option = "output");
+
+// Something that a command reads.
+struct InputPath {
+  std::string name;  // as the user knows it: "the source", "--imatrix"
+  std::filesystem::path path;
+  bool whole = false;  // a folder into which no output may go
+};
+
+// kInvalidArgument where an output at `out` would be one of `inputs` or hold it, by whatever
+// spelling, link or mount: replacing it would destroy what the command reads. Empty paths are
+// apart from everything.
+Result<void> check_apart(const std::filesystem::path& out, std::span<const InputPath> inputs);
 
 }  // namespace quantlane

@@ -59,5 +59,43 @@ TEST_F(OutputPath, WhatIsTakenNeedsForce) {
   EXPECT_FALSE(fs::exists(folder_ / "new"));
 }
 
+TEST_F(OutputPath, AnOutputIsApartFromWhatIsRead) {
+  fs::create_symlink("mine/file", folder_ / "to-file");
+  fs::create_hard_link(folder_ / "mine/file", folder_ / "same-file");
+  struct Case {
+    const char* out;
+    const char* input;
+    bool apart;
+    bool apart_from_whole;
+  };
+  for (const Case& row : {Case{"mine", "mine", false, false},
+                          {"new/../mine/", "mine/file", false, false},
+                          {"mine/file", "mine/file", false, false},
+                          {"mine/deep", "mine/file", true, true},
+                          {"mine/deep/new", "mine", true, false},
+                          {"new", "mine", true, true},
+                          {"mine2", "mine", true, true},
+                          {"mine", "to-file", false, false},
+                          {"to-file", "mine/file", false, false},
+                          {"to-file", "to-file", false, false},
+                          {"link", "mine/deep/file", false, false},
+                          {"link/new", "mine/deep", true, false},
+                          {"same-file", "mine/file", false, false},
+                          {"mine", "gone", true, true},
+                          {"gone/new", "gone", true, false}}) {
+    for (const bool whole : {false, true}) {
+      const InputPath input{.name = "--imatrix", .path = folder_ / row.input, .whole = whole};
+      const auto apart = check_apart(folder_ / row.out, std::span(&input, 1));
+      EXPECT_EQ(apart.has_value(), whole ? row.apart_from_whole : row.apart)
+          << row.out << " from " << row.input;
+      if (apart) continue;
+      EXPECT_EQ(apart.error().code, ErrorCode::kInvalidArgument);
+      EXPECT_NE(apart.error().expected.find("a place apart from --imatrix"), std::string::npos);
+    }
+  }
+  const InputPath none{.name = "--imatrix", .path = ""};
+  EXPECT_TRUE(check_apart(folder_, std::span(&none, 1)));
+}
+
 }  // namespace
 }  // namespace quantlane

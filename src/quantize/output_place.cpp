@@ -16,20 +16,6 @@ constexpr std::string_view kAttempt = "choosing an output";
 
 Error refused(const fs::path& out) { return invalid(std::string(kAttempt)).in(out.string()); }
 
-// Whether `inner` is `outer` or lies below it; both need not exist.
-bool is_within(const fs::path& inner, const fs::path& outer) {
-  const auto [end_of_outer, rest] = std::ranges::mismatch(outer, inner);
-  return end_of_outer == outer.end();
-}
-
-// Where a link at the end leads, too.
-fs::path resolved(const fs::path& path) {
-  const fs::path place = place_of(path);
-  std::error_code code;
-  const fs::path whole = fs::weakly_canonical(place, code);
-  return code ? place : whole;
-}
-
 bool is_side_file(std::string_view name) {
   return std::ranges::any_of(dialects(),
                              [&](const Dialect* row) { return row->side_file == name; });
@@ -70,22 +56,23 @@ Result<void> check_replaced_folder(const fs::path& out) {
 
 }  // namespace
 
-bool is_apart(const fs::path& out, const fs::path& source) {
-  const fs::path to = resolved(out);
-  const fs::path from = resolved(source);
-  return !is_within(to, from) && !is_within(from, to);
+std::vector<InputPath> inputs_of(const Checkpoint& source) {
+  const std::string name = "the source";
+  std::vector<InputPath> inputs{{.name = name, .path = source.path(), .whole = true}};
+  // A split source has more files than the one that names it.
+  for (const std::string& file : source.container().files()) {
+    inputs.push_back({.name = name, .path = file});
+  }
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(source.path(), code)) {
+    if (entry.is_symlink(code)) inputs.push_back({.name = name, .path = entry.path()});
+  }
+  return inputs;
 }
 
-Result<void> check_output(const fs::path& out, const fs::path& source, bool replace) {
+Result<void> check_output(const fs::path& out, bool replace) {
   if (out.empty()) {
     return fail(usage_error(std::string(kAttempt)).expects("a path").got("an empty one"));
-  }
-  if (!is_apart(out, source)) {
-    const fs::path from = resolved(source);
-    return fail(refused(out)
-                    .expects("a place apart from the source, " + from.string())
-                    .got(resolved(out) == from ? "the source itself" : "one inside the other")
-                    .advise("choose another output"));
   }
   QUANTLANE_TRY(const bool taken, check_vacant(out, replace));
   if (taken) {

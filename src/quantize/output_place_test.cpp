@@ -12,9 +12,7 @@ namespace {
 
 class OutputPlace : public testing::Test {
  protected:
-  [[nodiscard]] bool may_replace() const {
-    return check_output(out_, scratch_.path() / "source", true).has_value();
-  }
+  [[nodiscard]] bool may_replace() const { return check_output(out_, true).has_value(); }
   void put(std::string_view name) const { ASSERT_TRUE(write_text(out_ / name, "{}").has_value()); }
   void SetUp() override {
     fs::create_directories(out_);

@@ -7,7 +7,7 @@ import signal
 import stat
 import unittest
 
-from program import CANARY, COMPARE, ProgramTest, read_safetensors, write_safetensors
+from program import CANARY, COMPARE, TEXT, ProgramTest, read_safetensors, write_safetensors
 
 
 class Artefacts(ProgramTest):
@@ -96,6 +96,47 @@ class Artefacts(ProgramTest):
         self.assertFalse((self.folder / "new").exists())
 
 
+class Inputs(ProgramTest):
+    """What a command reads is never where it writes."""
+
+    def refused_before_work(self, *command, says):
+        before = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        process = self.refused(*command, says=["apart from " + says])
+        self.assertNotIn("calibrate", process.errors)
+        self.assertEqual({path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}, before)
+
+    def test_quantize_keeps_the_files_of_its_options(self):
+        self.succeeds("imatrix", CANARY, "--chunks", "2", "-o", "i.gguf")
+        self.succeeds("imatrix", CANARY, "--chunks", "2", "-o", "st.safetensors")
+        self.succeeds("quantize", CANARY, "fp8", "-o", "so")
+        (self.folder / "so/model-2.safetensors").write_bytes((self.folder / "st.safetensors").read_bytes())
+        (self.folder / "so/README.md").write_bytes(TEXT.read_bytes())
+        for out in ("i.gguf", "new/../i.gguf", "./i.gguf"):
+            self.refused_before_work("quantize", CANARY, "gguf:q4_k_m", "--imatrix", "i.gguf", "-o", out, "-f", says="--imatrix")
+        (self.folder / "link.gguf").symlink_to("i.gguf")
+        for imatrix, out in (("link.gguf", "i.gguf"), ("i.gguf", "link.gguf"), ("link.gguf", "link.gguf")):
+            self.refused_before_work("quantize", CANARY, "gguf:q4_k_m", "--imatrix", imatrix, "-o", out, "-f", says="--imatrix")
+        for option, file in (("--statistics", "so/model-2.safetensors"), ("--calibration-text", "so/README.md"), ("--adapter", "so")):
+            self.refused_before_work("quantize", CANARY, "w4a16", option, file, "-o", "so", "-f", says=option)
+        shard = self.folder / "i-00001-of-00002.gguf"
+        shard.write_bytes((self.folder / "i.gguf").read_bytes())
+        self.refused_before_work("quantize", CANARY, "gguf:q4_k_m", "--imatrix", shard, "-o", "i.gguf", "-f", "--split-max-size", "1MB", says="--imatrix")
+
+    def test_other_commands_keep_what_they_read(self):
+        self.succeeds("imatrix", CANARY, "--chunks", "2", "-o", "i.dat")
+        self.succeeds("quantize", CANARY, "fp8", "-o", "fp8")
+        self.succeeds(*COMPARE, "--out", "out")
+        for says, command in (
+                ("the adapter", ["merge-lora", CANARY, "fp8", "-o", "fp8", "-f"]),
+                ("--text", ["imatrix", CANARY, "--text", "i.dat", "-o", "i.dat", "-f"]),
+                ("an input", ["imatrix", "merge", "i.dat", "-o", "./i.dat", "-f"]),
+                ("--ids", ["eval", CANARY, "--ids", "i.dat", "--logits", "i.dat"]),
+                ("out/artifacts/fp8", [*COMPARE[:3], "fp8,out/artifacts/fp8", "--out", "out"]),
+                ("--calibration-text", [*COMPARE, "--calibration-text", "out/report.html", "--out", "out"]),
+                ("--imatrix", [*COMPARE, "--imatrix", "out/work/calibration.safetensors", "--out", "out"])):
+            self.refused_before_work(*command, says=says)
+
+
 class Meanwhile(ProgramTest):
     """What others put at the place of an output while the work is under way stays."""
 
@@ -176,10 +217,10 @@ class Comparisons(ProgramTest):
         names = sorted(model.iterdir())
         (self.folder / "link").symlink_to(model)
         for out in ("model", "model/cmp", "new/../model", "link/deep/cmp"):
-            self.refused("compare", "model", "--lanes", "fp8", "--out", out, code=2,
+            self.refused("compare", "model", "--lanes", "fp8", "--out", out,
                          says=["apart from the checkpoint"])
         model.rename(self.folder / "artifacts")
-        self.refused("compare", "artifacts", "--lanes", "fp8", "--out", ".", code=2,
+        self.refused("compare", "artifacts", "--lanes", "fp8", "--out", ".",
                      says=["apart from the checkpoint"])
         self.assertEqual([path.name for path in names],
                          sorted(path.name for path in (self.folder / "artifacts").iterdir()))
