@@ -46,7 +46,7 @@ struct MergeResult {
 
 // Merges in float32. Nothing is written before every tensor of the adapter has found its parameter
 // with the right shape; kInvalidArgument names the first that does not.
-Result<MergeResult> merge_adapter(const MergeOptions& options, Progress& progress);
+Result<MergeResult> merge_adapter(const MergeOptions& asked, Progress& progress);
 std::string to_json(const MergeResult& result);
 
 }  // namespace quantlane

@@ -214,7 +214,7 @@ struct CompareOptions {
   std::string command;  // echoed into the report
 };
 
-Result<CompareReport> compare(const CompareOptions& options, Progress& progress);
+Result<CompareReport> compare(const CompareOptions& asked, Progress& progress);
 
 // Renders a finished report. report.json is written by compare(); schema in docs/report-schema.md.
 std::string to_json(const CompareReport& report);

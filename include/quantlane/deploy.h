@@ -30,7 +30,7 @@ struct DeployResult {
 
 // Reads everything from the artefact. kUnsupported with the reason where the product cannot load
 // it, kUsage for an unknown target or a context beyond the artefact's.
-Result<DeployResult> make_deployment(const DeployOptions& options);
+Result<DeployResult> make_deployment(const DeployOptions& asked);
 std::string to_json(const DeployResult& result);
 
 struct DeployTargetName {

@@ -77,10 +77,10 @@ struct ImatrixReport {
 
 // Runs the text through the model in chunks as llama-imatrix cuts them (a BOS first in each, for
 // models that want one). Two passes over the same text give the same bytes.
-Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& progress);
+Result<ImatrixResult> collect_imatrix(const ImatrixOptions& asked, Progress& progress);
 // Adds the matrices of several texts of one model, or converts between .gguf and .dat. Statistics
 // (.safetensors) merge with statistics of the same content only.
-Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& options);
+Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& asked);
 Result<ImatrixReport> show_imatrix(const std::filesystem::path& path);
 
 std::string to_json(const ImatrixResult& result);

@@ -114,9 +114,9 @@ struct QuantizeResult {
   std::vector<TransferredMatrix> transfers;
 };
 
-Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progress& progress);
+Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& asked, Progress& progress);
 
-// What quantize_checkpoint would write; `options.out` may be empty. Reads no weight, unless types
+// What quantize_checkpoint would write; `asked.out` may be empty. Reads no weight, unless types
 // are chosen for a size: that is measured.
 struct QuantizePlan {
   std::string lane;
@@ -127,7 +127,7 @@ struct QuantizePlan {
   std::size_t files = 1;  // that hold tensors
   std::vector<std::string> notices;
 };
-Result<QuantizePlan> plan_quantization(const QuantizeOptions& options, Progress& progress);
+Result<QuantizePlan> plan_quantization(const QuantizeOptions& asked, Progress& progress);
 
 struct ConvertOptions {
   std::filesystem::path checkpoint;  // plain or quantized, folder or GGUF
@@ -142,7 +142,7 @@ struct ConvertOptions {
 
 // kUnsupported for "same" where GGUF has no type for the codes, and for lanes that do not hold
 // them.
-Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progress& progress);
+Result<QuantizeResult> convert_checkpoint(const ConvertOptions& asked, Progress& progress);
 
 std::string to_json(const QuantizeResult& result);
 std::string to_json(const QuantizePlan& plan);

@@ -5,6 +5,7 @@
 
 #include "api/adapted.h"
 #include "api/json_lists.h"
+#include "api/plain_output.h"
 #include "api/quantize_request.h"
 #include "core/check.h"
 #include "core/json.h"
@@ -89,7 +90,8 @@ Result<std::shared_ptr<const Checkpoint>> adapted_source(
   return bound.merged;
 }
 
-Result<MergeResult> merge_adapter(const MergeOptions& options, Progress& progress) {
+Result<MergeResult> merge_adapter(const MergeOptions& asked, Progress& progress) {
+  const MergeOptions options = with_plain_output(asked);
   const auto start = std::chrono::steady_clock::now();
   ThreadPool pool(options.threads);
   QUANTLANE_TRY(const auto base, Checkpoint::open(options.base));

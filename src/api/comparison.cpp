@@ -8,6 +8,7 @@
 #include "api/existing_lane.h"
 #include "api/json_lists.h"
 #include "api/lane_facts_of.h"
+#include "api/plain_output.h"
 #include "calibrate/collect.h"
 #include "core/check.h"
 #include "core/cpu.h"
@@ -360,7 +361,8 @@ Result<void> Comparison::write() {
   return write_html(report_, options_.out / "report.html");
 }
 
-Result<CompareReport> compare(const CompareOptions& options, Progress& progress) {
+Result<CompareReport> compare(const CompareOptions& asked, Progress& progress) {
+  const CompareOptions options = with_plain_output(asked);
   Comparison comparison(options, progress);
   return comparison.run();
 }

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <utility>
 
+#include "api/plain_output.h"
 #include "api/quantize_job.h"
 #include "api/quantize_request.h"
 #include "core/check.h"
@@ -28,7 +29,8 @@ Result<void> check_codes(const Checkpoint& checkpoint, const Lane& lane) {
 
 }  // namespace
 
-Result<QuantizeResult> convert_checkpoint(const ConvertOptions& options, Progress& progress) {
+Result<QuantizeResult> convert_checkpoint(const ConvertOptions& asked, Progress& progress) {
+  const ConvertOptions options = with_plain_output(asked);
   const auto begun = std::chrono::steady_clock::now();
   ThreadPool pool(options.threads);
   const bool gguf = options.out.extension() == ".gguf";

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "api/json_lists.h"
+#include "api/plain_output.h"
 #include "api/preflight.h"
 #include "core/check.h"
 #include "core/file.h"
@@ -70,7 +71,8 @@ Result<void> write_target_file(const fs::path& file, const DeployTarget& target,
 
 }  // namespace
 
-Result<DeployResult> make_deployment(const DeployOptions& options) {
+Result<DeployResult> make_deployment(const DeployOptions& asked) {
+  const DeployOptions options = with_plain_output(asked);
   QUANTLANE_TRY(const DeployTarget* target, find_target(options.target));
   QUANTLANE_TRY(std::vector<std::string> notices, ask_engine(options.artefact, *target));
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open_any(options.artefact));

@@ -8,6 +8,7 @@
 #include "api/defaults.h"
 #include "api/json_lists.h"
 #include "api/memory_plan.h"
+#include "api/plain_output.h"
 #include "calibrate/collect.h"
 #include "calibrate/expert_coverage.h"
 #include "calibrate/imatrix_figures.h"
@@ -132,7 +133,8 @@ Json to_value(const ImatrixTensor& row) {
 
 }  // namespace
 
-Result<ImatrixResult> collect_imatrix(const ImatrixOptions& options, Progress& progress) {
+Result<ImatrixResult> collect_imatrix(const ImatrixOptions& asked, Progress& progress) {
+  const ImatrixOptions options = with_plain_output(asked);
   QUANTLANE_TRY_VOID(check_kind(options.out));
   QUANTLANE_TRY_VOID(check_chunk(options.chunk));
   const InputPath inputs[] = {{.name = "the checkpoint", .path = options.checkpoint},
@@ -232,7 +234,8 @@ Result<ImatrixResult> merge_statistics(const ImatrixMergeOptions& options) {
 
 }  // namespace
 
-Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& options) {
+Result<ImatrixResult> merge_imatrix(const ImatrixMergeOptions& asked) {
+  const ImatrixMergeOptions options = with_plain_output(asked);
   if (options.inputs.empty()) {
     return fail(invalid("merging importance matrices").expects("at least one file"));
   }

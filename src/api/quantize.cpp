@@ -14,6 +14,7 @@
 #include "api/importances.h"
 #include "api/kv_request.h"
 #include "api/memory_plan.h"
+#include "api/plain_output.h"
 #include "api/preflight.h"
 #include "api/quantize_job.h"
 #include "api/quantize_request.h"
@@ -219,7 +220,8 @@ Result<MemoryPlan> memory_plan(const QuantizeOptions& options, const Prepared& p
 
 }  // namespace
 
-Result<QuantizePlan> plan_quantization(const QuantizeOptions& options, Progress& progress) {
+Result<QuantizePlan> plan_quantization(const QuantizeOptions& asked, Progress& progress) {
+  const QuantizeOptions options = with_plain_output(asked);
   QUANTLANE_TRY(Prepared prepared, prepare(options, false, no_progress()));
   ThreadPool pool(options.threads);
   Calibration calibration;
@@ -296,7 +298,8 @@ Result<Importances> importances_and_transforms(const QuantizeOptions& options, P
 
 }  // namespace
 
-Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& options, Progress& progress) {
+Result<QuantizeResult> quantize_checkpoint(const QuantizeOptions& asked, Progress& progress) {
+  const QuantizeOptions options = with_plain_output(asked);
   const auto begun = std::chrono::steady_clock::now();
   ThreadPool pool(options.threads);
   QUANTLANE_TRY(Prepared prepared, prepare(options, true, progress));

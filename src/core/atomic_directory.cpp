@@ -7,17 +7,18 @@
 #include <fcntl.h>
 
 #include "core/check.h"
+#include "core/output_path.h"
 #include "core/placing.h"
 #include "core/system_error.h"
 
 namespace quantlane {
 
 Result<AtomicDirectory> AtomicDirectory::create(const fs::path& target, bool keeps_others) {
-  QUANTLANE_TRY_VOID(make_parent(without_trailing_slash(target)));
-  remove_leftovers(target);
   AtomicDirectory directory;
-  directory.target_ = without_trailing_slash(target);
+  directory.target_ = plain_spelling(target);
   directory.temporary_ = temporary_name(target);
+  QUANTLANE_TRY_VOID(make_parent(directory.target_));
+  remove_leftovers(target);
   directory.replaces_ = !keeps_others;
   std::error_code code;
   fs::create_directory(directory.temporary_, code);

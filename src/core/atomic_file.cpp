@@ -10,6 +10,7 @@
 
 #include "core/check.h"
 #include "core/disk_room.h"
+#include "core/output_path.h"
 #include "core/placing.h"
 #include "core/system_error.h"
 
@@ -23,12 +24,12 @@ Result<AtomicFile> AtomicFile::create(const fs::path& path, bool keeps_others) {
                     .expects("a new file or a regular one")
                     .got(fs::is_directory(path, code) ? "a folder" : "a device or the like"));
   }
-  QUANTLANE_TRY_VOID(make_parent(path));
-  remove_leftovers(path);
   AtomicFile file;
   file.replaces_ = !keeps_others;
-  file.target_ = path;
+  file.target_ = plain_spelling(path);
   file.temporary_ = temporary_name(path);
+  QUANTLANE_TRY_VOID(make_parent(file.target_));
+  remove_leftovers(path);
   file.descriptor_ = ::open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (file.descriptor_ < 0) return fail(system_error("creating a file", path, errno));
   return file;

@@ -68,6 +68,19 @@ fs::path place_of(const fs::path& path) {
   return without_links(whole.parent_path()) / name;
 }
 
+fs::path plain_spelling(const fs::path& path) {
+  fs::path plain = path;
+  if (!plain.has_filename() && plain.has_relative_path()) plain = plain.parent_path();
+  bool below = false;  // a name, which ".." would leave again
+  for (const fs::path& step : plain) {
+    const bool dots = step == "." || step == "..";
+    if (dots && below) return place_of(path);
+    below = below || !dots;
+  }
+  if (!below) return place_of(path);
+  return plain;
+}
+
 bool is_taken(const fs::path& path) {
   std::error_code code;
   return fs::exists(fs::symlink_status(place_of(path), code));

@@ -14,6 +14,10 @@ namespace quantlane {
 // is what would be replaced. Makes nothing.
 std::filesystem::path place_of(const std::filesystem::path& path);
 
+// `path` as an output is made and named: without slashes at its end; place_of() where "." or ".."
+// follow a name, as they lead nowhere while that folder is missing.
+std::filesystem::path plain_spelling(const std::filesystem::path& path);
+
 // Whether something lies at place_of(path): a file, a folder, or a link wherever it leads.
 bool is_taken(const std::filesystem::path& path);
 

@@ -97,5 +97,21 @@ TEST_F(OutputPath, AnOutputIsApartFromWhatIsRead) {
   EXPECT_TRUE(check_apart(folder_, std::span(&none, 1)));
 }
 
+TEST_F(OutputPath, APlainSpellingLeadsToTheSamePlace) {
+  for (const char* as_it_is : {"out", "./out", "nd/out.gguf", "/nd/out", "../out", ".././../out"}) {
+    EXPECT_EQ(plain_spelling(as_it_is), as_it_is);
+  }
+  EXPECT_EQ(plain_spelling("nd/"), "nd");
+  EXPECT_EQ(plain_spelling(".."), fs::canonical(".."));
+  EXPECT_EQ(plain_spelling("./"), fs::canonical("."));
+  for (const char* spelled : {"nd/.", "nd/..", ".", "./", "..", "nd/./", "./nd/../x", "nd//x",
+                              "link/.", "link/..", "nd/../link/../x"}) {
+    const fs::path plain = plain_spelling(folder_ / spelled);
+    EXPECT_EQ(place_of(plain), place_of(folder_ / spelled)) << spelled;
+    EXPECT_TRUE(plain.has_filename()) << spelled;
+    for (const fs::path& step : plain) EXPECT_FALSE(step == "." || step == "..") << spelled;
+  }
+}
+
 }  // namespace
 }  // namespace quantlane

@@ -51,16 +51,12 @@ bool is_leftover(std::string_view name, std::string_view target) {
 
 }  // namespace
 
-fs::path without_trailing_slash(const fs::path& path) {
-  return path.filename().empty() ? path.parent_path() : path;
-}
-
 fs::path beside(const fs::path& out, std::string_view suffix) {
-  return without_trailing_slash(out) += suffix;
+  return plain_spelling(out) += suffix;
 }
 
 void remove_leftovers(const fs::path& target) {
-  const fs::path plain = without_trailing_slash(target);
+  const fs::path plain = plain_spelling(target);
   const fs::path folder = plain.has_parent_path() ? plain.parent_path() : fs::path(".");
   std::vector<fs::path> leftovers;
   std::error_code code;

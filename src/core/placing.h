@@ -9,7 +9,6 @@ namespace quantlane {
 
 namespace fs = std::filesystem;
 
-fs::path without_trailing_slash(const fs::path& path);
 // "OUT" + suffix for an output OUT, which may be spelled "OUT/".
 fs::path beside(const fs::path& out, std::string_view suffix);
 // Removes the temporaries of `target` whose processes were killed.

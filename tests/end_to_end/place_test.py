@@ -96,6 +96,36 @@ class Artefacts(ProgramTest):
         self.assertFalse((self.folder / "new").exists())
 
 
+class Spellings(ProgramTest):
+    def test_every_spelling_of_an_output_is_written_where_it_leads(self):
+        """Folders that a path only goes through are not made."""
+        self.succeeds("quantize", CANARY, "gguf:q8_0", "-o", "source.gguf")
+        self.succeeds(*COMPARE, "--out", "compared")
+        (self.folder / "ids.json").write_text("[1, 2, 3]")
+        kept = sorted(self.folder.iterdir())
+        for spelled, place in (("nd/NAME/.", "nd/NAME"), ("nd/NAME/", "nd/NAME"), ("nd//NAME", "nd/NAME"),
+                               ("./nd/../NAME", "NAME"), (".//nd/./NAME/./", "nd/NAME"), ("nd/x/../../NAME", "NAME"),
+                               ("nd/../nd/NAME", "nd/NAME")):
+            for name, made, command in (
+                    ("out", "config.json", ["quantize", CANARY, "fp8", "-o"]),
+                    ("m.gguf", "", ["quantize", CANARY, "gguf:q4_0", "--data-free", "-o"]),
+                    ("out", "config.json", ["convert", CANARY]),
+                    ("m.gguf", "", ["convert", CANARY]),
+                    ("i.dat", "", ["imatrix", CANARY, "--chunks", "1", "-o"]),
+                    ("st.safetensors", "", ["imatrix", CANARY, "--chunks", "1", "-o"]),
+                    ("out", "Modelfile", ["deploy", "source.gguf", "--for", "ollama", "-o"]),
+                    ("l.npy", "", ["eval", CANARY, "--ids", "ids.json", "--logits"]),
+                    ("p.html", "", ["report", "compared", "--html"])):
+                with self.subTest(spelled=spelled, command=command):
+                    self.succeeds(*command, spelled.replace("NAME", name))
+                    file = self.folder / place.replace("NAME", name) / made
+                    self.assertTrue(file.is_file())
+                    top = self.folder / place.replace("NAME", name).split("/")[0]
+                    self.assertEqual(sorted({*kept, top}), sorted(set(self.folder.iterdir()) - {self.folder / "cache"}))
+                    self.assertEqual(len([path for path in top.rglob("*") if path.is_dir()]), place.count("/") if made else 0)
+                    shutil.rmtree(top) if top.is_dir() else top.unlink()
+
+
 class Inputs(ProgramTest):
     """What a command reads is never where it writes."""
 
