@@ -128,7 +128,7 @@ Result<const ImatrixFormat*> imatrix_format_for(const std::filesystem::path& pat
     if (path.extension() == format->extension) return format;
     known += (known.empty() ? "" : " or ") + std::string(format->extension);
   }
-  return fail(invalid("choosing the format of an importance matrix")
+  return fail(usage_error("choosing the format of an importance matrix")
                   .in(path.string())
                   .expects("a name that ends in " + known +
                            ", or in .safetensors for all statistics of a pass"));

@@ -68,7 +68,7 @@ struct ImatrixFormat {
 const ImatrixFormat& imatrix_format_of(std::span<const std::byte> file);
 
 Result<Imatrix> read_imatrix(const std::filesystem::path& path);
-// In the format of the extension; kInvalidArgument lists the extensions.
+// In the format of the extension; kUsage lists the extensions.
 Result<void> write_imatrix(const Imatrix& imatrix, const std::filesystem::path& path);
 // The check of write_imatrix() alone, to be asked before long work.
 Result<const ImatrixFormat*> imatrix_format_for(const std::filesystem::path& path);

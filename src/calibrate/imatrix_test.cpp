@@ -185,7 +185,7 @@ TEST(Imatrix, RandomMatricesSurviveBothFormats) {
 TEST(Imatrix, RefusesOtherExtensions) {
   const auto refused = write_imatrix(two_weights(2), "matrix.bin");
   ASSERT_FALSE(refused.has_value());
-  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
   EXPECT_THAT(refused.error().message(), HasSubstr(".gguf or .dat"));
 }
 
