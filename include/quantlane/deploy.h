@@ -28,7 +28,7 @@ struct DeployResult {
   std::vector<std::string> notices;  // what is left to do or to know
 };
 
-// Reads everything from the artefact. kUnsupported with the reason where the product cannot load
+// Reads everything from the artefact. kInfeasible with the reason where the product cannot load
 // it, kUsage for an unknown target or a context beyond the artefact's.
 Result<DeployResult> make_deployment(const DeployOptions& asked);
 std::string to_json(const DeployResult& result);

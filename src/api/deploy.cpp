@@ -47,9 +47,8 @@ Result<std::vector<std::string>> ask_engine(const fs::path& artefact, const Depl
   if (answer.usable() || answer.worst == PreflightEffect::kUnknown) {
     return preflight_notices(answer, PreflightEffect::kSlow);
   }
-  Error error = preflight_error("writing files for " + std::string(target.product), answer);
-  error.code = ErrorCode::kUnsupported;
-  return fail(std::move(error).in(artefact.string()));
+  return fail(preflight_error("writing files for " + std::string(target.product), answer)
+                  .in(artefact.string()));
 }
 
 Result<void> check_target_file(const fs::path& file, const DeployTarget& target, bool force) {

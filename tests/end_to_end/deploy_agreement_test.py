@@ -23,7 +23,8 @@ class DeployAgreement(ProgramTest):
         asked = self.run_program("inspect", artefact, "--engine", engine, "--json")
         answer = json.loads(asked.output)
         deployed = self.run_program("deploy", artefact, "--for", engine)
-        self.assertEqual(deployed.returncode == 0, answer["usable"], f"{artefact} {engine}")
+        for process in (asked, deployed):
+            self.assertEqual(process.returncode, 0 if answer["usable"] else 4, f"{artefact} {engine}")
         if not answer["usable"]:
             rules = [finding["rule"] for finding in answer["findings"]]
             self.assertTrue(any(f"rule {rule}" in deployed.errors for rule in rules),
@@ -40,11 +41,21 @@ class DeployAgreement(ProgramTest):
                 usable = self.answers(out, engine)
                 self.assertEqual(usable, KNOWN.get((lane, engine), usable), f"{lane} {engine}")
 
+    def test_commands_that_ask_before_they_write_end_alike(self):
+        refused = ["--engine", "tensorrt-llm"]
+        self.refused("quantize", CANARY, "w8a8", "-o", "out", *refused, code=4, says=["rule "])
+        self.refused("quantize", CANARY, "w8a8", "--dry-run", *refused, code=4, says=["rule "])
+        self.refused("compare", CANARY, "--lanes", "w8a8", *refused, "--out", "out", code=4, says=["rule "])
+        for product in ("ollama", "lmstudio", "llama-server"):
+            self.run_program("quantize", CANARY, "fp8", "-o", "fp8", "-q")
+            self.refused("deploy", "fp8", "--for", product, "-o", "out", code=4, says=["GGUF"])
+        self.assertFalse((self.folder / "out").exists())
+
     def test_a_folder_for_localai_is_asked_by_the_rules_of_vllm(self):
         for lane, loads in {"w4a16": True, "gptq-v2-asym": False}.items():
             self.run_program("quantize", CANARY, lane, "--data-free", "-o", self.folder / lane, "-q")
             deployed = self.run_program("deploy", self.folder / lane, "--for", "localai")
-            self.assertEqual(deployed.returncode == 0, loads, deployed.errors)
+            self.assertEqual(deployed.returncode, 0 if loads else 4, deployed.errors)
             for engine in ("vllm", "localai"):
                 self.assertEqual(self.answers(self.folder / lane, engine), loads)
         self.assertIn("rule gptq-asymmetric", deployed.errors)

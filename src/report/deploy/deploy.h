@@ -76,7 +76,7 @@ std::span<const DeployTarget* const> deploy_targets();
 // nullptr when there is none of that name.
 const DeployTarget* deploy_target_by_name(std::string_view name);
 
-// Checks wishes and artefact, then writes. kUsage for a context beyond the artefact's, kUnsupported
+// Checks wishes and artefact, then writes. kUsage for a context beyond the artefact's, kInfeasible
 // with the reason where the product cannot load the artefact.
 Result<Deployment> deploy(const DeployTarget& target, const Artefact& artefact,
                           DeployWishes wishes);

@@ -75,7 +75,7 @@ TEST(Ollama, RefusesPathsThatDoNotFitIntoALine) {
     artefact.path = path;
     const auto refused = test::deploy_for("ollama", artefact);
     ASSERT_FALSE(refused.has_value());
-    EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+    EXPECT_EQ(refused.error().code, ErrorCode::kInfeasible);
     EXPECT_EQ(refused.error().found, "one with a line break");
   }
 }
@@ -159,7 +159,7 @@ TEST(Ollama, RefusesQuantizedFoldersAndSplitFiles) {
   const auto folder =
       test::deploy_for("ollama", test::folder_artefact("compressed-tensors", "fp8_e4m3_channel"));
   ASSERT_FALSE(folder.has_value());
-  EXPECT_EQ(folder.error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(folder.error().code, ErrorCode::kInfeasible);
   EXPECT_THAT(folder.error().found, HasSubstr("compressed-tensors"));
   EXPECT_THAT(folder.error().hint, HasSubstr("gguf:"));
   Artefact split = test::gguf_artefact();

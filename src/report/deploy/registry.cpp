@@ -32,7 +32,7 @@ Result<Deployment> deploy(const DeployTarget& target, const Artefact& artefact,
   const std::string attempted = "writing files for " + std::string(target.product);
   const auto refusal = target.cannot_load == nullptr ? std::nullopt : target.cannot_load(artefact);
   if (refusal) {
-    return fail(unsupported(attempted)
+    return fail(make_error(ErrorCode::kInfeasible, attempted)
                     .in(artefact.path.string())
                     .expects(refusal->expected)
                     .got(refusal->found)
