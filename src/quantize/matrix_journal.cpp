@@ -100,7 +100,7 @@ Listing list_folder(const fs::path& spelled) {
   return listing;
 }
 
-bool is_matrix(const fs::path& file) { return file.extension() == kMatrix; }
+bool is_matrix_file(const fs::path& file) { return file.extension() == kMatrix; }
 
 // The bytes behind the hash; nullopt where they are not those that were put.
 std::optional<std::span<const std::byte>> whole(const MappedFile& file, std::string_view settings,
@@ -187,7 +187,7 @@ Result<MatrixJournal> MatrixJournal::open(const fs::path& artefact, const JobSet
   if (!listing.foreign.empty()) return fail(refused(journal.folder_, listing.foreign));
   for (const auto& [job, files] : listing.jobs) {
     if (job != journal.job_) {
-      const auto matrices = static_cast<std::size_t>(std::ranges::count_if(files, is_matrix));
+      const auto matrices = static_cast<std::size_t>(std::ranges::count_if(files, is_matrix_file));
       journal.others_.push_back({job, matrices, difference(journal.settings_of(job), settings)});
       continue;
     }
@@ -195,7 +195,7 @@ Result<MatrixJournal> MatrixJournal::open(const fs::path& artefact, const JobSet
     journal.lock_ = lock_file(journal.settings_of(job), in_use);
     if (in_use) return fail(refused(journal.folder_, "one that a running process works with"));
     for (const fs::path& file : files) {
-      if (!is_matrix(file)) continue;
+      if (!is_matrix_file(file)) continue;
       const auto mapped = MappedFile::open(file);
       const bool found = mapped && whole(*mapped, journal.settings_, file);
       ++(found ? journal.left_ : journal.damaged_);
