@@ -11,13 +11,15 @@
 #include "quantize/folder/folder_schemes.h"
 #include "quantize/folder/folder_shards.h"
 #include "quantize/folder/kv_tensors.h"
+#include "quantize/folder/plain_parts.h"
 #include "quantize/lanes/lane_needs.h"
 #include "quantize/lanes/transfer.h"
 
 namespace quantlane {
 namespace {
 
-// A matrix that llm-compressor's "Linear" targets would reach, judged by its name alone. Routers
+// A matrix that llm-compressor's "Linear" targets would reach, judged by its name alone (but see
+// plain_parts.h). Routers
 // and shared experts, which every token passes, stay as they are; kv_b_proj of latent attention,
 // too, which TensorRT-LLM never takes quantized.
 bool looks_like_linear(const TensorInfo& tensor) {
@@ -303,6 +305,7 @@ Result<FolderPlan> plan_folder(const QuantizeJob& job) {
   FolderPlan choice;
   QUANTLANE_TRY(choice.items, stored_plain ? items_of_tensors(job) : items_of_parameters(job));
   if (job.lane.dialect != nullptr) {
+    QUANTLANE_TRY_VOID(keep_plain_parts(job, choice.items, choice.notices));
     QUANTLANE_TRY_VOID(choose_schemes(job, choice.items, choice.notices));
     QUANTLANE_TRY_VOID(choose_moves(job, choice.items, choice.notices));
     fit_input_scales(job, choice.items, choice.notices);
