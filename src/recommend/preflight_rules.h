@@ -15,12 +15,13 @@ namespace quantlane {
 // Does the configuration agree with the tensors? Asked of what is stored alone: without an engine
 // too (find_contradictions).
 std::span<const PreflightRule> preflight_agreement_rules();
-std::span<const PreflightRule> preflight_config_rules();  // is the configuration complete?
-std::span<const PreflightRule> preflight_shape_rules();   // divisibility, before and after TP
-std::span<const PreflightRule> preflight_value_rules();   // what the tensors hold
-std::span<const PreflightRule> preflight_kv_rules();      // the key-value cache
-std::span<const PreflightRule> preflight_kernel_rules();  // has the device a kernel?
-std::span<const PreflightRule> preflight_engine_rules();  // limits of single engines
+std::span<const PreflightRule> preflight_config_rules();     // is the configuration complete?
+std::span<const PreflightRule> preflight_shape_rules();      // divisibility, before and after TP
+std::span<const PreflightRule> preflight_value_rules();      // what the tensors hold
+std::span<const PreflightRule> preflight_kv_rules();         // the key-value cache
+std::span<const PreflightRule> preflight_attention_rules();  // … and what attends to it
+std::span<const PreflightRule> preflight_kernel_rules();     // has the device a kernel?
+std::span<const PreflightRule> preflight_engine_rules();     // limits of single engines
 std::span<const PreflightRule> preflight_sglang_rules();
 std::span<const PreflightRule> preflight_tgi_rules();
 std::span<const PreflightRule> preflight_tensorrt_llm_rules();

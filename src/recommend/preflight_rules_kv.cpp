@@ -2,39 +2,12 @@
 #include <array>
 #include <cmath>
 
-#include "recommend/preflight_rules.h"
+#include "recommend/preflight_kv_parts.h"
 
 namespace quantlane {
 namespace {
 
 using namespace preflight_parts;  // NOLINT(google-build-using-namespace): the words of the rules
-
-const Json& kv_scheme(const Facts& f) { return f.quantization["kv_cache_scheme"]; }
-bool has_kv(const Facts& f) { return kv_scheme(f).is_object(); }
-bool kv_is_int(const Facts& f) { return kv_scheme(f)["type"].string("int") == "int"; }
-std::int64_t kv_bits(const Facts& f) { return kv_scheme(f)["num_bits"].integer(8); }
-bool kv_is_fp8(const Facts& f) { return has_kv(f) && !kv_is_int(f) && kv_bits(f) == 8; }
-bool kv_per_head(const Facts& f) { return kv_scheme(f)["strategy"].string() == "attn_head"; }
-// true, or a word ("local").
-bool kv_dynamic(const Facts& f) {
-  const Json& dynamic = kv_scheme(f)["dynamic"];
-  return dynamic.boolean() || !dynamic.string().empty();
-}
-
-// Does the engine round the cache, under the scales that are stored?
-bool takes_scales(const Facts& f, const Target& t) {
-  if (!is_ct(f)) {
-    return has_kv(f) || f.dialect == "quark" ||
-           f.quantization["kv_cache_quant_algo"].string() == "FP8";
-  }
-  if (t.is(Engine::kSglang)) {
-    return kv_is_fp8(f) && kv_scheme(f)["strategy"].string() == "tensor" && !kv_dynamic(f) &&
-           kv_scheme(f)["symmetric"].boolean(true);
-  }
-  return kv_is_fp8(f);
-}
-
-std::string scheme_text(const Facts& f) { return "kv_cache_scheme " + kv_scheme(f).dump(); }
 
 template <class Breaks>
 Found first_scale(const Facts& f, const Breaks& breaks) {
@@ -50,37 +23,42 @@ std::string count_text(const KvScaleFacts& scale) {
   return std::to_string(scale.count) + (scale.count == 1 ? " value" : " values");
 }
 
-Found kv_not_fp8(const Facts& f, const Target&) {
-  return when(has_kv(f) && !kv_is_fp8(f), scheme_text(f) + " is no FP8");
+// vLLM asks for it as it builds Attention, which latent attention is not.
+bool asks_scheme(const Facts& f, const Target& t) {
+  return has_kv(f) && !(t.is(Engine::kVllm) && is_ct(f) && is_latent(f));
 }
 
-Found kv_strategy(const Facts& f, const Target&) {
+Found kv_not_fp8(const Facts& f, const Target& t) {
+  return when(asks_scheme(f, t) && !kv_is_fp8(f), kv_text(f) + " is no FP8");
+}
+
+Found kv_strategy(const Facts& f, const Target& t) {
   // Compressed-tensors must say it.
   const std::string_view strategy = kv_scheme(f)["strategy"].string(is_ct(f) ? "" : "tensor");
-  return when(has_kv(f) && strategy != "tensor" && strategy != "attn_head",
+  return when(asks_scheme(f, t) && strategy != "tensor" && strategy != "attn_head",
               "kv_cache_scheme has the strategy \"" + std::string(strategy) + "\"");
 }
 
 Found kv_asymmetric(const Facts& f, const Target& t) {
-  if (!has_kv(f) || !is_ct(f)) return std::nullopt;
+  if (!asks_scheme(f, t) || !is_ct(f)) return std::nullopt;
   // vLLM wants to see it.
-  return when(!kv_scheme(f)["symmetric"].boolean(!t.is(Engine::kVllm)), scheme_text(f));
+  return when(!kv_scheme(f)["symmetric"].boolean(!t.is(Engine::kVllm)), kv_text(f));
 }
 
-Found kv_announced_dynamic(const Facts& f, const Target&) {
-  return when(kv_is_fp8(f) && kv_dynamic(f), scheme_text(f));
+Found kv_announced_dynamic(const Facts& f, const Target& t) {
+  return when(asks_scheme(f, t) && kv_is_fp8(f) && kv_dynamic(f), kv_text(f));
 }
 
 // What compressed-tensors 0.9.4 does not parse.
 Found tgi_scheme(const Facts& f, const Target&) {
   const std::string_view strategy = kv_scheme(f)["strategy"].string("tensor");
   const bool dynamic = kv_dynamic(f) && strategy != "tensor" && strategy != "token";
-  return when(is_ct(f) && has_kv(f) && (dynamic || strategy == "attn_head"), scheme_text(f));
+  return when(is_ct(f) && has_kv(f) && (dynamic || strategy == "attn_head"), kv_text(f));
 }
 
 Found kv_ignored(const Facts& f, const Target& t) {
   const bool unparsed = t.is(Engine::kTgi) && tgi_scheme(f, t);
-  return when(is_ct(f) && has_kv(f) && !takes_scales(f, t) && !unparsed, scheme_text(f));
+  return when(is_ct(f) && has_kv(f) && !kv_taken(f, t) && !unparsed, kv_text(f));
 }
 
 // How many scales the engine has room for, and how it takes others.
@@ -92,7 +70,7 @@ bool by_head(const Facts& f, const Target& t) {
 }
 Found scale_count(const Facts& f, const Target& t) {
   // Scales beside the projections are not looked at by TensorRT-LLM.
-  if (!takes_scales(f, t) || (t.is(Engine::kTensorRtLlm) && is_ct(f))) return std::nullopt;
+  if (!kv_scales_taken(f, t) || (t.is(Engine::kTensorRtLlm) && is_ct(f))) return std::nullopt;
   const std::int64_t heads = by_head(f, t) ? heads_of(f) : 1;
   return first_scale(f, [&](const KvScaleFacts& scale) {
     const bool more = by_head(f, t) && scale.count > heads;
@@ -101,7 +79,7 @@ Found scale_count(const Facts& f, const Target& t) {
   });
 }
 Found scales_cut(const Facts& f, const Target& t) {
-  if (!by_head(f, t) || !takes_scales(f, t)) return std::nullopt;
+  if (!by_head(f, t) || !kv_scales_taken(f, t)) return std::nullopt;
   return first_scale(f, [&](const KvScaleFacts& scale) {
     return when(scale.count > heads_of(f),
                 count_text(scale) + " for " + std::to_string(heads_of(f)) + " heads");
@@ -127,14 +105,14 @@ std::string state(const KvScaleFacts& scale, std::string_view name) {
          (scale.unusable ? Json(static_cast<double>(*scale.unusable)).dump() : "usable");
 }
 Found key_scale_needed(const Facts& f, const Target& t) {
-  if (!takes_scales(f, t)) return std::nullopt;
+  if (!kv_scales_taken(f, t)) return std::nullopt;
   return first_of(f.attentions, [&](const AttentionFacts& attention) {
     return when(asserts(f, t, attention), attention.name + ": " + state(attention.key, "k_scale") +
                                               ", " + state(attention.value, "v_scale"));
   });
 }
 Found bad_scale(const Facts& f, const Target& t) {
-  if (!takes_scales(f, t)) return std::nullopt;
+  if (!kv_scales_taken(f, t)) return std::nullopt;
   return first_of(f.attentions, [&](const AttentionFacts& attention) -> Found {
     if (asserts(f, t, attention)) return std::nullopt;
     for (const KvScaleFacts* scale : {&attention.key, &attention.value}) {
@@ -144,7 +122,7 @@ Found bad_scale(const Facts& f, const Target& t) {
   });
 }
 Found missing_scale(const Facts& f, const Target& t) {
-  if (!takes_scales(f, t)) return std::nullopt;
+  if (!kv_scales_taken(f, t)) return std::nullopt;
   return first_of(f.attentions, [&](const AttentionFacts& attention) -> Found {
     if (asserts(f, t, attention)) return std::nullopt;
     if (!attention.key.stored()) return attention.name + " has no k_scale";
@@ -154,26 +132,26 @@ Found missing_scale(const Facts& f, const Target& t) {
 
 Found kv_cut(const Facts& f, const Target& t) {
   if (!t.is_cpu()) return std::nullopt;
-  return when(kv_is_fp8(f), "kv_cache_scheme on " + t.device->name);
+  return when(asks_scheme(f, t) && kv_is_fp8(f), "kv_cache_scheme on " + t.device->name);
 }
 
-Found kv_needs_flag(const Facts& f, const Target&) {
-  return when(kv_is_fp8(f),
+Found kv_needs_flag(const Facts& f, const Target& t) {
+  return when(asks_scheme(f, t) && kv_is_fp8(f),
               "kv_cache_scheme " + std::string(kv_per_head(f) ? "per head" : "per tensor"));
 }
 
 Found kv_without_scales(const Facts& f, const Target& t) {
-  return when(has_kv(f) && takes_scales(f, t) && !kv_dynamic(f) && f.attentions.empty(),
+  return when(has_kv(f) && kv_scales_taken(f, t) && !kv_dynamic(f) && f.attentions.empty(),
               "no k_scale among the tensors");
 }
 
 Found kv_head_version(const Facts& f, const Target& t) {
-  return when(has_kv(f) && kv_per_head(f) && t.older_than("0.15.0"),
+  return when(asks_scheme(f, t) && kv_per_head(f) && t.older_than("0.15.0"),
               "version " + t.version + ", scales per head");
 }
 
 Found trt_scales(const Facts& f, const Target&) {
-  return when(kv_is_fp8(f) && !f.attentions.empty(), scheme_text(f));
+  return when(kv_is_fp8(f) && !f.attentions.empty(), kv_text(f));
 }
 
 constexpr std::array kKvRules = {
