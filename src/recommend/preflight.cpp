@@ -13,7 +13,8 @@
 namespace quantlane {
 namespace {
 
-// bitsandbytes left the sources before 0.32.0; fbgemm_fp8 wants --allow-deprecated-quantization.
+// bitsandbytes left the sources before 0.32.0 (and is not in 0.33.0); fbgemm_fp8 wants
+// --allow-deprecated-quantization.
 constexpr std::array<std::string_view, 8> kVllmMethods = {
     "compressed-tensors", "gptq", "awq", "fp8", "modelopt", "mxfp4", "quark", "auto-round"};
 constexpr std::array<std::string_view, 10> kSglangMethods = {
@@ -39,7 +40,7 @@ constexpr std::array<std::string_view, 5> kTgiOnline = {"fp8", "eetq", "bitsandb
 
 // The versions are those whose sources and documents were read, or that were run.
 constexpr std::array kEngines = {
-    EngineRow{Engine::kVllm, "vllm", "vLLM", "0.32.0", kVllmMethods, false, {}, kVllmOnline},
+    EngineRow{Engine::kVllm, "vllm", "vLLM", "0.33.0", kVllmMethods, false, {}, kVllmOnline},
     EngineRow{
         Engine::kSglang, "sglang", "SGLang", "0.5.23", kSglangMethods, true, {}, kSglangOnline},
     EngineRow{Engine::kTgi, "tgi", "TGI", "3.3.7", kTgiMethods, false, {}, kTgiOnline},

@@ -95,7 +95,24 @@ Found cpu_experts(const Facts& f, const Target& t) {
     return linear.scheme->weight.spelling();
   });
 }
-Found cpu_fp8(const Facts& f, const Target& t) { return on(t.is_cpu(), f, t, is_fp8); }
+// AMX kernels of FP8 weights: of blocks, of tensors under one scale of the inputs, and, since
+// 0.33.0, of rows.
+bool has_amx_fp8(const LinearFacts& linear, const Target& t) {
+  if (t.device->arch != "amx" || linear.rows % 32 != 0) return false;
+  const LinearScheme& s = *linear.scheme;
+  if (is_fp8_block(s)) return true;
+  if (s.weight.granularity == Granularity::kChannel) return !t.older_than("0.33.0");
+  return s.input && s.input->granularity == Granularity::kTensor;
+}
+Found cpu_fp8_by(const Facts& f, const Target& t, bool amx) {
+  if (!t.is_cpu()) return std::nullopt;
+  return first_linear(f, [&](const LinearFacts& linear) -> Found {
+    if (!linear.scheme || !is_fp8(*linear.scheme)) return std::nullopt;
+    return when(has_amx_fp8(linear, t) == amx, linear.scheme->weight.spelling());
+  });
+}
+Found cpu_fp8(const Facts& f, const Target& t) { return cpu_fp8_by(f, t, false); }
+Found cpu_amx_fp8(const Facts& f, const Target& t) { return cpu_fp8_by(f, t, true); }
 Found cpu_int4(const Facts& f, const Target& t) {
   return on(t.is_cpu(), f, t,
             [](const LinearScheme& s) { return is_weight_only_int(s) && s.weight.bits == 4; });
@@ -240,6 +257,13 @@ constexpr std::array kKernelRules = {
     PreflightRule{"cpu-fp8-slow", "vllm", PreflightEffect::kSlow,
                   "FP8 on a CPU took 19 to 23 times the time of bf16", "take W8A8", kMeasured,
                   cpu_fp8},
+    PreflightRule{
+        "cpu-amx-fp8", "vllm", PreflightEffect::kSlow,
+        "with AMX FP8 runs as 16-bit arithmetic on FP8 weights; inputs are not rounded", "",
+        "vLLM 0.33.0 kernels/linear/scaled_mm/cpu.py: CPUFp8PerTensorScaledMMLinearKernel, "
+        "CPUFp8ChannelWiseScaledMMLinearKernel (not in 0.32.0), CPUFp8BlockScaledMMKernel; "
+        "not run",
+        cpu_amx_fp8},
     PreflightRule{"cpu-int4-slow", "vllm", PreflightEffect::kSlow,
                   "4-bit weights on a CPU took 1.1 to 1.6 times the time of bf16",
                   "take W8A8, or llama.cpp with GGUF", kMeasured, cpu_int4},

@@ -53,6 +53,9 @@ std::vector<RuleTest> kernel_tests() {
         vllm("epyc-turin")}},
       {"cpu-fp8-slow", {fp8_facts(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
       {"cpu-int4-slow", {w4(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
+      {"cpu-amx-fp8",
+       {fp8_facts(), vllm("xeon-spr")},
+       {fp8_facts(), version(vllm("xeon-spr"), "0.32.0")}},
       {"cpu-amx-int8", {w4(), vllm("xeon-spr")}, {w4(), vllm("epyc-turin")}},
       {"no-kernel", {fp8_facts(), vllm("m3-max")}, {plain(), vllm("m3-max")}},
   };
@@ -60,6 +63,31 @@ std::vector<RuleTest> kernel_tests() {
 
 TEST(PreflightKernelRules, EachIsBrokenByOneArtefactAndNotByItsNeighbour) {
   expect_each_rule_tested(preflight_kernel_rules(), kernel_tests());
+}
+
+// By vLLM's scaled_mm/cpu.py.
+TEST(PreflightKernelRules, WhatAmxDoesNotTakeIsSlow) {
+  struct Row {
+    const char* weight;
+    const char* input;
+    bool amx_032, amx_033;
+  };
+  for (const Row& row : {Row{"fp8_e4m3_channel", "fp8_e4m3_token", false, true},
+                         Row{"fp8_e4m3_tensor", "fp8_e4m3_tensor", true, true},
+                         Row{"fp8_e4m3_tensor", "fp8_e4m3_token", false, false},
+                         Row{"fp8_e4m3_b128x128", "fp8_e4m3_g128", true, true}}) {
+    const ArtefactFacts facts = compressed(row.weight, row.input);
+    for (const bool newer : {false, true}) {
+      const bool amx = newer ? row.amx_033 : row.amx_032;
+      const EngineTarget at = version(target("vllm", "xeon-spr"), newer ? "0.33.0" : "0.32.0");
+      EXPECT_EQ(fires("cpu-amx-fp8", {facts, at}), amx) << row.weight << newer;
+      EXPECT_EQ(fires("cpu-fp8-slow", {facts, at}), !amx) << row.weight << newer;
+    }
+    EXPECT_TRUE(fires("cpu-fp8-slow", {facts, target("vllm", "epyc-turin")})) << row.weight;
+    // Rows that are no multiple of 32.
+    const ArtefactFacts odd = resized(facts, "o_proj", 500, 512);
+    EXPECT_TRUE(fires("cpu-fp8-slow", {odd, target("vllm", "xeon-spr")})) << row.weight;
+  }
 }
 
 }  // namespace
