@@ -53,6 +53,23 @@ Found too_old(const Facts& f, const Target& t) {
   return std::nullopt;
 }
 
+// What Quark says of inputs, for all layers or some: "per_tensor is_dynamic".
+Found quark_inputs(const Facts& f, std::string_view dtype) {
+  if (f.dialect != "quark") return std::nullopt;
+  const auto breaks = [&](const Json& layer, const std::string& where) -> Found {
+    const Json& inputs = layer["input_tensors"];
+    const std::string_view by = inputs["qscheme"].string();
+    const bool one = inputs["is_dynamic"].boolean() && by != "per_channel";
+    return when(one && inputs["dtype"].string() == dtype, where + ": " + std::string(by));
+  };
+  Found common = breaks(f.quantization["global_quant_config"], "global_quant_config");
+  if (common) return common;
+  return first_of(f.quantization["layer_quant_config"].members(),
+                  [&](const auto& layer) { return breaks(layer.second, layer.first); });
+}
+Found quark_fp8_inputs(const Facts& f, const Target&) { return quark_inputs(f, "fp8_e4m3"); }
+Found quark_int8_inputs(const Facts& f, const Target&) { return quark_inputs(f, "int8"); }
+
 Found gguf_refused(const Facts& f, const Target& t) {
   return when(f.container == "gguf" && !t.engine->gguf, "a GGUF file");
 }
@@ -134,6 +151,19 @@ constexpr std::array kEngineRules = {
                   "vLLM 0.9.0, 0.9.1, 0.13.0 and 0.14.0 compressed_tensors.py: _is_fp4a16_nvfp4, "
                   "_is_mxfp4",
                   too_old},
+    PreflightRule{
+        "quark-one-scale", "vllm", PreflightEffect::kNote,
+        "dynamic inputs that are not per_channel share one scale among all tokens of a pass; here "
+        "each token is measured with its own",
+        "export with dynamic inputs per_channel",
+        "vLLM 0.33.0 quark/quark.py: _is_fp8_w8a8 (kFp8DynamicTensorSym); 0.32.0 the same",
+        quark_fp8_inputs},
+    PreflightRule{"quark-int8-inputs", "vllm", PreflightEffect::kRefuse,
+                  "dynamic INT8 inputs have a scale per token, which Quark calls per_channel",
+                  "export with dynamic inputs per_channel",
+                  "vLLM 0.33.0 quark/quark.py: _is_w8a8_int8, \"No quark compatible scheme was "
+                  "found.\"; 0.32.0 the same",
+                  quark_int8_inputs},
     PreflightRule{
         "gguf-elsewhere", "*", PreflightEffect::kRefuse, "the engine reads no GGUF files",
         "serve it with llama.cpp, or make a folder: quantlane quantize CKPT fp8 -o FOLDER",

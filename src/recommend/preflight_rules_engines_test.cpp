@@ -19,6 +19,14 @@ ArtefactFacts with_class(ArtefactFacts facts, const std::string& name) {
   return facts;
 }
 
+// Of AMD Quark, with such dynamic inputs.
+ArtefactFacts quark(const std::string& dtype, const std::string& by) {
+  return with_key(block("quark", scheme("fp8_e4m3_tensor", "fp8_e4m3_token")),
+                  "global_quant_config",
+                  R"({"input_tensors": {"dtype": ")" + dtype + R"(", "qscheme": ")" + by +
+                      R"(", "is_dynamic": true}})");
+}
+
 std::vector<RuleTest> engine_tests() {
   const EngineTarget vllm = target("vllm");
   return {
@@ -31,6 +39,12 @@ std::vector<RuleTest> engine_tests() {
       {"engine-too-old",
        {compressed("nvfp4"), version(vllm, "0.9.0")},
        {compressed("nvfp4"), version(vllm, "0.9.1")}},
+      {"quark-one-scale",
+       {quark("fp8_e4m3", "per_tensor"), vllm},
+       {quark("fp8_e4m3", "per_channel"), vllm}},
+      {"quark-int8-inputs",
+       {quark("int8", "per_token"), vllm},
+       {quark("int8", "per_channel"), vllm}},
       {"gguf-elsewhere", {gguf_facts(), vllm}, {gguf_facts(), target("llama.cpp")}},
       {"folder-elsewhere", {plain(), target("llama.cpp")}, {gguf_facts(), target("llama.cpp")}},
       {"ollama-folder",
@@ -57,6 +71,18 @@ std::vector<RuleTest> engine_tests() {
 
 TEST(PreflightEngineRules, EachIsBrokenByOneArtefactAndNotByItsNeighbour) {
   expect_each_rule_tested(preflight_engine_rules(), engine_tests());
+}
+
+// Static inputs have one scale wherever they run.
+TEST(PreflightEngineRules, QuarkIsReadLayerByLayer) {
+  const auto layer = [](std::string_view dynamic) {
+    const std::string inputs = R"({"*down_proj": {"input_tensors": {"dtype": "fp8_e4m3",
+        "qscheme": "per_tensor", "is_dynamic": )" +
+                               std::string(dynamic) + "}}}";
+    return with_key(quark("fp8_e4m3", "per_channel"), "layer_quant_config", inputs);
+  };
+  EXPECT_TRUE(fires("quark-one-scale", {layer("true"), target("vllm")}));
+  EXPECT_FALSE(fires("quark-one-scale", {layer("false"), target("vllm")}));
 }
 
 // What --quantization (TGI: --quantize) takes for plain weights.

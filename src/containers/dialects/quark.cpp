@@ -82,7 +82,8 @@ Result<std::optional<ActivationScheme>> read_inputs(const JsonMembers& config) {
   }
   scheme.type = spec.dtype == "int8" ? ValueType::kInt : ValueType::kFloat;
   scheme.dynamic = spec.dynamic;
-  // Engines give dynamic inputs a scale per token, whichever of the two is written.
+  // SGLang gives dynamic inputs a scale per token, whichever is written; vLLM one for all tokens of
+  // a pass but where it is per_channel (the pre-flight says so: quark-one-scale).
   scheme.granularity = spec.dynamic ? Granularity::kToken : Granularity::kTensor;
   const std::string_view by = spec.qscheme;
   const bool known =
