@@ -34,8 +34,7 @@ Result<void> Comparison::ask_engines() {
     QUANTLANE_TRY(const ArtefactFacts facts, facts_of(work, *reference_));
     QUANTLANE_TRY(const auto targets, targets_of(options_, work.lane));
     if (work.existing == nullptr) work.report.notices = work.lane.notes;
-    // Plain lanes are for any engine; others name theirs, and transformers is none that serves.
-    work.served = !targets.empty() || work.lane.engines == "any";
+    work.served = !targets.empty();  // transformers is none that serves
     if (!work.served) {
       work.report.notices.emplace_back(
           "no serving engine is known to load it (transformers alone): none was asked");

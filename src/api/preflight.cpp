@@ -51,7 +51,9 @@ Result<std::vector<EngineTarget>> targets_of_lane(const Lane& lane, const std::s
                                                   std::int64_t tensor_parallel) {
   std::vector<EngineTarget> targets;
   for (const EngineRow& row : engines()) {
-    if (lane.engines.find(row.display) == std::string::npos) continue;
+    const bool meant = lane.engines == "any" ? !row.methods.empty()
+                                             : lane.engines.find(row.display) != std::string::npos;
+    if (!meant) continue;
     QUANTLANE_TRY(EngineTarget target,
                   engine_target(std::string(row.name), gpu, tensor_parallel, ""));
     targets.push_back(std::move(target));

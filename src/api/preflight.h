@@ -15,7 +15,8 @@ namespace quantlane {
 Result<EngineTarget> engine_target(const std::string& engine, const std::string& gpu,
                                    std::int64_t tensor_parallel, const std::string& version);
 
-// The engines that `lane` is made for (its row names them), as targets on `gpu`.
+// The engines that `lane` is made for, as targets on `gpu`: those that its row names, or where that
+// says "any" (plain folders) all that load folders by rules of their own.
 Result<std::vector<EngineTarget>> targets_of_lane(const Lane& lane, const std::string& gpu,
                                                   std::int64_t tensor_parallel);
 
