@@ -48,12 +48,42 @@ Json summary_to_json(const QuantizeSummary& summary) {
                        {"notices", json_of(summary.notices)}});
 }
 
-// Artefacts may be spelled in several ways.
-bool is_same_lane(const LaneWork& a, const LaneWork& b) {
+bool is_same_place(const fs::path& a, const fs::path& b) {
   std::error_code none;
-  const bool one_artefact = a.existing != nullptr && b.existing != nullptr &&
-                            fs::equivalent(a.report.artifact, b.report.artifact, none);
-  return a.report.name == b.report.name || one_artefact;
+  return fs::equivalent(a, b, none);
+}
+
+// Artefacts may be spelled in several ways, and be those that a lane of this comparison makes.
+bool is_same_artefact(const LaneWork& a, const LaneWork& b) {
+  if (a.existing == nullptr && b.existing == nullptr) return false;
+  if (a.existing == nullptr) return is_same_artefact(b, a);
+  const fs::path file = a.existing->container().files().front();
+  if (b.existing == nullptr) {
+    return is_same_place(file, b.report.artifact) ||
+           is_same_place(a.existing->folder(), b.report.artifact);
+  }
+  // Folders may share weights by links and say other things of them.
+  return is_same_place(file, b.existing->container().files().front()) &&
+         (a.existing->container().kind() == "gguf" ||
+          is_same_place(a.existing->folder(), b.existing->folder()));
+}
+
+Result<void> check_once(const LaneWork& lane, const std::vector<LaneWork>& others) {
+  for (const LaneWork& other : others) {
+    const bool same_name = lane.report.name == other.report.name;
+    if (!same_name && !is_same_artefact(lane, other)) continue;
+    Error error = usage_error("choosing lanes").expects("every lane and every artefact once");
+    if (same_name) return fail(std::move(error).got(lane.report.name + " twice"));
+    const bool both = lane.existing != nullptr && other.existing != nullptr;
+    const LaneWork& made = lane.existing == nullptr ? lane : other;
+    const LaneWork& found = lane.existing == nullptr ? other : lane;
+    error.found = found.report.name +
+                  " twice: " + (both ? "it is " : "it is where this comparison keeps the lane ") +
+                  made.report.name;
+    error.hint = both ? "leave one of them out" : "leave one of them out, or give another --out";
+    return fail(std::move(error));
+  }
+  return {};
 }
 
 void apply_summary(const Json& json, LaneReport& report) {
@@ -122,11 +152,7 @@ Result<void> Comparison::open() {
   const auto names = options_.lanes.empty() ? default_lanes() : options_.lanes;
   for (const std::string& name : names) {
     QUANTLANE_TRY(LaneWork work, lane_named(name));
-    const bool twice = std::ranges::any_of(
-        lanes_, [&](const LaneWork& other) { return is_same_lane(work, other); });
-    if (twice) {
-      return fail(usage_error("choosing lanes").expects("every lane once").got(name + " twice"));
-    }
+    QUANTLANE_TRY_VOID(check_once(work, lanes_));
     lanes_.push_back(std::move(work));
   }
   QUANTLANE_TRY_VOID(check_existing_lanes());
