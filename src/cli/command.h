@@ -43,6 +43,8 @@ class Options {
   virtual void option(std::string_view names, std::optional<std::filesystem::path>& target,
                       std::string_view help) = 0;
   virtual void option(std::string_view names, std::string& target, std::string_view help) = 0;
+  // A number of bytes with or without a unit, which the help says.
+  virtual void size(std::string_view names, std::string& target, std::string_view help) = 0;
   virtual void option(std::string_view names, int& target, std::string_view help) = 0;
   virtual void option(std::string_view names, std::int64_t& target, std::string_view help) = 0;
   // Comma-separated.

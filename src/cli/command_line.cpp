@@ -61,9 +61,12 @@ class Cli11Options final : public Options {
         ->check(no_option);
   }
   void option(std::string_view names, std::string& target, std::string_view help) override {
-    app_.add_option(std::string(names), target, std::string(help))
-        ->type_name("NAME")
-        ->capture_default_str();
+    text(names, target, help)->type_name("NAME");
+  }
+  void size(std::string_view names, std::string& target, std::string_view help) override {
+    text(names, target,
+         std::string(help) + "; SIZE: bytes, or KB to TB (of 1000), KiB to TiB (of 1024)")
+        ->type_name("SIZE");
   }
   void option(std::string_view names, int& target, std::string_view help) override {
     // Thread and repeat counts; far above what helps, far below what a system refuses.
@@ -124,6 +127,10 @@ class Cli11Options final : public Options {
   static std::string no_option(const std::string& path) {
     if (!path.starts_with('-') || path == "-") return {};
     return fmt::format("\"{0}\" looks like an option, not a path; write ./{0} for a file", path);
+  }
+  CLI::Option* text(std::string_view names, std::string& target, std::string_view help) {
+    return app_.add_option(std::string(names), target, std::string(help))
+        ->capture_default_str();
   }
   template <class T>
   void number(std::string_view names, T& target, std::string_view help, std::int64_t most) {

@@ -63,9 +63,9 @@ class Compare final : public Command {
                    "the model reads)");
     options.option("--concurrency", options_.concurrency, "simultaneous requests in production");
     options.needs("--engine-version", "--engine");
-    options.option("--memory-limit", options_.memory_limit,
-                   "keep resident memory below SIZE (6GiB), models read layer by layer "
-                   "(default: what is available)");
+    options.size("--memory-limit", options_.memory_limit,
+                 "keep resident memory below SIZE, models read layer by layer "
+                 "(default: what is available)");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
     options.flag("--fresh", options_.fresh, "measure again even where finished work fits");
   }

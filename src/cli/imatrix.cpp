@@ -45,8 +45,8 @@ class CollectImatrix final : public Command {
     options.option("--chunks", options_.chunks, "number of chunks (0 = all)");
     options.flag("--process-output", options_.process_output,
                  "an entry for the head too (in tied models: for the embedding)");
-    options.option("--memory-limit", options_.memory_limit,
-                   "keep resident memory below SIZE (6GiB; default: what is available)");
+    options.size("--memory-limit", options_.memory_limit,
+                 "keep resident memory below SIZE (default: what is available)");
     options.flag("-f,--force", options_.force, "replace an existing output");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
   }

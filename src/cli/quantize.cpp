@@ -88,9 +88,9 @@ class Quantize final : public Command {
     options.option("--engine-version", options_.engine_version, "version of the engine");
     options.flag("--allow-requantize", options_.allow_requantize,
                  "new codes for a quantized source where the lane cannot take its own");
-    options.option("--memory-limit", options_.memory_limit,
-                   "keep resident memory below SIZE (6GiB), hidden states on disk where needed "
-                   "(default: what is available)");
+    options.size("--memory-limit", options_.memory_limit,
+                 "keep resident memory below SIZE, hidden states on disk where needed "
+                 "(default: what is available)");
     options.flag("--dry-run", dry_run_, "print type and size of each tensor, write nothing");
     options.flag("-f,--force", options_.force, "replace an existing output");
     for (const char* name : {"--gpu", "--tp", "--engine-version"}) options.needs(name, "--engine");
@@ -106,8 +106,8 @@ class Quantize final : public Command {
     options.option("--token-embedding-type", gguf.token_embedding_type,
                    "type of the token embeddings (GGUF)");
     options.flag("--pure", gguf.pure, "the base type for every matrix, no mixture (GGUF)");
-    options.option("--target-size", gguf.target_size,
-                   "a type for each matrix so that the file is at most that large: 4.5GiB (GGUF)");
+    options.size("--target-size", gguf.target_size,
+                 "a type for each matrix so that the file has at most SIZE (GGUF)");
     options.option(
         "--target-bpw", gguf.target_bpw,
         "the same, in bits per weight: 4.25 (gguf:best-4.25bpw: with error feedback, too)");

@@ -70,11 +70,11 @@ void print_quantized(const QuantizeResult& result, const Io& io) {
 
 void declare_split(Options& options, SplitOptions& split) {
   options.flag("--keep-split", split.keep, "as many files as the source has (GGUF)");
-  options.option("--split-max-size", split.max_size,
-                 "files of at most that size, such as 2GiB (GGUF)");
-  options.option("--shard-size", split.shard_size,
-                 "files of at most that size, such as 5GB, with an index (folders; default: as the "
-                 "source has its tensors)");
+  options.size("--split-max-size", split.max_size,
+               "cut GGUF files into several of at most SIZE each (default: one file)");
+  options.size("--shard-size", split.shard_size,
+               "cut the weights of folders into files of at most SIZE each, with an index, as in "
+               "--shard-size 5GB; not for GGUF (default: the files of the source, or one)");
 }
 
 }  // namespace quantlane::cli
