@@ -128,8 +128,13 @@ class Cli11Options final : public Options {
     if (!path.starts_with('-') || path == "-") return {};
     return fmt::format("\"{0}\" looks like an option, not a path; write ./{0} for a file", path);
   }
+  // A variable that is not set is no wish for the default.
+  static std::string some_value(const std::string& text) {
+    return text.empty() ? "\"\" is no value; leave the option out where its default is meant" : "";
+  }
   CLI::Option* text(std::string_view names, std::string& target, std::string_view help) {
     return app_.add_option(std::string(names), target, std::string(help))
+        ->check(some_value)
         ->capture_default_str();
   }
   template <class T>
