@@ -117,8 +117,8 @@ std::vector<const PreflightRule*> preflight_rules() {
   for (const auto part :
        {preflight_agreement_rules(), preflight_config_rules(), preflight_shape_rules(),
         preflight_value_rules(), preflight_kv_rules(), preflight_attention_rules(),
-        preflight_kernel_rules(), preflight_engine_rules(), preflight_sglang_rules(),
-        preflight_tgi_rules(), preflight_tensorrt_llm_rules()}) {
+        preflight_kernel_rules(), preflight_engine_rules(), preflight_online_rules(),
+        preflight_sglang_rules(), preflight_tgi_rules(), preflight_tensorrt_llm_rules()}) {
     for (const PreflightRule& rule : part) all.push_back(&rule);
   }
   return all;

@@ -22,6 +22,7 @@ std::span<const PreflightRule> preflight_kv_rules();         // the key-value ca
 std::span<const PreflightRule> preflight_attention_rules();  // … and what attends to it
 std::span<const PreflightRule> preflight_kernel_rules();     // has the device a kernel?
 std::span<const PreflightRule> preflight_engine_rules();     // limits of single engines
+std::span<const PreflightRule> preflight_online_rules();     // schemes made while loading
 std::span<const PreflightRule> preflight_sglang_rules();
 std::span<const PreflightRule> preflight_tgi_rules();
 std::span<const PreflightRule> preflight_tensorrt_llm_rules();

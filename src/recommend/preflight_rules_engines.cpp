@@ -94,36 +94,6 @@ Found ollama_folder(const Facts& f, const Target&) {
               "architecture \"" + name + "\"");
 }
 
-bool has_experts(const Facts& f) {
-  return std::ranges::any_of(f.tensors, [](const std::string& name) {
-    return name.find(".experts.") != std::string::npos;
-  });
-}
-Found online_nothing(const Facts& f, const Target& t) {
-  const std::string_view experts_only =
-      t.is(Engine::kVllm) ? "int8_per_channel_weight_only" : "nvfp4_online";
-  return when(t.online == experts_only && !has_experts(f),
-              t.online + " on a model without experts");
-}
-Found online_unknown(const Facts&, const Target& t) {
-  if (t.online.empty() || std::ranges::find(t.engine->online, t.online) != t.engine->online.end())
-    return std::nullopt;
-  std::string known;
-  for (const std::string_view scheme : t.engine->online)
-    known += (known.empty() ? "" : ", ") + std::string(scheme);
-  return "\"" + t.online + "\"; it has " + (known.empty() ? "none" : known);
-}
-Found online_twice(const Facts& f, const Target& t) {
-  // Which reads FP8 under this flag as well.
-  const bool fp8 = t.is(Engine::kTgi) && t.online == "fp8" && first_scheme(f, is_fp8);
-  return when(!t.online.empty() && f.quantized() && f.method != t.online && !fp8,
-              t.online + " over quant_method " + f.method);
-}
-Found online_cpu(const Facts&, const Target& t) {
-  return when(t.is_cpu() && t.online.starts_with("fp8"),
-              t.online + " on " + (t.device ? t.device->name : std::string()));
-}
-
 constexpr std::array kEngineRules = {
     PreflightRule{"gptq-asymmetric", "vllm", PreflightEffect::kRefuse,
                   "GPTQ is loaded with symmetric weights only",
@@ -195,32 +165,6 @@ constexpr std::array kEngineRules = {
                   "folders are served by vLLM behind it, whose rules were asked", "",
                   "LocalAI 4.9.0 docs/content/features/text-generation.md: backends vllm, sglang",
                   folder_refused},
-    PreflightRule{
-        "online-nothing", "vllm sglang", PreflightEffect::kWrong,
-        "this online scheme quantizes experts only: dense Linears stay as they are, without a "
-        "word",
-        "quantize the checkpoint (w8a16, w8a8)",
-        "measured with vLLM 0.32.0: text and memory as in bf16; SGLang 0.5.23 "
-        "srt/layers/quantization/nvfp4_online.py: UnquantizedLinearMethod",
-        online_nothing},
-    PreflightRule{"online-unknown", "*", PreflightEffect::kRefuse,
-                  "the engine has no such scheme for plain weights", "take one of those",
-                  "vLLM 0.32.0 model_executor/layers/quantization/__init__.py: "
-                  "QuantizationMethods; SGLang 0.5.23 srt/arg_groups/choices.py: "
-                  "QUANTIZATION_CHOICES; TGI 3.3.7 launcher/src/main.rs: Quantization",
-                  online_unknown},
-    PreflightRule{"online-twice", "vllm sglang tgi", PreflightEffect::kRefuse,
-                  "a quantized checkpoint is not quantized again while it loads",
-                  "leave the flag out",
-                  "vLLM 0.32.0 config/model.py and SGLang 0.5.23 srt/configs/model_config.py: "
-                  "\"does not match the quantization method specified\"; TGI 3.3.7 "
-                  "utils/quantization.py: get_loader goes by the flag",
-                  online_twice},
-    PreflightRule{"online-cpu-fp8", "vllm", PreflightEffect::kRefuse, "online FP8 fails on a CPU",
-                  "quantize the checkpoint",
-                  "measured with vLLM 0.32.0: \"_C::static_scaled_fp8_quant() expected at most 0 "
-                  "argument(s)\"",
-                  online_cpu},
 };
 
 }  // namespace

@@ -9,11 +9,6 @@ namespace {
 
 using namespace test_facts;  // NOLINT(google-build-using-namespace): the shared test inputs
 
-EngineTarget online(EngineTarget at, std::string scheme_name) {
-  at.online = std::move(scheme_name);
-  return at;
-}
-
 ArtefactFacts with_class(ArtefactFacts facts, const std::string& name) {
   facts.config.set("architectures", Json::array().push(name));
   return facts;
@@ -57,15 +52,6 @@ std::vector<RuleTest> engine_tests() {
        {with(gguf_facts(), [](auto& f) { f.files = 2; }), target("ollama")},
        {gguf_facts(), target("ollama")}},
       {"localai-folder", {plain(), target("localai")}, {gguf_facts(), target("localai")}},
-      {"online-nothing",
-       {plain(), online(vllm, "int8_per_channel_weight_only")},
-       {with(plain(), [](auto& f) { f.tensors.emplace_back("m.experts.0.w1.weight"); }),
-        online(vllm, "int8_per_channel_weight_only")}},
-      {"online-unknown", {plain(), online(vllm, "int5")}, {plain(), online(vllm, "fp8")}},
-      {"online-twice", {w4(), online(vllm, "fp8")}, {plain(), online(vllm, "fp8")}},
-      {"online-cpu-fp8",
-       {plain(), online(target("vllm", "epyc-turin"), "fp8")},
-       {plain(), online(target("vllm", "h100"), "fp8")}},
   };
 }
 
@@ -83,23 +69,6 @@ TEST(PreflightEngineRules, QuarkIsReadLayerByLayer) {
   };
   EXPECT_TRUE(fires("quark-one-scale", {layer("true"), target("vllm")}));
   EXPECT_FALSE(fires("quark-one-scale", {layer("false"), target("vllm")}));
-}
-
-// What --quantization (TGI: --quantize) takes for plain weights.
-TEST(PreflightEngineRules, EveryEngineRefusesOnlineSchemesThatItDoesNotHave) {
-  for (const EngineRow& row : engines()) {
-    const EngineTarget at = target(row.name);
-    const ArtefactFacts facts = row.methods.empty() ? gguf_facts() : plain();
-    EXPECT_FALSE(fires("online-unknown", {facts, at})) << row.name;
-    EXPECT_TRUE(fires("online-unknown", {facts, online(at, "banana")})) << row.name;
-    for (const std::string_view scheme : row.online) {
-      EXPECT_FALSE(fires("online-unknown", {facts, online(at, std::string(scheme))})) << scheme;
-    }
-  }
-  EXPECT_FALSE(fires("online-unknown", {plain(), online(target("tgi"), "eetq")}));
-  EXPECT_TRUE(fires("online-unknown", {plain(), online(target("sglang"), "eetq")}));
-  EXPECT_TRUE(fires("online-twice", {w4(), online(target("tgi"), "eetq")}));
-  EXPECT_TRUE(fires("online-nothing", {plain(), online(target("sglang"), "nvfp4_online")}));
 }
 
 }  // namespace
