@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/check.h"
+#include "core/open_files.h"
 
 namespace quantlane {
 namespace fs = std::filesystem;
@@ -116,7 +117,8 @@ Error ScratchFile::error(std::uint64_t bytes, int code) const {
   const std::string attempted = "keeping hidden states on disk";
   Error error = means_no_room(code)
                     ? no_room(attempted, folder_, bytes, code)
-                    : io_error(attempted).in(folder_.string()).got(std::strerror(code));
+                    : with_open_file_limit(
+                          io_error(attempted).in(folder_.string()).got(std::strerror(code)), code);
   error.hint += std::string(error.hint.empty() ? "choose an output on another disk" : "") +
                 ", or allow more memory (--memory-limit)";
   return error;

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/disk_room.h"
+#include "core/open_files.h"
 
 namespace quantlane {
 namespace fs = std::filesystem;
@@ -28,6 +29,7 @@ Error system_error(std::string attempted, const fs::path& path, int code) {
   if (code == EACCES || code == EPERM || code == EROFS) {
     error.hint = "check the permissions of the path, or choose another one";
   }
+  error = with_open_file_limit(std::move(error), code);
   if (code == ENOTDIR) error.hint = "a part of the path is a file: choose a place below a folder";
   if (code == ENOENT) error.hint = "check the spelling of the path";
   if (code == ENOENT || code == ELOOP) {
