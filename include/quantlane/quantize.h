@@ -136,6 +136,8 @@ struct ConvertOptions {
   // lane of folders ("gptq", "w4a16-asym", "nvfp4a16"): the same codes and scales in its dialect
   std::string type = "bf16";
   SplitOptions split;
+  // "none": leave out the scheme of the source's key-value cache. Empty: as in QuantizeOptions.
+  std::string kv;
   bool force = false;
   int threads = 0;
 };

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <utility>
 
+#include "api/kv_request.h"
 #include "api/plain_output.h"
 #include "api/quantize_job.h"
 #include "api/quantize_request.h"
@@ -25,6 +26,18 @@ Result<void> check_codes(const Checkpoint& checkpoint, const Lane& lane) {
                   .expects("a quantized folder, whose codes are kept")
                   .got("one that no dialect quantized")
                   .advise("to quantize it, use quantlane quantize"));
+}
+
+// A conversion calibrates nothing.
+Result<bool> drops_kv(const std::string& kv) {
+  if (kv.empty()) return false;
+  QUANTLANE_TRY(const KvScheme* scheme, find_kv_scheme_or_none(kv));
+  if (scheme == nullptr) return true;
+  return fail(usage_error("converting")
+                  .of("--kv")
+                  .expects("none, or nothing: the scheme of the source then goes on")
+                  .got(kv)
+                  .advise("quantlane quantize writes another one, with its scales"));
 }
 
 }  // namespace
@@ -52,6 +65,7 @@ Result<QuantizeResult> convert_checkpoint(const ConvertOptions& asked, Progress&
                     .got("a folder")
                     .advise("folders are written with --to f32, f16 or bf16"));
   }
+  QUANTLANE_TRY(const bool without_kv, drops_kv(options.kv));
   QUANTLANE_TRY(const auto checkpoint, Checkpoint::open(options.checkpoint));
   if (!plain && !same) QUANTLANE_TRY_VOID(check_codes(*checkpoint, *dialect_lane));
   QUANTLANE_TRY(const Lane lane, same    ? lane_as_stored(*checkpoint)
@@ -65,6 +79,7 @@ Result<QuantizeResult> convert_checkpoint(const ConvertOptions& asked, Progress&
                                                 .out = options.out,
                                                 .arch_agnostic = false,
                                                 .split = split,
+                                                .drops_kv = without_kv,
                                                 .replace = options.force,
                                                 .converts = true,
                                                 .as_stored = same},

@@ -25,6 +25,9 @@ class Convert final : public Command {
                    "holds them; or a lane of folders (gptq, awq, w4a16 …): the same codes in its "
                    "dialect");
     declare_split(options, options_.split);
+    options.option("--kv", options_.kv,
+                   "none: leave out the key-value cache scheme of the source (default: it goes on "
+                   "where the files have a place for it)");
     options.flag("-f,--force", options_.force, "replace an existing output");
     options.option("-t,--threads", options_.threads, "worker threads (0 = all usable cores)");
   }

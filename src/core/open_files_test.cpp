@@ -45,10 +45,10 @@ class NoMoreFiles {
 TEST(OpenFiles, TheLimitIsNamedWhereverItIsReached) {
   const fixtures::ScratchFolder folder;
   ASSERT_TRUE(write_text(folder.path() / "there", "text").has_value());
-  const auto says_it = AllOf(HasSubstr("a limit of 40"), HasSubstr("(ulimit -n 40)"),
-                             HasSubstr(folder.path().string()),
-                             testing::ContainsRegex("try: .*ulimit -n"), Not(HasSubstr("permission")),
-                             Not(HasSubstr("the disk is sound")), Not(HasSubstr("another disk")));
+  const auto says_it = AllOf(
+      HasSubstr("a limit of 40"), HasSubstr("(ulimit -n 40)"), HasSubstr(folder.path().string()),
+      testing::ContainsRegex("try: .*ulimit -n"), Not(HasSubstr("permission")),
+      Not(HasSubstr("the disk is sound")), Not(HasSubstr("another disk")));
   std::vector<std::string> said;
   {
     const NoMoreFiles limit;
