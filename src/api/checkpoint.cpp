@@ -69,6 +69,29 @@ std::vector<std::pair<std::string, std::string>> describe(const ModelConfig& con
   return rows;
 }
 
+// Of an unknown architecture: what config.json calls alike in most.
+std::vector<std::pair<std::string, std::string>> describe(const ArtefactFacts& facts) {
+  std::vector<std::pair<std::string, std::string>> rows;
+  const auto value = [&](std::initializer_list<std::string_view> keys) -> std::string {
+    for (const std::string_view key : keys) {
+      const Json& found = facts.model_key(key);
+      if (found.is_integer()) return std::to_string(found.integer());
+    }
+    return "";
+  };
+  const auto add = [&](const char* name, std::string text) {
+    if (!text.empty()) rows.emplace_back(name, std::move(text));
+  };
+  add("model type", shortened(std::string(facts.model_key("model_type").string())));
+  add("layers", value({"num_hidden_layers"}));
+  add("hidden size", value({"hidden_size"}));
+  const std::string experts = value({"num_local_experts", "num_experts", "n_routed_experts"});
+  const std::string picked = value({"num_experts_per_tok", "experts_per_token"});
+  if (!experts.empty() && experts != "0")
+    add("experts", experts + (picked.empty() ? "" : ", " + picked + " per token"));
+  return rows;
+}
+
 Result<std::vector<std::string>> verify_tensors(const Container& container, ThreadPool& pool,
                                                 Progress& progress) {
   const auto tensors = container.tensors();
@@ -147,6 +170,7 @@ Result<InspectResult> inspect_checkpoint(const InspectOptions& options, Progress
     for (const PreflightFinding& finding : find_contradictions(facts))
       result.problems.push_back(finding.text + ": " + finding.detail);
     result.schemes = stored_schemes(*checkpoint, facts);
+    if (checkpoint->graph() == nullptr) result.configuration = describe(facts);
   }
   if (options.verify) {
     ThreadPool pool(options.threads);

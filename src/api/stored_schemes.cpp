@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "containers/dialects/packed_linears.h"
 #include "core/cancel.h"
 #include "core/check.h"
 #include "model/damaged_weight.h"
@@ -67,6 +68,11 @@ StoredSchemes stored_schemes(const Checkpoint& checkpoint, const ArtefactFacts& 
   } else {
     for (const LinearFacts& linear : facts.linears) {
       if (!linear.module.ends_with("embed_tokens")) counter.add(linear.scheme);
+    }
+    for (const TensorInfo& tensor : checkpoint.container().tensors()) {
+      const auto linears = packed_linears(checkpoint.dialect(), tensor);
+      if (!linears) continue;
+      for (const PackedLinear& linear : *linears) counter.add(map->scheme_of(linear.module));
     }
   }
   return {.weights = counter.weights(), .inputs = counter.inputs(), .kv_cache = kv_text(*map)};

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "containers/dialects/packed_linears.h"
 #include "core/cancel.h"
 #include "core/check.h"
 #include "core/evenly_spaced.h"
@@ -281,7 +282,12 @@ std::uint64_t Checkpoint::parameter_count() const {
     return count;
   }
   for (const TensorInfo& tensor : container_->tensors()) {
-    count += static_cast<std::uint64_t>(tensor.element_count());
+    if (const auto linears = packed_linears(dialect_, tensor)) {
+      for (const PackedLinear& linear : *linears)
+        count += static_cast<std::uint64_t>(linear.rows) * static_cast<std::uint64_t>(linear.cols);
+    } else {
+      count += static_cast<std::uint64_t>(tensor.element_count());
+    }
   }
   return count;
 }

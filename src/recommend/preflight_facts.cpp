@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "containers/dialects/packed_linears.h"
 #include "containers/tensor_size.h"
 #include "core/check.h"
 #include "core/file.h"
@@ -144,7 +145,10 @@ void read_modules(const Container& container, bool planned, ArtefactFacts& facts
       facts.contradictory = read.error().code == ErrorCode::kCorrupt;
     }
   }
-  for (const TensorInfo& tensor : container.tensors()) facts.tensors.push_back(tensor.name);
+  for (const TensorInfo& tensor : container.tensors()) {
+    facts.tensors.push_back(tensor.name);
+    if (facts.packed.empty() && packed_linears(dialect, tensor)) facts.packed = tensor.name;
+  }
   facts.attentions = read_kv_scales(container, !planned && facts.has_values);
   for (std::string& module : modules_of(container)) {
     facts.linears.push_back(read_module({.container = container,

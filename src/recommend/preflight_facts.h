@@ -73,7 +73,8 @@ struct ArtefactFacts {
   DType dtype = DType::kBF16;
   bool has_values = false;  // tensors were read, not only their headers
   std::vector<LinearFacts> linears;
-  std::vector<std::string> tensors;        // all names
+  std::vector<std::string> tensors;  // all names
+  std::string packed = {};  // the first tensor that holds many quantized Linears, not in `linears`
   std::vector<AttentionFacts> attentions;  // and their scales of the key-value cache
 
   [[nodiscard]] bool quantized() const { return !quantization.is_null(); }

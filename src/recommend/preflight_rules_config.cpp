@@ -64,6 +64,8 @@ Found not_judged(const Facts& f, const Target&) {
   return when(!f.unreadable.empty() && !f.contradictory, f.unreadable);
 }
 
+Found packed_experts(const Facts& f, const Target&) { return when(!f.packed.empty(), f.packed); }
+
 bool stored_plain(const Facts& f, const LinearFacts& linear) {
   const auto has = [&](std::string_view suffix) {
     return std::ranges::find(f.tensors, linear.module + std::string(suffix)) != f.tensors.end();
@@ -219,6 +221,10 @@ constexpr std::array kConfigRules = {
     PreflightRule{"not-judged", "vllm sglang tgi tensorrt-llm", PreflightEffect::kUnknown,
                   "this configuration cannot be read here: rules about its schemes were not asked",
                   "ask the engine itself", "this program", not_judged},
+    PreflightRule{"packed-experts", "vllm sglang tgi tensorrt-llm", PreflightEffect::kUnknown,
+                  "tensors that hold all experts of a layer are not looked into: rules about their "
+                  "schemes, shapes and kernels were not asked",
+                  "ask the engine itself", "this program", packed_experts},
     PreflightRule{
         "fused-scheme", "vllm sglang tgi tensorrt-llm", PreflightEffect::kRefuse,
         "Linears that the engine loads as one must all be quantized, the same way, or none",

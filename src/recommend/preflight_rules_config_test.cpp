@@ -13,6 +13,11 @@ ArtefactFacts with_method(ArtefactFacts facts, std::string method) {
   return facts;
 }
 
+ArtefactFacts packed_experts() {
+  return with(block("mxfp4", scheme("mxfp4")),
+              [](auto& f) { f.packed = "model.layers.0.mlp.experts.down_proj_blocks"; });
+}
+
 std::vector<RuleTest> config_tests() {
   const EngineTarget vllm = target("vllm");
   const EngineTarget trt = target("tensorrt-llm");
@@ -21,6 +26,7 @@ std::vector<RuleTest> config_tests() {
       {"missing-keys",
        {with(gptq("int4_g128_sym"), [](auto& f) { f.quantization.erase("sym"); }), vllm},
        {gptq("int4_g128_sym"), vllm}},
+      {"packed-experts", {packed_experts(), vllm}, {w4(), vllm}},
       {"ct-arguments", {unreadable(w4(), false), vllm}, {unreadable(w4(), true), vllm}},
       {"not-judged",
        {unreadable(gptq("int4_g128_sym"), false), vllm},

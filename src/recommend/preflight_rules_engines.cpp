@@ -81,9 +81,10 @@ Found split_gguf(const Facts& f, const Target&) {
 }
 Found ollama_folder(const Facts& f, const Target&) {
   if (f.container == "gguf") return std::nullopt;
-  if (f.quantized()) return "quant_method " + f.method;
   const auto& classes = f.config["architectures"].items();
   const std::string name(classes.empty() ? "" : classes[0].string());
+  const bool gpt_oss = f.method == "mxfp4" && name == "GptOssForCausalLM";
+  if (f.quantized() && !gpt_oss) return "quant_method " + f.method;
   constexpr std::array<std::string_view, 17> kConverted = {
       "LlamaForCausalLM",    "Ministral3ForCausalLM", "MixtralForCausalLM", "GemmaForCausalLM",
       "Gemma2ForCausalLM",   "Gemma3ForCausalLM",     "Gemma4ForCausalLM",  "Phi3ForCausalLM",
@@ -147,9 +148,10 @@ constexpr std::array kEngineRules = {
         folder_refused},
     PreflightRule{
         "ollama-folder", "ollama", PreflightEffect::kRefuse,
-        "only unquantized folders of some architectures are imported",
+        "only unquantized folders of some architectures, and the MXFP4 of gpt-oss, are imported",
         "quantlane quantize CKPT gguf:q4_k_m -o FILE.gguf",
-        "Ollama 0.33.0-rc2 convert/convert.go: \"unsupported architecture\"; docs/import.mdx",
+        "Ollama 0.33.0-rc2 convert/convert.go: \"unsupported architecture\", "
+        "convert_gptoss.go: mxfp4; docs/import.mdx",
         ollama_folder},
     PreflightRule{"gguf-in-one-piece", "sglang", PreflightEffect::kRefuse,
                   "a GGUF file that was split is not put together",

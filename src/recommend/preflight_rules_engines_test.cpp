@@ -55,6 +55,12 @@ std::vector<RuleTest> engine_tests() {
   };
 }
 
+TEST(PreflightEngineRules, OllamaImportsGptOssWithItsCodes) {
+  const ArtefactFacts mxfp4 = block("mxfp4", scheme("mxfp4"));
+  EXPECT_FALSE(fires("ollama-folder", {with_class(mxfp4, "GptOssForCausalLM"), target("ollama")}));
+  EXPECT_TRUE(fires("ollama-folder", {with_class(mxfp4, "LlamaForCausalLM"), target("ollama")}));
+}
+
 TEST(PreflightEngineRules, EachIsBrokenByOneArtefactAndNotByItsNeighbour) {
   expect_each_rule_tested(preflight_engine_rules(), engine_tests());
 }

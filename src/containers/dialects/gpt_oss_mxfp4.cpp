@@ -148,7 +148,37 @@ Result<StoredLinear> unpack(const Container& container, std::string_view module,
   return linear;
 }
 
+// Many more than there are in any model.
+constexpr std::int64_t kMostExperts = 1 << 16;
+
 }  // namespace
+
+std::optional<std::vector<PackedLinear>> gpt_oss_linears(const TensorInfo& tensor) {
+  const std::string_view name = tensor.name;
+  const std::size_t last = name.rfind(".experts.");
+  if (last == std::string_view::npos) return std::nullopt;
+  std::string_view kind = name.substr(last + std::string_view(".experts.").size());
+  const bool joined = kind.starts_with("gate_up_proj_");
+  if (!joined && !kind.starts_with("down_proj_")) return std::nullopt;
+  kind.remove_prefix(kind.rfind('_'));
+  std::vector<PackedLinear> linears;
+  if (kind == "_scales") return linears;
+  const auto& shape = tensor.shape;
+  if (kind != "_blocks" || shape.size() != 4 || shape[3] != kGroupBytes) return std::nullopt;
+  if (shape[0] > kMostExperts || shape[1] < 1 || shape[2] < 1) return std::nullopt;
+  const std::int64_t rows = joined ? shape[1] / 2 : shape[1];
+  const std::string experts(name.substr(0, last + std::string_view(".experts.").size()));
+  for (std::int64_t expert = 0; expert < shape[0]; ++expert) {
+    for (const char* part : {"gate_proj", "up_proj", "down_proj"}) {
+      const bool is_down = std::string_view(part) == "down_proj";
+      if (is_down == joined) continue;
+      linears.push_back({.module = experts + std::to_string(expert) + "." + part,
+                         .rows = rows,
+                         .cols = shape[2] * kGroup});
+    }
+  }
+  return linears;
+}
 
 constinit const Dialect kGptOssMxfp4 = {.name = kName,
                                         .recognises = recognises,

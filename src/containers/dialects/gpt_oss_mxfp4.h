@@ -9,8 +9,10 @@
 // quantization_config: quant_method "mxfp4", modules_to_not_convert; everything else is plain.
 // Source: gpt-oss torch/weights.py; OCP Microscaling Formats 1.0.
 #pragma once
-#include "containers/dialects/dialect.h"
+#include "containers/dialects/packed_linears.h"
 
 namespace quantlane {
 extern const Dialect kGptOssMxfp4;
-}
+// packed_linears() of this dialect.
+std::optional<std::vector<PackedLinear>> gpt_oss_linears(const TensorInfo& tensor);
+}  // namespace quantlane

@@ -44,6 +44,34 @@ class GptOssMxfp4 : public test::FolderTest {
                            .value();
 };
 
+TEST_F(GptOssMxfp4, ATensorNamesTheLinearsThatItHolds) {
+  const auto container = test::container_of(tensors_, folder_ / "m.safetensors");
+  const auto schemes = map(*container, config_);
+  std::vector<std::string> found;
+  for (const TensorInfo& tensor : container->tensors()) {
+    const auto linears = packed_linears(&kGptOssMxfp4, tensor);
+    ASSERT_TRUE(linears.has_value()) << tensor.name;
+    for (const PackedLinear& linear : *linears) {
+      found.push_back(linear.module.substr(kExperts.size()));
+      // What is listed can be read, with just that shape.
+      const auto scheme = schemes->scheme_of(linear.module);
+      ASSERT_TRUE(scheme.has_value()) << linear.module;
+      EXPECT_TRUE(kGptOssMxfp4.verify(*container, linear.module, *scheme, linear.rows, linear.cols))
+          << linear.module;
+    }
+    EXPECT_FALSE(packed_linears(nullptr, tensor).has_value());
+  }
+  EXPECT_THAT(found, testing::UnorderedElementsAre("0.gate_proj", "0.up_proj", "0.down_proj",
+                                                   "1.gate_proj", "1.up_proj", "1.down_proj"));
+  const auto linears_of = [](std::string name, std::vector<std::int64_t> shape) {
+    return packed_linears(&kGptOssMxfp4,
+                          {.name = std::move(name), .type = DType::kU8, .shape = std::move(shape)});
+  };
+  EXPECT_FALSE(linears_of("model.layers.0.self_attn.q_proj.weight", {8, 8}).has_value());
+  EXPECT_FALSE(linears_of(kExperts + "gate_up_proj_bias", {2, 4}).has_value());
+  EXPECT_FALSE(linears_of(kExperts + "down_proj_blocks", {std::int64_t{1} << 60, 0, 0, 16}));
+}
+
 TEST_F(GptOssMxfp4, GateAndUpRowsAlternateAndExpertsFollow) {
   const auto container = test::container_of(tensors_, folder_ / "m.safetensors");
   const auto schemes = map(*container, config_);
