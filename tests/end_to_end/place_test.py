@@ -161,7 +161,6 @@ class Inputs(ProgramTest):
                 ("--text", ["imatrix", CANARY, "--text", "i.dat", "-o", "i.dat", "-f"]),
                 ("an input", ["imatrix", "merge", "i.dat", "-o", "./i.dat", "-f"]),
                 ("--ids", ["eval", CANARY, "--ids", "i.dat", "--logits", "i.dat"]),
-                ("out/artifacts/fp8", [*COMPARE[:3], "fp8,out/artifacts/fp8", "--out", "out"]),
                 ("--calibration-text", [*COMPARE, "--calibration-text", "out/report.html", "--out", "out"]),
                 ("--imatrix", [*COMPARE, "--imatrix", "out/work/calibration.safetensors", "--out", "out"])):
             self.refused_before_work(*command, says=says)
