@@ -27,6 +27,8 @@ namespace {
 
 constexpr std::int64_t kDefaultChunks = 40;
 constexpr std::int64_t kDefaultContext = 4096;
+constexpr std::string_view kPageStart =
+    "<!doctype html>\n<html lang=\"en\" data-generator=\"quantlane\">";
 
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
@@ -382,8 +384,8 @@ std::string Comparison::evaluation_key(const std::string& artefact_hash) const {
 }
 
 Result<void> Comparison::write() {
-  QUANTLANE_TRY_VOID(
-      write_text(options_.out / "report.json", to_json(report_) + "\n", !replaces_report_));
+  QUANTLANE_TRY_VOID(write_text(options_.out / "report.json", to_json(report_) + "\n",
+                                replaceable(replaces_report_, "{")));
   return write_html(report_, options_.out / "report.html");
 }
 
@@ -395,9 +397,8 @@ Result<CompareReport> compare(const CompareOptions& asked, Progress& progress) {
 
 Result<void> write_html(const CompareReport& report, const fs::path& path) {
   const bool replaces = is_taken(path);
-  QUANTLANE_TRY_VOID(
-      check_replaceable(path, "<!doctype html>\n<html lang=\"en\" data-generator=\"quantlane\">"));
-  return write_text(path, to_html(report), !replaces);
+  QUANTLANE_TRY_VOID(check_replaceable(path, kPageStart));
+  return write_text(path, to_html(report), replaceable(replaces, std::string(kPageStart)));
 }
 
 }  // namespace quantlane

@@ -58,7 +58,7 @@ Result<void> check_target_file(const fs::path& file, const DeployTarget& target,
 
 Result<void> write_target_file(const fs::path& file, const DeployTarget& target,
                                const std::string& text, bool force) {
-  QUANTLANE_TRY_VOID(write_text(file, text, !force));
+  QUANTLANE_TRY_VOID(write_text(file, text, replaceable(force, deploy_header(target))));
   if (!target.script) return {};
   std::error_code code;
   fs::permissions(file, fs::perms::owner_exec | fs::perms::group_exec | fs::perms::others_exec,

@@ -130,7 +130,8 @@ Result<LogitsFile> write_logits(const fs::path& checkpoint, const fs::path& ids_
   const Segment segment{.tokens = ids, .cache = &cache, .logits_from = 0};
   std::vector<float> logits;
   QUANTLANE_TRY_VOID(runtime->forward(std::span(&segment, 1), pool, logits));
-  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(npy, !replaces));
+  QUANTLANE_TRY(AtomicFile file,
+                AtomicFile::create(npy, replaceable(replaces, std::string(kNpyMagic))));
   QUANTLANE_TRY_VOID(file.append(npy_header(ids.size(), runtime->config().vocab_size)));
   QUANTLANE_TRY_VOID(file.append(std::as_bytes(std::span(logits))));
   QUANTLANE_TRY_VOID(file.commit());

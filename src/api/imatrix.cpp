@@ -39,11 +39,22 @@ ImatrixResult describe(const Imatrix& imatrix, const fs::path& path, std::string
   return result;
 }
 
+Result<void> check_replaced(const fs::path& out) {
+  if (read_imatrix(out) || Statistics::load(out)) return {};
+  return fail(invalid("choosing an output")
+                  .in(out.string())
+                  .expects("an importance matrix to replace")
+                  .got("something else")
+                  .advise("choose another -o"));
+}
+
+ReplaceCheck replaceable(bool force) { return force ? ReplaceCheck(check_replaced) : keep_others; }
+
 Result<ImatrixResult> write(Imatrix imatrix, const fs::path& path, bool force) {
   QUANTLANE_TRY(const ImatrixFormat* format, imatrix_format_for(path));
   const bool guessed = imatrix.chunk_size == 0 && format->states_chunk_size;
   if (guessed) imatrix.set_chunk_size(kImatrixChunk);
-  QUANTLANE_TRY_VOID(format->write(imatrix, path, !force));
+  QUANTLANE_TRY_VOID(format->write(imatrix, path, replaceable(force)));
   ImatrixResult result = describe(imatrix, path, format->name);
   if (guessed) {
     result.notices.push_back("the source does not say how long its chunks were: " +
@@ -67,13 +78,8 @@ Result<void> check_kind(const fs::path& out) {
 Result<void> check_output_file(const fs::path& out, std::span<const InputPath> inputs, bool force) {
   QUANTLANE_TRY_VOID(check_apart(out, inputs));
   QUANTLANE_TRY(const bool taken, check_vacant(out, force, "-o"));
-  if (taken && !read_imatrix(place_of(out)) && !Statistics::load(place_of(out))) {
-    return fail(invalid("choosing an output")
-                    .in(out.string())
-                    .expects("an importance matrix to replace")
-                    .got("something else")
-                    .advise("choose another -o"));
-  }
+  if (auto checked = taken ? check_replaced(place_of(out)) : Result<void>(); !checked)
+    return fail(std::move(checked).error().in(out.string()));
   return check_writable(out);
 }
 
@@ -172,7 +178,7 @@ Result<ImatrixResult> collect_imatrix(const ImatrixOptions& asked, Progress& pro
                           .texts = {text.name},
                           .chunk_size = chunk,
                           .experts = checkpoint->graph()->config.experts.count});
-    QUANTLANE_TRY_VOID(statistics.save(options.out, {}, !options.force));
+    QUANTLANE_TRY_VOID(statistics.save(options.out, {}, replaceable(options.force)));
     result = describe_statistics(statistics, options.out);
   } else {
     Imatrix imatrix = imatrix_of(statistics, *checkpoint->graph());
@@ -228,7 +234,7 @@ Result<ImatrixResult> merge_statistics(const ImatrixMergeOptions& options) {
     origin.chunk_size = options.chunk;
     merged.come_from(std::move(origin));
   }
-  QUANTLANE_TRY_VOID(merged.save(options.out, {}, !options.force));
+  QUANTLANE_TRY_VOID(merged.save(options.out, {}, replaceable(options.force)));
   return describe_statistics(merged, options.out);
 }
 

@@ -136,7 +136,7 @@ Result<const ImatrixFormat*> imatrix_format_for(const std::filesystem::path& pat
 
 Result<void> write_imatrix(const Imatrix& imatrix, const std::filesystem::path& path) {
   QUANTLANE_TRY(const ImatrixFormat* format, imatrix_format_for(path));
-  return format->write(imatrix, path, false);
+  return format->write(imatrix, path, {});
 }
 
 }  // namespace quantlane

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/replacing.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -59,10 +60,10 @@ struct ImatrixFormat {
   // kCorrupt: what the grammar or the file's size rules out, sums that are negative or not finite,
   // negative counts, no entries.
   Result<Imatrix> (*parse)(std::span<const std::byte> file, const std::string& origin);
-  // The file appears in one step; `keeps_others` as AtomicFile::create() has it. kUnsupported for
+  // The file appears in one step; `may_replace` as AtomicFile::create() has it. kUnsupported for
   // sums that float32 does not hold.
   Result<void> (*write)(const Imatrix& imatrix, const std::filesystem::path& path,
-                        bool keeps_others);
+                        ReplaceCheck may_replace);
 };
 // The format of these bytes: the first row that recognises them.
 const ImatrixFormat& imatrix_format_of(std::span<const std::byte> file);

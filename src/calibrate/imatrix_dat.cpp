@@ -159,7 +159,8 @@ Result<void> append_entry(const Imatrix& imatrix, const std::string& name,
   return {};
 }
 
-Result<void> write(const Imatrix& imatrix, const std::filesystem::path& path, bool keeps_others) {
+Result<void> write(const Imatrix& imatrix, const std::filesystem::path& path,
+                   ReplaceCheck may_replace) {
   const auto seen = std::ranges::count_if(
       imatrix.entries, [](const auto& entry) { return entry.second.max_count() > 0; });
   std::string out;
@@ -169,7 +170,7 @@ Result<void> write(const Imatrix& imatrix, const std::filesystem::path& path, bo
   }
   append_number(imatrix.chunk_count, out);
   append_text(imatrix.datasets.empty() ? std::string() : imatrix.datasets.back(), out);
-  return write_text(path, out, keeps_others);
+  return write_text(path, out, std::move(may_replace));
 }
 
 }  // namespace

@@ -164,7 +164,8 @@ std::vector<PlannedTensor> plan_of(const Imatrix& imatrix) {
   return plan;
 }
 
-Result<void> write(const Imatrix& given, const std::filesystem::path& path, bool keeps_others) {
+Result<void> write(const Imatrix& given, const std::filesystem::path& path,
+                   ReplaceCheck may_replace) {
   std::optional<Imatrix> counted;
   if (given.chunk_size == 0) (counted = given)->set_chunk_size(kImatrixChunk);
   const Imatrix& imatrix = counted ? *counted : given;
@@ -177,7 +178,8 @@ Result<void> write(const Imatrix& given, const std::filesystem::path& path, bool
   metadata.set(std::string(kDatasets), imatrix.datasets);
   metadata.set(std::string(kChunkCount), unsigned_of(imatrix.chunk_count));
   metadata.set(std::string(kChunkSize), unsigned_of(imatrix.chunk_size));
-  QUANTLANE_TRY(const auto writer, create_gguf(path, plan_of(imatrix), metadata, keeps_others));
+  QUANTLANE_TRY(const auto writer,
+                create_gguf(path, plan_of(imatrix), metadata, std::move(may_replace)));
   std::size_t index = 0;
   for (const auto& [name, entry] : imatrix.entries) {
     const std::vector<float> sums(entry.sums.begin(), entry.sums.end());

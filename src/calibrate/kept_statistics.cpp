@@ -109,7 +109,7 @@ Result<void> KeptStatistics::write(const Statistics& statistics, std::int64_t ch
     return fail(
         io_error("keeping a calibration").in(file_.string()).got("something else is there"));
   }
-  QUANTLANE_TRY_VOID(statistics.save(file_, metadata, !there_));
+  QUANTLANE_TRY_VOID(statistics.save(file_, metadata, there_ ? ReplaceCheck() : keep_others));
   there_ = true;
   return {};
 }

@@ -202,7 +202,7 @@ std::vector<float> Statistics::importance(std::string_view module, std::int64_t 
 }
 
 Result<void> Statistics::save(const std::filesystem::path& path, const Metadata& metadata,
-                              bool keeps_others) const {
+                              ReplaceCheck may_replace) const {
   std::vector<PlannedTensor> plan;
   for (const auto& [module, statistics] : modules_) {
     const auto width = static_cast<std::int64_t>(statistics.sum_squares.size());
@@ -221,7 +221,7 @@ Result<void> Statistics::save(const std::filesystem::path& path, const Metadata&
   Metadata all = metadata;
   write_origin(origin_, all);
   all.set(std::string(kChecksum), checksum_of(*this));
-  QUANTLANE_TRY(const auto writer, create_safetensors(path, plan, all, keeps_others));
+  QUANTLANE_TRY(const auto writer, create_safetensors(path, plan, all, std::move(may_replace)));
   std::size_t index = 0;
   for (const auto& [module, statistics] : modules_) {
     QUANTLANE_TRY_VOID(writer->write(index++, bytes_of(statistics.sum_squares)));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "containers/metadata.h"
+#include "core/replacing.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -71,7 +72,7 @@ class Statistics {
   // Tensors "<module>.in_sum2" F64 [cols], "<module>.in_absmax" F32 [cols], "<module>.count" I64
   // [1] and "<module>.in_magnitudes" I64 [kMagnitudeBins].
   Result<void> save(const std::filesystem::path& path, const Metadata& metadata = {},
-                    bool keeps_others = false) const;
+                    ReplaceCheck may_replace = {}) const;
   static Result<Statistics> load(const std::filesystem::path& path);
 
  private:

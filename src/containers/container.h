@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "containers/metadata.h"
+#include "core/replacing.h"
 #include "formats/block_format.h"
 #include "quantlane/result.h"
 #include "tensor/dtype.h"
@@ -96,18 +97,18 @@ class ContainerWriter {
 };
 // `metadata`: string pairs written as __metadata__ ("format": "pt" is added). Plain types only.
 // Data lies in plan order, or wider types first where plan order would misalign a tensor.
-// kInvalidArgument for a plan that the format cannot hold. `keeps_others`: as AtomicFile::create()
+// kInvalidArgument for a plan that the format cannot hold. `may_replace`: as AtomicFile::create()
 // has it.
 Result<std::unique_ptr<ContainerWriter>> create_safetensors(const std::filesystem::path& path,
                                                             const std::vector<PlannedTensor>& plan,
                                                             const Metadata& metadata,
-                                                            bool keeps_others = false);
+                                                            ReplaceCheck may_replace = {});
 // GGUF version 3; alignment from general.alignment (default 32). kInvalidArgument for a plan that
 // the format cannot hold (more than 4 dimensions, names above 63 bytes, types without a ggml id,
 // …).
 Result<std::unique_ptr<ContainerWriter>> create_gguf(const std::filesystem::path& path,
                                                      const std::vector<PlannedTensor>& plan,
                                                      const Metadata& metadata,
-                                                     bool keeps_others = false);
+                                                     ReplaceCheck may_replace = {});
 
 }  // namespace quantlane

@@ -9,6 +9,7 @@
 #include "containers/gguf.h"
 #include "core/check.h"
 #include "core/file.h"
+#include "core/output_path.h"
 #include "core/placing.h"
 
 namespace quantlane {
@@ -53,12 +54,12 @@ Metadata shard_metadata(const Metadata& whole, std::size_t shard, std::size_t sh
 class SplitWriter final : public ContainerWriter {
  public:
   SplitWriter(fs::path path, std::vector<std::vector<PlannedTensor>> plans, Metadata metadata,
-              std::size_t tensors, bool keeps_others)
+              std::size_t tensors, ReplaceCheck may_replace)
       : path_(std::move(path)),
         plans_(std::move(plans)),
         metadata_(std::move(metadata)),
         tensors_(tensors),
-        keeps_others_(keeps_others) {}
+        may_replace_(std::move(may_replace)) {}
 
   Result<void> write(std::size_t index, std::span<const std::byte> bytes) override {
     while (streams_.empty() || index >= first_ + plans_[streams_.size() - 1].size()) {
@@ -82,27 +83,33 @@ class SplitWriter final : public ContainerWriter {
   Result<void> commit() override {
     while (streams_.size() < plans_.size()) QUANTLANE_TRY_VOID(open_next());
     QUANTLANE_TRY_VOID(streams_.back()->finish());
+    for (const auto& stream : streams_) {
+      if (!may_replace_ || !is_taken(stream->path())) continue;
+      if (auto allowed = may_replace_(stream->path()); !allowed)
+        return keep_beside(std::move(allowed).error(), stream->path());
+    }
     // Readers open the first shard: it appears when all others are there, and one of an earlier
     // artefact goes before any of its own does.
-    std::error_code code;
-    if (!keeps_others_) fs::remove(gguf_shard_path(path_, 0, plans_.size()), code);
+    const fs::path first = gguf_shard_path(path_, 0, plans_.size());
+    QUANTLANE_TRY(auto kept, remove_allowed(first, may_replace_));
+    if (kept) return keep_beside(std::move(*kept), first);
     for (auto stream = streams_.rbegin(); stream != streams_.rend(); ++stream) {
-      QUANTLANE_TRY(const bool placed, (*stream)->place());
-      if (!placed) return keep_beside((*stream)->path());
+      QUANTLANE_TRY(auto refused, (*stream)->place());
+      if (refused) return keep_beside(std::move(*refused), (*stream)->path());
     }
     return {};
   }
 
  private:
   // All shards together, also those that are in place already.
-  Result<void> keep_beside(const fs::path& taken) {
+  Result<void> keep_beside(Error reason, const fs::path& taken) {
     const fs::path folder = place_of_finished(path_);
     for (const auto& stream : streams_) {
       const fs::path file = folder / fs::path(stream->path()).filename();
       QUANTLANE_TRY_VOID(make_parent(file));
       QUANTLANE_TRY_VOID(stream->move_to(file));
     }
-    return fail(taken_meanwhile("set of files", taken, folder));
+    return fail(taken_meanwhile("set of files", std::move(reason), taken, folder));
   }
   Result<void> open_next() {
     if (!streams_.empty()) {
@@ -113,7 +120,7 @@ class SplitWriter final : public ContainerWriter {
     QUANTLANE_TRY(auto stream,
                   create_gguf_stream(gguf_shard_path(path_, shard, plans_.size()), plans_[shard],
                                      shard_metadata(metadata_, shard, plans_.size(), tensors_),
-                                     keeps_others_));
+                                     may_replace_));
     streams_.push_back(std::move(stream));
     return {};
   }
@@ -122,7 +129,7 @@ class SplitWriter final : public ContainerWriter {
   std::vector<std::vector<PlannedTensor>> plans_;  // of each shard
   Metadata metadata_;
   std::size_t tensors_;
-  bool keeps_others_;
+  ReplaceCheck may_replace_;
   std::vector<std::unique_ptr<TensorStream>> streams_;
   std::size_t first_ = 0;  // global index of the open shard's first tensor
 };
@@ -176,7 +183,8 @@ std::vector<std::uint32_t> gguf_shards_by_size(const std::vector<PlannedTensor>&
 
 Result<std::unique_ptr<ContainerWriter>> create_split_gguf(
     const fs::path& path, const std::vector<PlannedTensor>& plan,
-    const std::vector<std::uint32_t>& shard_of, const Metadata& metadata, bool keeps_others) {
+    const std::vector<std::uint32_t>& shard_of, const Metadata& metadata,
+    ReplaceCheck may_replace) {
   QUANTLANE_CHECK(shard_of.size() == plan.size() && std::ranges::is_sorted(shard_of));
   const std::size_t shards = shard_of.empty() ? 1 : shard_of.back() + std::size_t{1};
   if (shards > kGgufMaxShards) {
@@ -188,7 +196,8 @@ Result<std::unique_ptr<ContainerWriter>> create_split_gguf(
   }
   std::vector<std::vector<PlannedTensor>> plans(shards);
   for (std::size_t i = 0; i < plan.size(); ++i) plans[shard_of[i]].push_back(plan[i]);
-  return std::make_unique<SplitWriter>(path, std::move(plans), metadata, plan.size(), keeps_others);
+  return std::make_unique<SplitWriter>(path, std::move(plans), metadata, plan.size(),
+                                       std::move(may_replace));
 }
 
 }  // namespace quantlane

@@ -30,18 +30,19 @@ std::vector<std::uint32_t> gguf_shards_by_size(const std::vector<PlannedTensor>&
 
 // Writes the shards of `path` (create_gguf's contract); `shard_of`: of each planned tensor, from 0,
 // never falling. All files appear at commit(), the first shard last. kInvalidArgument for more than
-// kGgufMaxShards. With `keeps_others`, commit() fails where something is at the place of a shard;
-// all finished shards lie in a folder beside it then, and the error says where.
+// kGgufMaxShards. commit() fails where something is at the place of a shard that
+// `may_replace` refuses; all finished shards lie in a folder beside it then, and the error says
+// where.
 Result<std::unique_ptr<ContainerWriter>> create_split_gguf(
     const std::filesystem::path& path, const std::vector<PlannedTensor>& plan,
     const std::vector<std::uint32_t>& shard_of, const Metadata& metadata,
-    bool keeps_others = false);
+    ReplaceCheck may_replace = {});
 
 // One file of a split, and the size of a file's header before padding.
 Result<std::unique_ptr<TensorStream>> create_gguf_stream(const std::filesystem::path& path,
                                                          const std::vector<PlannedTensor>& plan,
                                                          const Metadata& metadata,
-                                                         bool keeps_others = false);
+                                                         ReplaceCheck may_replace = {});
 std::uint64_t gguf_header_bytes(const std::vector<PlannedTensor>& plan, const Metadata& metadata);
 // general.alignment, or the default where there is none.
 std::uint64_t gguf_alignment(const Metadata& metadata);

@@ -154,7 +154,7 @@ TEST_F(GgufSplitWriter, AShardThatAppearsMeanwhileIsKeptAndSoIsTheWork) {
   const auto plan = plan_of({3, 5, 7});
   for (std::size_t shard = 0; shard < 3; ++shard) {
     const fs::path out = folder_ / std::to_string(shard) / "m.gguf";
-    auto writer = create_split_gguf(out, plan, {0, 1, 2}, {}, true);
+    auto writer = create_split_gguf(out, plan, {0, 1, 2}, {}, keep_others);
     ASSERT_TRUE(writer.has_value());
     fs::create_directories(out.parent_path());
     const fs::path mine = gguf_shard_path(out, shard, 3);
@@ -177,7 +177,7 @@ TEST_F(GgufSplitWriter, AShardThatAppearsMeanwhileIsKeptAndSoIsTheWork) {
 
 TEST_F(GgufSplitWriter, VacantPlacesAreTakenWithoutPermissionToReplace) {
   const auto plan = plan_of({3, 5});
-  auto writer = create_split_gguf(folder_ / "m.gguf", plan, {0, 1}, {}, true);
+  auto writer = create_split_gguf(folder_ / "m.gguf", plan, {0, 1}, {}, keep_others);
   ASSERT_TRUE(writer.has_value());
   ASSERT_TRUE(fill(**writer, plan).has_value());
   EXPECT_THAT(listing(), ElementsAre("m-00001-of-00002.gguf", "m-00002-of-00002.gguf"));

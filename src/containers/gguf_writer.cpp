@@ -118,7 +118,7 @@ std::string header_text(const std::vector<PlannedTensor>& plan,
 Result<std::unique_ptr<TensorStream>> create_gguf_stream(const std::filesystem::path& path,
                                                          const std::vector<PlannedTensor>& plan,
                                                          const Metadata& metadata,
-                                                         bool keeps_others) {
+                                                         ReplaceCheck may_replace) {
   QUANTLANE_TRY(const std::uint64_t alignment, planned_alignment(path, metadata));
   QUANTLANE_TRY_VOID(check_keys(path, metadata));
   QUANTLANE_TRY(std::vector<TensorSlot> slots, place(path, plan, alignment));
@@ -126,7 +126,7 @@ Result<std::unique_ptr<TensorStream>> create_gguf_stream(const std::filesystem::
   header.resize((header.size() + alignment - 1) / alignment * alignment, '\0');
   for (TensorSlot& slot : slots) slot.offset += header.size();
 
-  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path, keeps_others));
+  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path, std::move(may_replace)));
   QUANTLANE_TRY_VOID(file.reserve(end_of(slots)));
   QUANTLANE_TRY_VOID(file.append(header));
   return std::make_unique<TensorStream>(std::move(file), path.string(), std::move(slots));
@@ -134,8 +134,9 @@ Result<std::unique_ptr<TensorStream>> create_gguf_stream(const std::filesystem::
 
 Result<std::unique_ptr<ContainerWriter>> create_gguf(const std::filesystem::path& path,
                                                      const std::vector<PlannedTensor>& plan,
-                                                     const Metadata& metadata, bool keeps_others) {
-  return create_gguf_stream(path, plan, metadata, keeps_others);
+                                                     const Metadata& metadata,
+                                                     ReplaceCheck may_replace) {
+  return create_gguf_stream(path, plan, metadata, std::move(may_replace));
 }
 
 std::uint64_t gguf_alignment(const Metadata& metadata) {

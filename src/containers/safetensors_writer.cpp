@@ -88,7 +88,7 @@ std::vector<std::size_t> data_order(const std::vector<PlannedTensor>& plan,
 Result<std::unique_ptr<ContainerWriter>> create_safetensors(const std::filesystem::path& path,
                                                             const std::vector<PlannedTensor>& plan,
                                                             const Metadata& metadata,
-                                                            bool keeps_others) {
+                                                            ReplaceCheck may_replace) {
   QUANTLANE_TRY(const std::vector<std::uint64_t> sizes, checked_sizes(path, plan));
   QUANTLANE_TRY(Json text_pairs, metadata_json(path, metadata));
   Json::Object header;
@@ -117,7 +117,7 @@ Result<std::unique_ptr<ContainerWriter>> create_safetensors(const std::filesyste
   }
   for (TensorSlot& slot : slots) slot.offset += sizeof(length) + length;
 
-  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path, keeps_others));
+  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path, std::move(may_replace)));
   QUANTLANE_TRY_VOID(file.reserve(end_of(slots)));
   QUANTLANE_TRY_VOID(file.append(std::as_bytes(std::span(&length, 1))));
   QUANTLANE_TRY_VOID(file.append(text));

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,7 +37,7 @@ class TensorStream final : public ContainerWriter {
   Result<void> finish();
   Result<void> commit() override;
   // place() and move_to() of its AtomicFile.
-  Result<bool> place() { return file_.place(); }
+  Result<std::optional<Error>> place() { return file_.place(); }
   Result<void> move_to(const fs::path& other) { return file_.move_to(other); }
   [[nodiscard]] const std::string& path() const { return path_; }
 

@@ -1,10 +1,7 @@
 #include "core/atomic_directory.h"
 
-#include <cstdio>
 #include <string>
 #include <utility>
-
-#include <fcntl.h>
 
 #include "core/check.h"
 #include "core/output_path.h"
@@ -13,13 +10,13 @@
 
 namespace quantlane {
 
-Result<AtomicDirectory> AtomicDirectory::create(const fs::path& target, bool keeps_others) {
+Result<AtomicDirectory> AtomicDirectory::create(const fs::path& target, ReplaceCheck may_replace) {
   AtomicDirectory directory;
   directory.target_ = plain_spelling(target);
   directory.temporary_ = temporary_name(target);
   QUANTLANE_TRY_VOID(make_parent(directory.target_));
   remove_leftovers(target);
-  directory.replaces_ = !keeps_others;
+  directory.may_replace_ = std::move(may_replace);
   std::error_code code;
   fs::create_directory(directory.temporary_, code);
   if (code) return fail(system_error("creating a folder", target, code.value()));
@@ -29,14 +26,14 @@ Result<AtomicDirectory> AtomicDirectory::create(const fs::path& target, bool kee
 AtomicDirectory::AtomicDirectory(AtomicDirectory&& other) noexcept
     : target_(std::move(other.target_)),
       temporary_(std::exchange(other.temporary_, {})),
-      replaces_(other.replaces_) {}
+      may_replace_(std::move(other.may_replace_)) {}
 
-Result<void> AtomicDirectory::keep_beside() {
+Result<void> AtomicDirectory::keep_beside(Error reason) {
   const fs::path other = place_of_finished(target_);
   QUANTLANE_TRY(const bool moved, move_to_vacant(temporary_, other));
-  if (!moved) return keep_beside();
+  if (!moved) return keep_beside(std::move(reason));
   temporary_.clear();
-  return fail(taken_meanwhile("folder", target_, other));
+  return fail(taken_meanwhile("folder", std::move(reason), target_, other));
 }
 
 AtomicDirectory::~AtomicDirectory() {
@@ -45,32 +42,10 @@ AtomicDirectory::~AtomicDirectory() {
 }
 
 Result<void> AtomicDirectory::commit() {
-  if (!replaces_) {
-    QUANTLANE_TRY(const bool placed, move_to_vacant(temporary_, target_));
-    if (!placed) return keep_beside();
-    temporary_.clear();
-    return sync_folder(target_.parent_path());
-  }
-  // In one step, so that a killed process leaves either folder; what was there then has our
-  // temporary name.
-  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
-    QUANTLANE_TRY_VOID(sync_folder(target_.parent_path()));
-    std::error_code ignored;
-    fs::remove_all(std::exchange(temporary_, {}), ignored);
-    return {};
-  }
-  std::error_code code;
-  fs::path previous;
-  if (fs::exists(target_, code)) {  // file systems that cannot exchange
-    previous = temporary_name(target_);
-    fs::rename(target_, previous, code);
-    if (code) return fail(system_error("replacing a folder", target_, code.value()));
-  }
-  fs::rename(temporary_, target_, code);
-  if (code) return fail(system_error("putting a finished folder in place", target_, code.value()));
+  QUANTLANE_TRY(auto refused, put_in_place(temporary_, target_, may_replace_));
+  if (refused) return keep_beside(std::move(*refused));
   temporary_.clear();
-  if (!previous.empty()) fs::remove_all(previous, code);
-  return sync_folder(target_.parent_path());
+  return {};
 }
 
 }  // namespace quantlane

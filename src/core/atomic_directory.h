@@ -2,6 +2,7 @@
 #pragma once
 #include <filesystem>
 
+#include "core/replacing.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -13,9 +14,9 @@ namespace fs = std::filesystem;
 // commit removes it. Leftovers as with AtomicFile.
 class AtomicDirectory {
  public:
-  // With `keeps_others`, commit() fails where something is at `target` by then; the finished folder
-  // lies beside it, and the error says where.
-  static Result<AtomicDirectory> create(const fs::path& target, bool keeps_others = false);
+  // commit() fails where something is at `target` by then that `may_replace` refuses; the finished
+  // folder lies beside it, and the error says where.
+  static Result<AtomicDirectory> create(const fs::path& target, ReplaceCheck may_replace = {});
   AtomicDirectory(AtomicDirectory&& other) noexcept;
   AtomicDirectory& operator=(AtomicDirectory&&) = delete;
   AtomicDirectory(const AtomicDirectory&) = delete;
@@ -27,10 +28,10 @@ class AtomicDirectory {
 
  private:
   AtomicDirectory() = default;
-  Result<void> keep_beside();
+  Result<void> keep_beside(Error reason);
   fs::path target_;
   fs::path temporary_;
-  bool replaces_ = true;
+  ReplaceCheck may_replace_;
 };
 
 }  // namespace quantlane

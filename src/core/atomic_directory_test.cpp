@@ -60,7 +60,7 @@ TEST_F(AtomicDirectoryTest, AFolderThatIsReplacedIsThereAtAnyMoment) {
 }
 
 TEST_F(AtomicDirectoryTest, AFolderThatAppearsMeanwhileIsKeptAndSoIsTheWork) {
-  auto made = AtomicDirectory::create(folder_ / "out", true);
+  auto made = AtomicDirectory::create(folder_ / "out", keep_others);
   ASSERT_TRUE(made);
   std::ofstream(made->path() / "work") << "x";
   fs::create_directories(folder_ / "out");
@@ -71,7 +71,7 @@ TEST_F(AtomicDirectoryTest, AFolderThatAppearsMeanwhileIsKeptAndSoIsTheWork) {
   const std::string finished = "out.finished-" + std::to_string(getpid());
   EXPECT_TRUE(fs::exists(folder_ / finished / "work"));
   EXPECT_NE(placed.error().message().find(finished), std::string::npos);
-  auto again = AtomicDirectory::create(folder_ / "out", true);
+  auto again = AtomicDirectory::create(folder_ / "out", keep_others);
   ASSERT_TRUE(again);
   EXPECT_FALSE(again->commit());
   EXPECT_TRUE(fs::exists(folder_ / finished / "work")) << "nor is work that was kept earlier";

@@ -16,16 +16,16 @@
 
 namespace quantlane {
 
-Result<AtomicFile> AtomicFile::create(const fs::path& path, bool keeps_others) {
+Result<AtomicFile> AtomicFile::create(const fs::path& path, ReplaceCheck may_replace) {
   std::error_code code;
-  if (!keeps_others && fs::exists(path, code) && !fs::is_regular_file(path, code)) {
+  if (!may_replace && fs::exists(path, code) && !fs::is_regular_file(path, code)) {
     return fail(io_error("creating a file")
                     .in(path.string())
                     .expects("a new file or a regular one")
                     .got(fs::is_directory(path, code) ? "a folder" : "a device or the like"));
   }
   AtomicFile file;
-  file.replaces_ = !keeps_others;
+  file.may_replace_ = std::move(may_replace);
   file.target_ = plain_spelling(path);
   file.temporary_ = temporary_name(path);
   QUANTLANE_TRY_VOID(make_parent(file.target_));
@@ -38,14 +38,14 @@ Result<AtomicFile> AtomicFile::create(const fs::path& path, bool keeps_others) {
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)),
       position_(other.position_),
-      replaces_(other.replaces_),
+      may_replace_(std::move(other.may_replace_)),
       target_(std::move(other.target_)),
       temporary_(std::exchange(other.temporary_, {})) {}
 
 AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
   std::swap(position_, other.position_);
-  std::swap(replaces_, other.replaces_);
+  std::swap(may_replace_, other.may_replace_);
   std::swap(target_, other.target_);
   std::swap(temporary_, other.temporary_);
   return *this;
@@ -103,26 +103,26 @@ Result<void> AtomicFile::finish() {
 }
 
 Result<void> AtomicFile::commit() {
-  QUANTLANE_TRY(const bool placed, place());
-  if (placed) return {};
+  QUANTLANE_TRY(auto refused, place());
+  if (!refused) return {};
   const fs::path other = place_of_finished(target_);
   QUANTLANE_TRY_VOID(move_to(other));
-  return fail(taken_meanwhile("file", target_, other));
+  return fail(taken_meanwhile("file", std::move(*refused), target_, other));
 }
 
-Result<bool> AtomicFile::place() {
+Result<std::optional<Error>> AtomicFile::place() {
   QUANTLANE_TRY_VOID(finish());
-  if (replaces_) {
+  if (may_replace_) {
+    QUANTLANE_TRY(auto refused, put_in_place(temporary_, target_, may_replace_));
+    if (refused) return refused;
+  } else {
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
       return fail(system_error("putting a finished file in place", target_, errno));
     }
-  } else {
-    QUANTLANE_TRY(const bool placed, move_to_vacant(temporary_, target_));
-    if (!placed) return false;
+    QUANTLANE_TRY_VOID(sync_folder(target_.parent_path()));
   }
   temporary_.clear();
-  QUANTLANE_TRY_VOID(sync_folder(target_.parent_path()));
-  return true;
+  return std::nullopt;
 }
 
 Result<void> AtomicFile::move_to(const fs::path& other) {

@@ -3,9 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string_view>
 
+#include "core/replacing.h"
 #include "quantlane/result.h"
 
 namespace quantlane {
@@ -18,9 +20,9 @@ namespace fs = std::filesystem;
 // Not thread-safe, except write_at().
 class AtomicFile {
  public:
-  // With `keeps_others`, commit() fails where something is at `path` by then; the finished file
-  // lies beside it, and the error says where.
-  static Result<AtomicFile> create(const fs::path& path, bool keeps_others = false);
+  // commit() fails where something is at `path` by then that `may_replace` refuses; the finished
+  // file lies beside it, and the error says where.
+  static Result<AtomicFile> create(const fs::path& path, ReplaceCheck may_replace = {});
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&& other) noexcept;
   AtomicFile(const AtomicFile&) = delete;
@@ -41,8 +43,8 @@ class AtomicFile {
   Result<void> finish();
   // finish(), rename over the target, fsync of the folder.
   Result<void> commit();
-  // The same, but false where something is there that must stay: nothing has happened then.
-  Result<bool> place();
+  // The same, but the reason where something is there that must stay: nothing has happened then.
+  Result<std::optional<Error>> place();
   // A finished or placed file goes to `other` instead, where nothing is.
   Result<void> move_to(const fs::path& other);
 
@@ -50,7 +52,7 @@ class AtomicFile {
   AtomicFile() = default;
   int descriptor_ = -1;
   std::uint64_t position_ = 0;
-  bool replaces_ = true;
+  ReplaceCheck may_replace_;
   fs::path target_;
   fs::path temporary_;  // "" once the file is placed
 };

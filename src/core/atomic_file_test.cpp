@@ -70,7 +70,7 @@ TEST_F(AtomicFileTest, AFileThatAppearsMeanwhileIsKeptAndSoIsTheWork) {
     SCOPED_TRACE(mine);
     const fs::path out = folder_ / mine / "out";
     {
-      auto made = AtomicFile::create(out, true);
+      auto made = AtomicFile::create(out, keep_others);
       ASSERT_TRUE(made);
       ASSERT_TRUE(made->append("work"));
       make(out);
@@ -88,8 +88,8 @@ TEST_F(AtomicFileTest, AFileThatAppearsMeanwhileIsKeptAndSoIsTheWork) {
 TEST_F(AtomicFileTest, FinishedWorkThatWasKeptEarlierIsKeptToo) {
   const fs::path out = folder_ / "out";
   ASSERT_TRUE(write_text(out, "mine"));
-  EXPECT_FALSE(write_text(out, "first", true));
-  const auto second = write_text(out, "second", true);
+  EXPECT_FALSE(write_text(out, "first", keep_others));
+  const auto second = write_text(out, "second", keep_others);
   ASSERT_FALSE(second);
   EXPECT_EQ(*read_text(out), "mine");
   EXPECT_EQ(*read_text(kept(out)), "first");
@@ -98,7 +98,7 @@ TEST_F(AtomicFileTest, FinishedWorkThatWasKeptEarlierIsKeptToo) {
 }
 
 TEST_F(AtomicFileTest, AVacantPlaceIsTakenWithoutPermissionToReplace) {
-  ASSERT_TRUE(write_text(folder_ / "out", "work", true));
+  ASSERT_TRUE(write_text(folder_ / "out", "work", keep_others));
   EXPECT_EQ(*read_text(folder_ / "out"), "work");
   EXPECT_EQ(entries(), 1);
 }

@@ -93,8 +93,8 @@ Result<std::string> read_text(const fs::path& path, std::uint64_t max_bytes) {
   return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
 }
 
-Result<void> write_text(const fs::path& path, std::string_view text, bool keeps_others) {
-  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path, keeps_others));
+Result<void> write_text(const fs::path& path, std::string_view text, ReplaceCheck may_replace) {
+  QUANTLANE_TRY(AtomicFile file, AtomicFile::create(path, std::move(may_replace)));
   QUANTLANE_TRY_VOID(file.append(text));
   return file.commit();
 }
@@ -130,6 +130,12 @@ Result<void> check_replaceable(const fs::path& target, std::string_view magic) {
                   .expects("a new path, or a file of the same kind to replace")
                   .got("something else that exists")
                   .advise("choose another output; nothing else is replaced"));
+}
+
+ReplaceCheck replaceable(bool replaces, std::string magic) {
+  if (!replaces) return keep_others;
+  return
+      [magic = std::move(magic)](const fs::path& found) { return check_replaceable(found, magic); };
 }
 
 std::uint64_t size_on_disk(const fs::path& path) {

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -101,11 +102,11 @@ fs::path place_of_finished(const fs::path& out) {
   return place;
 }
 
-Error taken_meanwhile(std::string_view what, const fs::path& taken, const fs::path& kept) {
-  return invalid("putting a finished " + std::string(what) + " in place")
+Error taken_meanwhile(std::string_view what, Error reason, const fs::path& taken,
+                      const fs::path& kept) {
+  reason.attempted = "putting a finished " + std::string(what) + " in place";
+  return std::move(reason)
       .in(taken.string())
-      .expects("that nothing is there, as when the work began")
-      .got("an entry that was made meanwhile: it stays as it is")
       .advise("the finished " + std::string(what) + " is " + kept.string() +
               ": move it where it should be");
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "containers/dialects/dialect.h"
+#include "containers/gguf.h"
 #include "core/check.h"
 #include "core/file.h"
 #include "core/output_path.h"
@@ -54,6 +55,12 @@ Result<void> check_replaced_folder(const fs::path& out) {
                   .advise("move them away, or choose another output"));
 }
 
+Result<void> check_replaced(const fs::path& out) {
+  std::error_code code;
+  if (fs::is_directory(place_of(out), code)) return check_replaced_folder(out);
+  return check_replaceable(out, kGgufMagic);
+}
+
 }  // namespace
 
 std::vector<InputPath> inputs_of(const Checkpoint& source) {
@@ -76,14 +83,18 @@ Result<void> check_output(const fs::path& out, bool replace) {
   }
   QUANTLANE_TRY(const bool taken, check_vacant(out, replace));
   if (taken) {
-    std::error_code code;
-    if (fs::is_directory(place_of(out), code)) {
-      QUANTLANE_TRY_VOID(check_replaced_folder(out));
-    } else {
-      QUANTLANE_TRY_VOID(check_replaceable(out, "GGUF"));
-    }
+    const bool file = out.extension() == ".gguf";
+    QUANTLANE_TRY_VOID(file ? check_replaceable(out, kGgufMagic) : check_replaced(out));
   }
   return check_writable(out);
+}
+
+ReplaceCheck replaceable_folder(bool replace) {
+  return replace ? ReplaceCheck(check_replaced) : keep_others;
+}
+
+ReplaceCheck replaceable_gguf(bool replace) {
+  return replaceable(replace, std::string(kGgufMagic));
 }
 
 }  // namespace quantlane

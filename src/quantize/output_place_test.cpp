@@ -43,5 +43,14 @@ TEST_F(OutputPlace, WeightsWithoutAConfigurationAreNoCheckpoint) {
   EXPECT_TRUE(may_replace());
 }
 
+TEST_F(OutputPlace, AFolderIsNotReplacedByAFile) {
+  const fs::path named = scratch_.path() / "out.gguf";
+  fs::rename(out_, named);
+  EXPECT_FALSE(check_output(named, true).has_value());
+  EXPECT_FALSE(replaceable_gguf(true)(named).has_value());
+  EXPECT_TRUE(replaceable_folder(true)(named).has_value());
+  EXPECT_FALSE(replaceable_folder(false)(named).has_value());
+}
+
 }  // namespace
 }  // namespace quantlane

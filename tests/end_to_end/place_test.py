@@ -196,6 +196,43 @@ class Meanwhile(ProgramTest):
                 self.succeeds(*show, finished)
                 self.assertEqual(self.partials(), [])
 
+    def test_force_replaces_only_what_it_may_when_the_work_is_done(self):
+        """Checked at the start and once more at the end, with the same answers."""
+        for lane, out, mine in (("w4a16", "new", "new/precious"), ("w4a16", "made", "made/precious"), ("w4a16", "taken", "taken"),
+                                ("gguf:q4_k_m", "m.gguf", "m.gguf"), ("gguf:q4_k_m", "d.gguf", "d.gguf/precious")):
+            with self.subTest(out=out):
+                if out == "made":
+                    self.succeeds("quantize", CANARY, "bf16", "-o", out)
+                process = self.start("quantize", CANARY, lane, "-o", out, "--force")
+                said = ""
+                while "calibrate" not in said:
+                    line = process.stderr.readline()
+                    self.assertNotEqual(line, "", said)
+                    said += line
+                os.kill(process.pid, signal.SIGSTOP)
+                (self.folder / mine).parent.mkdir(exist_ok=True)
+                (self.folder / mine).write_text("mine")
+                os.kill(process.pid, signal.SIGCONT)
+                _, errors = process.communicate(timeout=300)
+                self.assertEqual(process.returncode, 1, errors)
+                self.assertEqual((self.folder / mine).read_text(), "mine")
+                self.assertIn(f"{out}.finished-{process.pid}", errors)
+                self.succeeds("inspect", f"{out}.finished-{process.pid}")
+                self.assertEqual(self.partials(), [])
+
+    def test_force_replaces_an_artefact_that_appears_meanwhile(self):
+        self.succeeds("quantize", CANARY, "fp8", "-o", "other")
+        process = self.start("quantize", CANARY, "w4a16", "-o", "out", "--force")
+        while "calibrate" not in process.stderr.readline():
+            self.assertIsNone(process.poll())
+        os.kill(process.pid, signal.SIGSTOP)
+        (self.folder / "other").rename(self.folder / "out")
+        os.kill(process.pid, signal.SIGCONT)
+        _, errors = process.communicate(timeout=300)
+        self.assertEqual(process.returncode, 0, errors)
+        self.assertIn("int4", self.succeeds("inspect", "out").output)
+        self.assertEqual([path.name for path in self.folder.iterdir() if path.name != "cache"], ["out"])
+
 
 class Files(ProgramTest):
     def test_logits_and_pages_replace_only_their_own_kind(self):

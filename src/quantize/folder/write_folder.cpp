@@ -14,6 +14,7 @@
 #include "quantize/folder/folder_plan.h"
 #include "quantize/folder/kv_tensors.h"
 #include "quantize/linear_scales.h"
+#include "quantize/output_place.h"
 #include "quantize/pipeline.h"
 #include "quantize/raw_values.h"
 #include "quantize/row_stream.h"
@@ -48,7 +49,8 @@ class FolderWriter {
   }
 
   Result<QuantizeSummary> run() {
-    QUANTLANE_TRY(AtomicDirectory directory, AtomicDirectory::create(job_.out, !job_.replace));
+    QUANTLANE_TRY(AtomicDirectory directory,
+                  AtomicDirectory::create(job_.out, replaceable_folder(job_.replace)));
     std::uint64_t total = 0;
     for (const FolderItem& item : items_) total += source_bytes(item);
     progress_.begin((job_.lane.dialect != nullptr ? "quantize " : "write ") + job_.lane.name, total,

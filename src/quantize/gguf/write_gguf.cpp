@@ -10,6 +10,7 @@
 #include "core/file.h"
 #include "formats/code_moves.h"
 #include "quantize/gguf/gguf_plan.h"
+#include "quantize/output_place.h"
 #include "quantize/row_stream.h"
 
 namespace quantlane {
@@ -57,12 +58,13 @@ Result<std::unique_ptr<ContainerWriter>> create_writer(const QuantizeJob& job, c
                                                        std::vector<fs::path>& files) {
   if (plan.shard_of.empty()) {
     files = {job.out};
-    return create_gguf(job.out, plan.tensors(), plan.metadata, !job.replace);
+    return create_gguf(job.out, plan.tensors(), plan.metadata, replaceable_gguf(job.replace));
   }
   for (std::size_t i = 0; i < plan.files(); ++i) {
     files.push_back(gguf_shard_path(job.out, i, plan.files()));
   }
-  return create_split_gguf(job.out, plan.tensors(), plan.shard_of, plan.metadata, !job.replace);
+  return create_split_gguf(job.out, plan.tensors(), plan.shard_of, plan.metadata,
+                           replaceable_gguf(job.replace));
 }
 
 // Rows of a quantized Linear with their codes kept.
