@@ -17,6 +17,7 @@
 #include "core/output_path.h"
 #include "core/placing.h"
 #include "quantize/gguf/size_target.h"
+#include "quantize/output_place.h"
 #include "quantize/pipeline.h"
 #include "quantize/transforms/apply_transforms.h"
 #include "quantlane/report.h"
@@ -157,7 +158,7 @@ Result<void> Comparison::open() {
     QUANTLANE_TRY_VOID(check_once(work, lanes_));
     lanes_.push_back(std::move(work));
   }
-  QUANTLANE_TRY_VOID(check_existing_lanes());
+  QUANTLANE_TRY_VOID(check_artefacts());
   // Before the hash, which reads every byte: a model that does not fit is refused at once.
   if (options_.memory_limit == "available") {
     if (const auto fits = Runtime::load(reference_); !fits) return std::unexpected(fits.error());
@@ -175,18 +176,6 @@ Result<void> Comparison::open() {
   report_.reference.parameters = reference_->parameter_count();
   report_.reference.size_bytes = reference_->size_bytes();
   report_.reference.bits_per_weight = stored_bits_per_weight(*reference_);
-  return {};
-}
-
-// Artefacts of earlier runs may lie where this one writes, if it does not write there.
-Result<void> Comparison::check_existing_lanes() const {
-  std::vector<InputPath> inputs;
-  for (const LaneWork& work : lanes_) {
-    if (work.existing) inputs.push_back({.name = work.report.name, .path = work.report.artifact});
-  }
-  for (const LaneWork& work : lanes_) {
-    if (!work.existing) QUANTLANE_TRY_VOID(check_apart(work.report.artifact, inputs));
-  }
   return {};
 }
 
@@ -358,6 +347,7 @@ Result<void> Comparison::quantize(LaneWork& work) {
     }
   }
   if (work.checkpoint == nullptr) {
+    QUANTLANE_TRY_VOID(check_output(work.report.artifact, true));
     QUANTLANE_TRY(const QuantizeSummary summary, write_artefact(work, importances));
     QUANTLANE_TRY(work.checkpoint, Checkpoint::open(work.report.artifact));
     QUANTLANE_TRY(const std::string hash, work.checkpoint->content_hash());

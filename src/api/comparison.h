@@ -81,7 +81,7 @@ class Comparison {
   Result<void> quantize(LaneWork& work);
   // The artefact of a lane that is not there yet, from the reference under the lane's transforms.
   Result<QuantizeSummary> write_artefact(const LaneWork& work, const Importances& importances);
-  [[nodiscard]] Result<void> check_existing_lanes() const;
+  [[nodiscard]] Result<void> check_artefacts() const;
   Result<LaneWork> lane_named(const std::string& name) const;
   // With --adapter: kInvalidArgument for an artefact that was made from the base without it.
   Result<void> check_adapted(const Checkpoint& artefact) const;

@@ -9,6 +9,7 @@
 #include "core/cpu.h"
 #include "core/file.h"
 #include "core/output_path.h"
+#include "quantize/output_place.h"
 #include "recommend/pick.h"
 #include "recommend/throughput_model.h"
 #include "recommend/verdict.h"
@@ -64,6 +65,21 @@ Result<void> Comparison::check_request() const {
   if (options_.target == kThisMachine) return {};
   if (const auto device = find_device(options_.target); !device)
     return std::unexpected(device.error());
+  return {};
+}
+
+// Artefacts of earlier runs may lie where this one writes, if it does not write there. What others
+// put into those that are made again stays.
+Result<void> Comparison::check_artefacts() const {
+  std::vector<InputPath> inputs;
+  for (const LaneWork& work : lanes_) {
+    if (work.existing) inputs.push_back({.name = work.report.name, .path = work.report.artifact});
+  }
+  for (const LaneWork& work : lanes_) {
+    if (work.existing) continue;
+    QUANTLANE_TRY_VOID(check_apart(work.report.artifact, inputs));
+    if (options_.fresh) QUANTLANE_TRY_VOID(check_output(work.report.artifact, true));
+  }
   return {};
 }
 

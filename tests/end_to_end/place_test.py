@@ -291,6 +291,19 @@ class Comparisons(ProgramTest):
         self.assertEqual([path.name for path in names],
                          sorted(path.name for path in (self.folder / "artifacts").iterdir()))
 
+    def test_what_others_put_into_an_artefact_stays(self):
+        self.succeeds(*COMPARE, "--out", "out")
+        notes = self.folder / "out/artifacts/fp8/notes.txt"
+        notes.write_text("mine")
+        self.succeeds(*COMPARE, "--out", "out")
+        process = self.refused(*COMPARE, "--out", "out", "--fresh", says=["artifacts/fp8", "notes.txt"])
+        self.assertNotIn("calibrate", process.errors, "at once")
+        (self.folder / "out/artifacts/fp8/config.json").write_text("{}")  # must be made again
+        self.refused(*COMPARE, "--out", "out", says=["artifacts/fp8", "notes.txt"])
+        self.assertEqual(notes.read_text(), "mine")
+        notes.unlink()
+        self.succeeds(*COMPARE, "--out", "out", "--fresh")
+
     def test_other_files_stay(self):
         (self.folder / "out").mkdir()
         (self.folder / "out/notes.md").write_text("mine")
