@@ -105,6 +105,7 @@ Comparison::Comparison(const CompareOptions& options, Progress& progress)
 
 Result<CompareReport> Comparison::run() {
   QUANTLANE_TRY_VOID(check_request());
+  QUANTLANE_TRY_VOID(store_.lock());
   QUANTLANE_TRY_VOID(open());
   QUANTLANE_TRY_VOID(ask_engines());
   QUANTLANE_TRY_VOID(prepare_texts());
@@ -112,6 +113,7 @@ Result<CompareReport> Comparison::run() {
   QUANTLANE_TRY(reference_hash_, reference_->content_hash());
   QUANTLANE_TRY_VOID(read_imatrix());
   QUANTLANE_TRY_VOID(store_.claim({"artifacts", "report.json", "report.html"}));
+  QUANTLANE_TRY_VOID(store_.lock());
   replaces_report_ = is_taken(options_.out / "report.json");
   QUANTLANE_TRY_VOID(calibrate());
   QUANTLANE_TRY_VOID(measure_activation_shift());

@@ -1,6 +1,10 @@
 #include "api/work_store.h"
 
+#include <cerrno>
 #include <utility>
+
+#include <fcntl.h>
+#include <sys/file.h>
 
 #include "core/file.h"
 #include "core/hash.h"
@@ -32,6 +36,22 @@ Result<void> WorkStore::claim(std::initializer_list<std::string_view> entries) c
     if (fs::exists(fs::symlink_status(path, code))) return refuse(path);
   }
   return write_text(mark, "Finished work of quantlane compare; may be deleted.\n");
+}
+
+Result<void> WorkStore::lock() {
+  if (lock_.valid()) return {};
+  Descriptor folder(::open(place_of(folder_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.valid()) return {};
+  if (::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) {
+    lock_ = std::move(folder);
+  } else if (errno == EWOULDBLOCK) {  // else the file system knows no locks
+    return fail(invalid("choosing the output folder of a comparison")
+                    .in(folder_.parent_path().string())
+                    .expects("a folder that no other run is at work in")
+                    .got("one that a running process works with")
+                    .advise("wait for that run, or choose another --out"));
+  }
+  return {};
 }
 
 std::optional<Json> WorkStore::find(std::string_view name, const std::string& key) const {

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/descriptor.h"
 #include "core/json.h"
 #include "quantlane/result.h"
 
@@ -19,6 +20,9 @@ class WorkStore {
   // Makes sure that folder and what is written beside it (`entries` of its parent) are of earlier
   // comparisons, or not there. kInvalidArgument names what stands in the way; then nothing changed.
   Result<void> claim(std::initializer_list<std::string_view> entries) const;
+  // Holds the folder, if it is there, for this process alone as long as the store lives;
+  // kInvalidArgument where another process does.
+  Result<void> lock();
   // The record when it exists, is intact and has this key.
   [[nodiscard]] std::optional<Json> find(std::string_view name, const std::string& key) const;
   Result<void> put(std::string_view name, const std::string& key, Json value) const;
@@ -29,6 +33,7 @@ class WorkStore {
  private:
   std::filesystem::path folder_;
   bool fresh_;
+  Descriptor lock_;
 };
 
 // A key from parts, independent of their lengths' ambiguity.

@@ -304,6 +304,20 @@ class Comparisons(ProgramTest):
         notes.unlink()
         self.succeeds(*COMPARE, "--out", "out", "--fresh")
 
+    def test_a_second_run_into_the_same_folder_ends_at_once(self):
+        process = self.start(*COMPARE, "--out", "out")
+        while "calibrate" not in process.stderr.readline():
+            self.assertIsNone(process.poll())
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            second = self.refused(*COMPARE, "--out", "out", says=["a running process works with", "out"])
+            self.assertNotIn("calibrate", second.errors)
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        process.communicate(timeout=300)
+        self.assertIn(process.returncode, (0, 3, 5))
+        self.succeeds(*COMPARE, "--out", "out")
+
     def test_other_files_stay(self):
         (self.folder / "out").mkdir()
         (self.folder / "out/notes.md").write_text("mine")
