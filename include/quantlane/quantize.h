@@ -86,11 +86,18 @@ struct TransferredMatrix {
   // "copied" (same bytes), "moved" (same codes, scales rounded to what `to` holds), "requantized",
   // "dequantized"
   std::string how;
-  double deviation = 0;  // relative RMSE of the artefact's values from the source's
+  // Relative RMSE of the artefact's codes times scales from the source's (of plain values, from
+  // what the source decodes to).
+  double deviation = 0;
   // What the deviation is the root of: sums of squared differences and of squared values.
   double squared_error = 0;
   double squared_norm = 0;
   std::int64_t differing = 0;  // values that are not the same
+  // The same of decoded weights: engines of GPTQ, AWQ and others round each product of code and
+  // scale, so that the same codes and scales decode otherwise in another format.
+  double decoded_deviation = 0;
+  double decoded_squared_error = 0;
+  double decoded_squared_norm = 0;
 };
 
 struct QuantizeResult {

@@ -27,7 +27,10 @@ Result<std::vector<TransferredMatrix>> measure_transfers(const QuantizeJob& job,
                          .deviation = row.relative_rmse(),
                          .squared_error = row.squared_error,
                          .squared_norm = row.squared_norm,
-                         .differing = row.differing});
+                         .differing = row.differing,
+                         .decoded_deviation = row.decoded_relative_rmse(),
+                         .decoded_squared_error = row.decoded_squared_error,
+                         .decoded_squared_norm = row.decoded_squared_norm});
   }
   return transfers;
 }

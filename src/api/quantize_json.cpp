@@ -17,6 +17,7 @@ Json transfers_json(const std::vector<TransferredMatrix>& transfers) {
                             {"to", row.to},
                             {"how", row.how},
                             {"deviation", row.deviation},
+                            {"decoded_deviation", row.decoded_deviation},
                             {"differing", row.differing}}));
   }
   return rows;

@@ -3,41 +3,59 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <string>
 
 #include <fmt/format.h>
 
 namespace quantlane::cli {
 namespace {
 
+// Matrices that got into the artefact in the same way.
+struct TransferSum {
+  std::int64_t matrices = 0;
+  std::int64_t differing = 0;
+  double squared_error = 0;
+  double squared_norm = 0;
+  double decoded_squared_error = 0;
+  double decoded_squared_norm = 0;
+  const TransferredMatrix* worst = nullptr;
+  void add(const TransferredMatrix& row) {
+    ++matrices;
+    differing += row.differing;
+    squared_error += row.squared_error;
+    squared_norm += row.squared_norm;
+    decoded_squared_error += row.decoded_squared_error;
+    decoded_squared_norm += row.decoded_squared_norm;
+    if (worst == nullptr || row.deviation > worst->deviation) worst = &row;
+  }
+};
+
+double relative(double squared_error, double squared_norm) {
+  return squared_norm > 0 ? std::sqrt(squared_error / squared_norm) : 0;
+}
+
+std::string deviation_text(const TransferSum& sum) {
+  const double decoded = relative(sum.decoded_squared_error, sum.decoded_squared_norm);
+  const double deviation = relative(sum.squared_error, sum.squared_norm);
+  if (sum.differing == 0 && decoded == 0) return "every weight is the source's";
+  std::string text = sum.differing == 0
+                         ? "codes and scales are the source's"
+                         : fmt::format("{:.2g} off the source (relative RMSE), at most {:.2g} ({})",
+                                       deviation, sum.worst->deviation, sum.worst->tensor);
+  if (decoded == deviation) return text;
+  return text + fmt::format(
+                    "; decoded weights are {:.2g} off (relative RMSE), as engines round "
+                    "products of the two formats otherwise",
+                    decoded);
+}
+
 // One line for each way in which matrices of a quantized source got into the artefact.
 void print_transfers(const std::vector<TransferredMatrix>& transfers) {
-  struct Sum {
-    std::int64_t matrices = 0;
-    std::int64_t differing = 0;
-    double squared_error = 0;
-    double squared_norm = 0;
-    const TransferredMatrix* worst = nullptr;
-  };
-  std::map<std::string, Sum> sums;
-  for (const TransferredMatrix& row : transfers) {
-    Sum& sum = sums[fmt::format("{:<12} {} -> {}", row.how, row.from, row.to)];
-    ++sum.matrices;
-    sum.differing += row.differing;
-    sum.squared_error += row.squared_error;
-    sum.squared_norm += row.squared_norm;
-    if (sum.worst == nullptr || row.deviation > sum.worst->deviation) sum.worst = &row;
-  }
-  for (const auto& [how, sum] : sums) {
-    const std::string matrices = fmt::format("{}, {} matrices: ", how, sum.matrices);
-    if (sum.differing == 0) {
-      print_line(matrices + "every weight is the source's");
-      continue;
-    }
-    const double deviation =
-        sum.squared_norm > 0 ? std::sqrt(sum.squared_error / sum.squared_norm) : 0;
-    print_line(fmt::format("{}{:.2g} off the source (relative RMSE), at most {:.2g} ({})", matrices,
-                           deviation, sum.worst->deviation, sum.worst->tensor));
-  }
+  std::map<std::string, TransferSum> sums;
+  for (const TransferredMatrix& row : transfers)
+    sums[fmt::format("{:<12} {} -> {}", row.how, row.from, row.to)].add(row);
+  for (const auto& [how, sum] : sums)
+    print_line(fmt::format("{}, {} matrices: {}", how, sum.matrices, deviation_text(sum)));
 }
 
 }  // namespace

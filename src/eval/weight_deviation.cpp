@@ -30,11 +30,13 @@ WeightDeviation compare_rows(const Weight& source, const Weight& artefact, std::
   return sum;
 }
 
+bool rounds_products(const Weight& weight) {
+  return weight.quantized() != nullptr && weight.quantized()->scheme.rounding != DecodeRounding{};
+}
+
 // Codes times scales: what an engine's dequantizer rounds the products to is no deviation of codes.
 Weight unrounded(const Weight& weight) {
-  if (weight.quantized() == nullptr || weight.quantized()->scheme.rounding == DecodeRounding{}) {
-    return weight;
-  }
+  if (!rounds_products(weight)) return weight;
   auto tensor = std::make_shared<QuantTensor>(*weight.quantized());
   tensor->scheme.rounding = {};
   return {std::move(tensor), std::nullopt};
@@ -61,10 +63,28 @@ WeightDeviation compare(const Weight& source, const Weight& artefact, ThreadPool
   return sum;
 }
 
+WeightDeviation compare_both(const Weight& source, const Weight& artefact, ThreadPool& pool) {
+  // Plain values are those that the source decodes to, rounded as its engine does.
+  const bool rounded =
+      artefact.is_quantized() && (rounds_products(source) || rounds_products(artefact));
+  WeightDeviation sum = rounded ? compare(unrounded(source), unrounded(artefact), pool)
+                                : compare(source, artefact, pool);
+  const WeightDeviation decoded = rounded ? compare(source, artefact, pool) : sum;
+  sum.decoded_squared_error = decoded.squared_error;
+  sum.decoded_squared_norm = decoded.squared_norm;
+  return sum;
+}
+
+double relative(double squared_error, double squared_norm) {
+  return squared_norm > 0 ? std::sqrt(squared_error / squared_norm) : 0;
+}
+
 }  // namespace
 
-double WeightDeviation::relative_rmse() const {
-  return squared_norm > 0 ? std::sqrt(squared_error / squared_norm) : 0;
+double WeightDeviation::relative_rmse() const { return relative(squared_error, squared_norm); }
+
+double WeightDeviation::decoded_relative_rmse() const {
+  return relative(decoded_squared_error, decoded_squared_norm);
 }
 
 Result<std::vector<WeightDeviation>> measure_deviations(const Checkpoint& source,
@@ -87,9 +107,7 @@ Result<std::vector<WeightDeviation>> measure_deviations(const Checkpoint& source
     }
     QUANTLANE_TRY(const Weight a, source.weight(parameter));
     QUANTLANE_TRY(const Weight b, artefact.weight(*other));
-    // Plain values are those that the source decodes to, rounded as its engine does.
-    const bool codes = b.is_quantized();
-    deviations.push_back(compare(codes ? unrounded(a) : a, unrounded(b), pool));
+    deviations.push_back(compare_both(a, b, pool));
     deviations.back().tensor = parameter.name;
     progress.update(deviations.size());
   }

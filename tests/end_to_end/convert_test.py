@@ -95,6 +95,25 @@ class Convert(ProgramTest):
         said = self.succeeds("convert", "nvfp4a16", "f32", "--to", "f32").output
         self.assertIn("dequantized  nvfp4 -> f32, 42 matrices: every weight is the source's", said)
 
+    def test_what_engines_round_otherwise_is_said_of_the_same_codes_and_scales(self):
+        self.make("gptq")
+        for out, lane in (("w4a16", "w4a16"), ("m.gguf", "same")):
+            with self.subTest(lane=lane):
+                process = self.succeeds("convert", "gptq", out, "--to", lane)
+                self.assertIn("42 matrices: codes and scales are the source's; decoded weights are 0.00", process.output)
+                self.assertNotIn("every weight is the source's", process.output)
+        # By the floats of both: what each decodes to.
+        rows = {row["tensor"]: row for row in self.convert("gptq", "w4a16", "again")["transfers"]}
+        self.assertEqual({row["deviation"] for row in rows.values()}, {0})
+        for name in ("gptq", "again"):
+            self.succeeds("convert", name, f"{name}-f32", "--to", "f32")
+        want, got = tensors(self.folder / "gptq-f32"), tensors(self.folder / "again-f32")
+        for name, row in rows.items():
+            a, b = (struct.unpack(f"<{len(data) // 4}f", data) for _, data in (want[name], got[name]))
+            rms = (sum((x - y) ** 2 for x, y in zip(a, b)) / sum(x * x for x in a)) ** 0.5
+            self.assertGreater(rms, 0)
+            self.assertAlmostEqual(row["decoded_deviation"], rms, delta=rms * 1e-6)
+
     def test_f16_scales_become_those_of_compressed_tensors(self):
         for lane, other in (("awq+rtn", "w4a16-asym"), ("gptq", "w4a16")):
             with self.subTest(lane=lane):
