@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <new>
 
 #include <gmock/gmock.h>
 
@@ -287,6 +288,31 @@ TEST_F(EndedJobs, OfAnotherLaneGoWithTheNextArtefact) {
   ASSERT_TRUE(run(find_lane("gguf:q8_0+rtn").value(), "model.gguf", listener).has_value());
   EXPECT_THAT(listener.notices, testing::HasSubstr("other settings (lane: gguf:q4_k_m+gptq"));
   EXPECT_FALSE(fs::exists(scratch_.path() / "model.gguf.resume"));
+}
+
+class OutOfMemory final : public Progress {
+ public:
+  void begin(std::string_view, std::uint64_t, std::string_view) override {}
+  void update(std::uint64_t done) override {
+    if (done >= 3'000'000) throw std::bad_alloc();
+  }
+  void end() override {}
+  void notice(std::string_view) override {}
+};
+
+TEST_F(EndedJobs, ThatRanOutOfMemorySayWhatTheyCanGoOnFrom) {
+  const Lane lane = find_lane("gguf:q4_k_m+gptq").value();
+  OutOfMemory progress;
+  const auto ended = run(lane, "model.gguf", progress);
+  ASSERT_FALSE(ended.has_value());
+  EXPECT_EQ(ended.error().code, ErrorCode::kResourceLimit);
+  EXPECT_THAT(ended.error().hint, testing::HasSubstr("model.gguf.resume"));
+  Impatient listener(std::uint64_t{1} << 60);
+  ASSERT_TRUE(run(lane, "model.gguf", listener).has_value());
+  EXPECT_THAT(listener.notices, testing::HasSubstr("going on from"));
+  const auto plain = run(find_lane("gguf:q8_0+rtn").value(), "other.gguf", progress);
+  ASSERT_FALSE(plain.has_value());
+  EXPECT_THAT(plain.error().hint, testing::Not(testing::HasSubstr("resume")));
 }
 
 // Later matrices depend on the codes of earlier ones.

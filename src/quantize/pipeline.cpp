@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <new>
 #include <utility>
 
 #include "calibrate/expert_coverage.h"
@@ -240,7 +241,29 @@ namespace {
 void finish_journal(MatrixJournal& journal, const Result<QuantizeSummary>& written) {
   if (written) return journal.remove_all();
   const ErrorCode code = written.error().code;
-  if (code != ErrorCode::kCancelled && code != ErrorCode::kIo) journal.remove();
+  const bool resumes =
+      code == ErrorCode::kCancelled || code == ErrorCode::kIo || code == ErrorCode::kResourceLimit;
+  if (!resumes) journal.remove();
+}
+
+// Memory that runs out is an error like others: it says that there is something to go on from.
+Result<QuantizeSummary> write_artefact(const QuantizeJob& job, const JobPlan& plan,
+                                       ThreadPool& pool, Progress& progress) {
+  try {
+    return job.lane.is_gguf() ? write_gguf(job, plan.gguf, pool, progress)
+                              : write_folder(job, plan.folder, pool, progress);
+  } catch (const std::bad_alloc&) {
+    const std::filesystem::path kept = MatrixJournal::folder_of(job.out);
+    std::error_code code;
+    return fail(make_error(ErrorCode::kResourceLimit, attempt_of(job))
+                    .expects("enough memory")
+                    .advise(std::filesystem::exists(kept, code)
+                                ? "make memory free and run the same command again: it goes on "
+                                  "from the matrices in " +
+                                      kept.string()
+                                : "ask for less at a time (--memory-limit), or use a machine with "
+                                  "more memory"));
+  }
 }
 
 void note_feedback(const QuantizeJob& job, QuantizeSummary& summary) {
@@ -272,8 +295,7 @@ Result<QuantizeSummary> run_quantize(const QuantizeJob& job, ThreadPool& pool, P
     told = journal->notices();
     for (const std::string& line : told) progress.notice(job.lane.name + ": " + line);
   }
-  auto written = job.lane.is_gguf() ? write_gguf(kept, plan->gguf, pool, progress)
-                                    : write_folder(kept, plan->folder, pool, progress);
+  auto written = write_artefact(kept, *plan, pool, progress);
   if (journal) finish_journal(*journal, written);
   if (!written) return fail(located(std::move(written).error(), job.source));
   QuantizeSummary summary = std::move(*written);
