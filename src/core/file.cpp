@@ -105,6 +105,14 @@ Result<void> check_writable(const fs::path& target) {
   while (!fs::exists(fs::symlink_status(folder, code)) && folder.has_relative_path())
     folder = folder.parent_path();
   if (!fs::is_directory(folder, code)) {
+    if (fs::is_symlink(folder, code) && !fs::exists(folder, code)) {
+      return fail(
+          io_error("preparing an output")
+              .in(target.string())
+              .expects("a folder, or a link to one, at " + folder.string())
+              .got("a link to " + fs::read_symlink(folder, code).string() + ", where nothing is")
+              .advise("make that folder, remove the link, or choose another output"));
+    }
     return fail(system_error("preparing an output", target, ENOTDIR));
   }
   if (::access(folder.c_str(), W_OK | X_OK) != 0) {

@@ -88,6 +88,16 @@ bool is_taken(const fs::path& path) {
 
 Result<bool> check_vacant(const fs::path& path, bool replace, std::string_view option) {
   const bool taken = is_taken(path);
+  std::error_code code;
+  if (const auto status = fs::status(place_of(path), code); taken && fs::is_other(status)) {
+    return fail(invalid("choosing an output")
+                    .in(path.string())
+                    .expects("a new path, or a file or folder to replace")
+                    .got(fs::is_fifo(status)     ? "a pipe"
+                         : fs::is_socket(status) ? "a socket"
+                                                 : "a device")
+                    .advise("choose another " + std::string(option) + ": it is never replaced"));
+  }
   if (!taken || replace) return taken;
   return fail(
       invalid("choosing an output")

@@ -21,7 +21,8 @@ std::filesystem::path plain_spelling(const std::filesystem::path& path);
 // Whether something lies at place_of(path): a file, a folder, or a link wherever it leads.
 bool is_taken(const std::filesystem::path& path);
 
-// is_taken(); an error where it is and `replace` is not set. `option` is how the output is given.
+// is_taken(); an error where it is and `replace` is not set, or by a device, pipe or socket.
+// `option` is how the output is given.
 Result<bool> check_vacant(const std::filesystem::path& path, bool replace,
                           std::string_view option = "output");
 

@@ -23,14 +23,15 @@ namespace {
 constexpr std::string_view kGguf = "gguf";
 constexpr std::uint64_t kLargestConfig = std::uint64_t{16} << 20;
 
-Error unknown_architecture(std::string name, const std::string& origin) {
+// `plain`: a folder whose weights are not quantized, so that its matrices can be.
+Error unknown_architecture(std::string name, const std::string& origin, bool plain) {
   return unsupported("finding the architecture of the model")
       .in(origin)
       .expects("one of " + supported_architectures())
       .got(name.empty() ? "no architecture" : std::move(name))
-      .advise(
-          "quantize to a folder lane with --arch-agnostic --data-free; nothing here runs the "
-          "model");
+      .advise(plain ? "quantize to a folder lane with --arch-agnostic --data-free; nothing here "
+                      "runs the model"
+                    : "quantlane inspect shows what is in it; nothing here runs or converts it");
 }
 
 // A head is stored although the configuration says that the embedding serves: transformers unties
@@ -82,11 +83,12 @@ Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(const std::filesystem
   }
   if (checkpoint->config_json_.is_null()) {
     const std::string* name = checkpoint->container().metadata().string("general.architecture");
-    return fail(unknown_architecture(name == nullptr ? "" : *name, path.string()));
+    return fail(unknown_architecture(name == nullptr ? "" : *name, path.string(), false));
   }
   const Json& classes = checkpoint->config_json_["architectures"];
   return fail(unknown_architecture(classes.items().empty() ? "" : classes.items()[0].dump(),
-                                   (checkpoint->folder() / "config.json").string()));
+                                   (checkpoint->folder() / "config.json").string(),
+                                   checkpoint->weights_are_plain()));
 }
 
 Result<std::shared_ptr<const Checkpoint>> Checkpoint::open_any(const std::filesystem::path& path) {

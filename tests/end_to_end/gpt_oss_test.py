@@ -52,6 +52,12 @@ class GptOssTest(ProgramTest):
         size = codes / 2 + codes / 32 + 2 * plain
         self.assertAlmostEqual(found["bits_per_weight"], 8 * size / (plain + codes), places=3)
 
+    def test_no_command_is_advised_that_would_be_refused(self):
+        for command in (["convert", self.model, "out", "--to", "bf16"], ["eval", self.model]):
+            process = self.refused(*command, says=["GptOssForCausalLM", "quantlane inspect"])
+            self.assertNotIn("--arch-agnostic", process.errors)
+        self.assertIn("mxfp4", self.run_program("inspect", self.model).output)
+
     def test_an_engine_is_not_said_to_load_what_is_not_looked_at(self):
         for engine in ("vllm", "sglang"):
             asked = self.run_program("inspect", self.model, "--engine", engine, "-q")

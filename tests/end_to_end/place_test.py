@@ -235,6 +235,21 @@ class Meanwhile(ProgramTest):
 
 
 class Files(ProgramTest):
+    def test_devices_pipes_and_sockets_are_never_replaced_and_no_force_is_advised(self):
+        os.mkfifo(self.folder / "pipe")
+        for out, what in (("/dev/null", "a device"), ("pipe", "a pipe")):
+            for force in ([], ["--force"]):
+                for command in (["quantize", CANARY, "fp8", "-o"], ["convert", CANARY]):
+                    process = self.refused(*command, out, *force, says=[out, what, "never replaced"])
+                    self.assertNotIn("--force", process.errors)
+        self.assertTrue(stat.S_ISFIFO((self.folder / "pipe").stat().st_mode))
+
+    def test_a_link_that_leads_nowhere_is_named_as_what_it_is(self):
+        (self.folder / "link").symlink_to("nowhere")
+        for command in (["quantize", CANARY, "fp8", "-o", "link/out"], [*COMPARE, "--out", "link"]):
+            process = self.refused(*command, says=["a link to nowhere, where nothing is"])
+            self.assertNotIn("is a file", process.errors)
+
     def test_logits_and_pages_replace_only_their_own_kind(self):
         (self.folder / "ids.json").write_text("[1, 2, 3]")
         self.succeeds(*COMPARE, "--out", "out")
