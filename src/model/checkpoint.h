@@ -82,6 +82,8 @@ class Checkpoint {
   Result<std::shared_ptr<const Checkpoint>> with_edits(WeightEdits edits) const;
   // Is weight(parameter) another than the stored one?
   [[nodiscard]] bool edited(const Parameter& parameter) const;
+  // Is any?
+  [[nodiscard]] bool edited() const { return !edits_.empty(); }
   // Loaded on first use from tokenizer.json, tokenizer.model or GGUF metadata; thread-safe.
   Result<std::shared_ptr<const Tokenizer>> tokenizer() const;
   // Values in all tensors (of a quantized folder: in the decoder's parameters), and bytes of the

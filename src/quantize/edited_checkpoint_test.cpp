@@ -155,5 +155,54 @@ TEST(EditedCheckpoint, CodesOfAnEditedSourceAreNotCopied) {
   EXPECT_GT(difference(*artefact, *quantized, p), 0.05);
 }
 
+// What every Linear is given has the same largest magnitude.
+Statistics inputs_up_to(const Checkpoint& source, float largest) {
+  Statistics statistics;
+  for (const Parameter& p : source.graph()->parameters) {
+    if (!is_block_linear(p.role)) continue;
+    const std::vector<float> row(static_cast<std::size_t>(p.cols), largest);
+    statistics.add(p.module(), row.data(), 1, p.cols);
+  }
+  return statistics;
+}
+
+// One edited matrix moves the inputs of all that come after it, whose own codes stay.
+TEST(EditedCheckpoint, StaticScalesOfInputsAreThoseOfTheEditedModel) {
+  const auto source = fixtures::open_checkpoint(kCanary);
+  const fixtures::ScratchFolder scratch;
+  ThreadPool pool(2);
+  for (const char* name : {"fp8-static", "w8a8-static", "nvfp4"}) {
+    const Lane lane = find_lane(name).value();
+    const auto made = [&](const Checkpoint& from, float largest, const std::string& out) {
+      const Statistics statistics = inputs_up_to(from, largest);
+      const auto done = run_quantize({.source = from,
+                                      .lane = lane,
+                                      .statistics = &statistics,
+                                      .out = scratch.path() / (name + out),
+                                      .allow_requantize = true},
+                                     pool, no_progress());
+      EXPECT_TRUE(done.has_value()) << name << " " << done.error().message();
+      return fixtures::open_checkpoint(scratch.path() / (name + out));
+    };
+    const auto base = made(*source, 3, "-base");
+    const auto again = made(*base, 5, "-again");
+    WeightEdits edits;
+    const Parameter& up = *base->graph()->find(Role::kUp, 0);
+    edits[up.name].row_factors.assign(static_cast<std::size_t>(up.rows), 1.25F);
+    const auto edited = made(*base->with_edits(std::move(edits)).value(), 5, "-edited");
+    const auto fresh = made(*source, 5, "-fresh");
+    ASSERT_TRUE(again != nullptr && edited != nullptr && fresh != nullptr);
+    const auto scale = [](const Checkpoint& artefact, const Parameter& p) {
+      return artefact.weight(p)->input_rounding()->static_scale;
+    };
+    for (const Parameter& p : source->graph()->parameters) {
+      if (!is_block_linear(p.role)) continue;
+      EXPECT_EQ(scale(*edited, p), scale(*fresh, p)) << name << p.name;
+      EXPECT_EQ(scale(*again, p), scale(*base, p)) << name << p.name;
+      EXPECT_NE(scale(*base, p), scale(*fresh, p)) << name << p.name;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace quantlane

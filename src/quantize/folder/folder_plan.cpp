@@ -180,8 +180,8 @@ Result<void> check_input_scales(const QuantizeJob& job, const std::vector<Folder
   if (!job.converts) return {};
   for (const FolderItem& item : items) {
     if (!item.moves || !item.scheme.input || !item.scheme.input->calibrated()) continue;
-    const auto stored = item.weight.input_rounding();
-    if (stored && input_moved_to(*item.scheme.input, *stored)) continue;
+    if (kept_input(job, item)) continue;
+    const bool rounded = item.weight.input_rounding().has_value();
     return fail(unsupported(attempt_of(job))
                     .in(job.source.path().string())
                     .of(item.name)

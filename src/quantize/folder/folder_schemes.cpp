@@ -257,6 +257,13 @@ Result<void> choose_schemes(const QuantizeJob& job, std::vector<FolderItem>& ite
   return check_products(job, sorted);
 }
 
+std::optional<ActivationScheme> kept_input(const QuantizeJob& job, const FolderItem& item) {
+  if (!item.quantized || !item.moves || !item.scheme.input || job.source.edited())
+    return std::nullopt;
+  const auto stored = item.weight.input_rounding();
+  return stored ? input_moved_to(*item.scheme.input, *stored) : std::nullopt;
+}
+
 void fit_input_scales(const QuantizeJob& job, std::vector<FolderItem>& items,
                       std::vector<std::string>& notices) {
   if (!job.lane.dialect->writer->any_scale_type) return;
@@ -264,10 +271,8 @@ void fit_input_scales(const QuantizeJob& job, std::vector<FolderItem>& items,
     return item.quantized && item.scheme.input && !item.scheme.input->dynamic;
   };
   const bool rounds = std::ranges::any_of(items, [&](const FolderItem& item) {
-    const auto stored = item.weight.input_rounding();
-    if (!has_static(item) || !item.moves || !stored) return false;
-    const auto moved = input_moved_to(*item.scheme.input, *stored);
-    return moved && !holds_scale(moved->static_scale, DType::kBF16);
+    const auto kept = kept_input(job, item);
+    return has_static(item) && kept && !holds_scale(kept->static_scale, DType::kBF16);
   });
   if (!rounds) return;
   for (FolderItem& item : items) {

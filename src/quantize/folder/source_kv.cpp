@@ -1,6 +1,5 @@
 #include "quantize/folder/source_kv.h"
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -16,9 +15,8 @@ std::optional<std::string> obstacle(const QuantizeJob& job, const KvScheme& sche
   if (writer->cannot_hold_kv != nullptr) {
     if (auto reason = writer->cannot_hold_kv(scheme)) return reason;
   }
-  const auto edited = [&](const Parameter& p) { return job.source.edited(p); };
-  const bool others = !job.lane.transforms.empty() ||  // in plans, before they are applied
-                      std::ranges::any_of(job.source.graph()->parameters, edited);
+  // Transforms are not applied yet in plans.
+  const bool others = !job.lane.transforms.empty() || job.source.edited();
   if (scheme.calibrated && others) return "its scales are those of other weights";
   return std::nullopt;
 }

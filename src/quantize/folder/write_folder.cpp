@@ -12,6 +12,7 @@
 #include "formats/scheme_moves.h"
 #include "quantize/folder/companion_files.h"
 #include "quantize/folder/folder_plan.h"
+#include "quantize/folder/folder_schemes.h"
 #include "quantize/folder/kv_tensors.h"
 #include "quantize/linear_scales.h"
 #include "quantize/output_place.h"
@@ -274,11 +275,8 @@ class FolderWriter {
     const std::string module = module_of(item.name);
     LinearScheme scheme = item.scheme;
     if (!scheme.input || !scheme.input->calibrated()) return scheme;
-    const auto stored = item.weight.input_rounding();
-    if (item.moves && stored) {
-      if (const auto moved = input_moved_to(*scheme.input, *stored))
-        return LinearScheme{.weight = scheme.weight, .input = moved};
-    }
+    if (const auto kept = kept_input(job_, item))
+      return LinearScheme{.weight = scheme.weight, .input = kept};
     if (job_.statistics != nullptr) {
       const auto found = job_.statistics->modules().find(module);
       if (found != job_.statistics->modules().end())
