@@ -348,8 +348,10 @@ Json quantization_config(const QuantizeJob& job, const std::vector<FolderItem>& 
   std::vector<std::string> ignore;
   for (const FolderItem& item : items) {
     const bool matrix = item.shape.size() == 2 && item.name.ends_with(".weight");
-    if (matrix && !item.quantized && item.name.find("embed") == std::string::npos)
-      ignore.push_back(module_of(item.name));
+    std::string module = module_of(item.name);
+    // Of the other tables some are Linears to engines: "patch_embed.proj", "wte" of a tied head.
+    if (matrix && !item.quantized && !module.ends_with("embed_tokens"))
+      ignore.push_back(std::move(module));
   }
   // Tied models have no head tensor, but engines still ask whether "lm_head" is quantized.
   if (std::ranges::find(ignore, "lm_head") == ignore.end()) ignore.emplace_back("lm_head");

@@ -37,6 +37,15 @@ const std::vector<std::string> kAhead = {
     "model.layers.2.self_attn.o_proj",     "model.layers.2.mlp.experts.0.up_proj",
     "model.layers.2.shared_head.head"};
 
+// Plain whatever the model is: embeddings of patches may be Linears to engines, others do no harm.
+const std::vector<std::string> kHigh = {"vision_model.patch_embedding.linear",
+                                        "model.visual.patch_embed.proj",
+                                        "vision_tower.embeddings.position_embedding",
+                                        "transformer.wpe",
+                                        "model.layers.0.mlp.gate",
+                                        "model.embed_vision.embedding_projection",
+                                        "model.layers.0.self_attn.kv_b_proj"};
+
 TEST(PlainParts, NamesOfTextAreNoneOfThem) {
   for (const std::string& name : kText) EXPECT_EQ(plain_part_of(name, 2), std::nullopt) << name;
   for (const std::string& name : kSenses) {
@@ -52,7 +61,7 @@ TEST(PlainParts, NamesOfTextAreNoneOfThem) {
 class UnknownParts : public testing::Test {
  protected:
   void SetUp() override {
-    for (const auto* names : {&kText, &kSenses, &kAhead}) {
+    for (const auto* names : {&kText, &kSenses, &kAhead, &kHigh}) {
       for (const std::string& name : *names) {
         model_.tensors.push_back(
             {{.name = name + ".weight", .type = {.plain = DType::kBF16}, .shape = {8, 32}},
@@ -100,7 +109,7 @@ TEST_F(UnknownParts, StayAsTheyAreAndTheNoticesSaySo) {
   model_.config.set("num_hidden_layers", 2);
   const auto types = quantized({});
   for (const std::string& name : kText) EXPECT_EQ(types.at(name), DType::kF8E4M3) << name;
-  for (const auto* names : {&kSenses, &kAhead}) {
+  for (const auto* names : {&kSenses, &kAhead, &kHigh}) {
     for (const std::string& name : *names) {
       EXPECT_EQ(types.at(name), DType::kBF16) << name;
       EXPECT_THAT(ignored_, Contains(name));
