@@ -70,6 +70,11 @@ bool bits_differ(const LinearFacts& linear) {
   return linear.stored_bits != 0 && linear.stored_bits != linear.scheme->weight.bits;
 }
 
+// Without anything of codes beside it; rules of their own ask whether it should have some.
+bool kept_in_floats(const LinearFacts& linear) {
+  return linear.stored_plain && !linear.stored_quantized;
+}
+
 // Empty where the tensors are what the configuration announces, as far as it can be read here.
 std::string mismatch_of(const Container& container, const ArtefactFacts& facts,
                         const Dialect* dialect, const QuantizationMap* map) {
@@ -80,11 +85,11 @@ std::string mismatch_of(const Container& container, const ArtefactFacts& facts,
   if (!graph) return text_of(graph.error());
   if (*graph) {
     const auto verified = verify_parameters(container, **graph, false, dialect, map);
-    return verified ? "" : text_of(verified.error());
+    if (!verified) return text_of(verified.error());
   }
-  // What the model is made of is not known: each quantized Linear by itself.
+  // Each quantized Linear by itself, for those of unknown models and beyond the known ones.
   for (const LinearFacts& linear : facts.linears) {
-    if (!linear.scheme || linear.stored_plain || bits_differ(linear)) continue;
+    if (!linear.scheme || kept_in_floats(linear) || bits_differ(linear)) continue;
     const auto verified =
         dialect->verify(container, linear.module, *linear.scheme, linear.rows, linear.cols);
     if (!verified && !text_of(verified.error()).empty()) return text_of(verified.error());
@@ -96,7 +101,11 @@ std::string mismatch_of(const Container& container, const ArtefactFacts& facts,
 void read_values(const Container& container, const Dialect* dialect, ArtefactFacts& facts) {
   if (dialect == nullptr || dialect->verify_values == nullptr) return;
   for (LinearFacts& linear : facts.linears) {
-    if (!linear.scheme) continue;
+    // Of Linears beyond the known model tensors may be missing still.
+    if (!linear.scheme || kept_in_floats(linear) ||
+        !dialect->verify(container, linear.module, *linear.scheme, linear.rows, linear.cols)) {
+      continue;
+    }
     const auto verified =
         dialect->verify_values(container, linear.module, *linear.scheme, linear.rows, linear.cols);
     if (verified || verified.error().code == ErrorCode::kUnsupported) continue;

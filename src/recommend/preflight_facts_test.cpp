@@ -364,6 +364,23 @@ TEST_F(PreflightFolder, TensorsThatTheConfigurationDoesNotAnnounceAreFound) {
             std::vector<std::string>{"tensors-differ"});
 }
 
+// A scale that is missing says nothing of codes.
+TEST_F(PreflightFolder, MissingScalesAreNoCodesOutOfRange) {
+  put_config(kFp8);
+  std::vector<PlannedTensor> plan = fp8_tensors();
+  plan.push_back({.name = "model.visual.patch_embed.proj.weight",
+                  .type = {.plain = DType::kBF16},
+                  .shape = {2, 4}});
+  const std::vector<float> codes(8, 1.0F);
+  put_tensors(plan, {codes, {1.0F, 1.0F}, codes});
+  EXPECT_EQ(rules_of(preflight(read(), target("vllm")), PreflightEffect::kUnknown),
+            std::vector<std::string>{"targeted-but-plain"});
+  plan[2].type.plain = DType::kF8E4M3;
+  put_tensors(plan, {codes, {1.0F, 1.0F}, codes});
+  EXPECT_EQ(rules_of(preflight(read(), target("vllm")), PreflightEffect::kUnknown),
+            (std::vector<std::string>{"tensors-differ", "targeted-but-plain"}));
+}
+
 // modules_to_not_convert against the types of the tensors, both ways.
 TEST_F(PreflightFolder, ListsOfPlainModulesAreComparedWithTheTensors) {
   const auto tensor = [](std::string name, DType type, std::vector<std::int64_t> shape) {
