@@ -92,7 +92,7 @@ void declare_split(Options& options, SplitOptions& split) {
                "cut GGUF files into several of at most SIZE each (default: one file)");
   options.size("--shard-size", split.shard_size,
                "cut the weights of folders into files of at most SIZE each, with an index, as in "
-               "--shard-size 5GB; not for GGUF (default: the files of the source, or one)");
+               "--shard-size 5GB; not for GGUF (default: as many files as the source has)");
 }
 
 }  // namespace quantlane::cli

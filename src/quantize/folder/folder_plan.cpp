@@ -126,9 +126,14 @@ Result<std::vector<FolderItem>> items_of_tensors(const QuantizeJob& job) {
 Result<std::vector<FolderItem>> items_of_parameters(const QuantizeJob& job) {
   std::vector<FolderItem> items;
   const Graph& graph = *job.source.graph();
+  const SourceShards shards(job.source);
   for (const Parameter& p : graph.parameters) {
-    FolderItem item{
-        .name = p.name, .parameter = &p, .shard = 0, .weight = {}, .raw = nullptr, .shape = {}};
+    FolderItem item{.name = p.name,
+                    .parameter = &p,
+                    .shard = shards.of(p),
+                    .weight = {},
+                    .raw = nullptr,
+                    .shape = {}};
     QUANTLANE_TRY(item.weight, job.source.weight(p));
     item.shape = is_matrix(p.role) ? std::vector<std::int64_t>{p.rows, p.cols}
                                    : std::vector<std::int64_t>{p.cols};
@@ -186,7 +191,7 @@ Result<void> check_input_scales(const QuantizeJob& job, const std::vector<Folder
                     .in(job.source.path().string())
                     .of(item.name)
                     .expects("static scales of the inputs, which the lane stores")
-                    .got(stored ? "inputs that are rounded otherwise" : "none in the source")
+                    .got(rounded ? "inputs that are rounded otherwise" : "none in the source")
                     .advise("quantlane quantize keeps the codes and calibrates the inputs"));
   }
   return {};
@@ -311,7 +316,11 @@ Result<FolderPlan> plan_folder(const QuantizeJob& job) {
     fit_input_scales(job, choice.items, choice.notices);
     QUANTLANE_TRY_VOID(check_dialect(job, choice.items));
   }
-  if (job.split.shard_bytes > 0) QUANTLANE_TRY_VOID(cut_by_size(job, choice.items));
+  if (job.split.shard_bytes > 0) {
+    QUANTLANE_TRY_VOID(cut_by_size(job, choice.items, choice.notices));
+  } else {
+    close_gaps(choice.items);
+  }
   return choice;
 }
 

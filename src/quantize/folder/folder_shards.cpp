@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <span>
 
 #include <fmt/format.h>
@@ -32,12 +33,37 @@ std::uint64_t bytes_in_file(std::span<const PlannedTensor> tensors) {
 
 }  // namespace
 
-Result<void> cut_by_size(const QuantizeJob& job, std::vector<FolderItem>& items) {
+SourceShards::SourceShards(const Checkpoint& source) : source_(source) {
+  for (const TensorInfo& tensor : source.container().tensors()) {
+    of_modules_.emplace(tensor.name.substr(0, tensor.name.rfind('.')), tensor.shard);
+  }
+}
+
+std::uint32_t SourceShards::of(const Parameter& parameter) const {
+  if (const TensorInfo* stored = source_.stored(parameter).tensor) return stored->shard;
+  // A Linear of a dialect lies in tensors of several names, "<module>.qweight" and others.
+  const auto found = of_modules_.find(parameter.module());
+  return found == of_modules_.end() ? 0 : found->second;
+}
+
+void close_gaps(std::vector<FolderItem>& items) {
+  std::map<std::uint32_t, std::uint32_t> numbers;
+  for (const FolderItem& item : items) numbers[item.shard] = 0;
+  std::uint32_t next = 0;
+  for (auto& [old, number] : numbers) number = next++;
+  for (FolderItem& item : items) item.shard = numbers[item.shard];
+}
+
+Result<void> cut_by_size(const QuantizeJob& job, std::vector<FolderItem>& items,
+                         std::vector<std::string>& notices) {
   // Scales of the key-value cache, which are few, follow in the last file.
   const std::uint64_t reserved = kHeaderBytes + bytes_in_file(planned_kv_tensors(job));
   const std::uint64_t most = job.split.shard_bytes - std::min(reserved, job.split.shard_bytes);
   std::uint64_t filled = 0;
   std::uint32_t shard = 0;
+  std::uint64_t largest = 0;
+  std::string name;
+  std::int64_t above = 0;
   for (FolderItem& item : items) {
     const std::uint64_t bytes = bytes_in_file(planned_tensors(job, item));
     if (filled > 0 && filled + bytes > most) {
@@ -46,6 +72,14 @@ Result<void> cut_by_size(const QuantizeJob& job, std::vector<FolderItem>& items)
     }
     filled += bytes;
     item.shard = shard;
+    above += static_cast<std::int64_t>(bytes > most);
+    if (bytes > largest) name = item.name;
+    largest = std::max(largest, bytes);
+  }
+  if (above > 0) {
+    notices.push_back(fmt::format(
+        "{} larger than --shard-size: no tensor is cut, and {} alone takes {} bytes",
+        above == 1 ? "one file is" : fmt::format("{} files are", above), name, largest));
   }
   if (shard < kMostShards) return {};
   return fail(usage_error(attempt_of(job))

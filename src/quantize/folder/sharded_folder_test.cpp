@@ -4,6 +4,8 @@
 #include <iterator>
 #include <map>
 
+#include <gmock/gmock.h>
+
 #include "model/checkpoint_fixtures.h"
 #include "quantize/folder/folder_shards.h"
 #include "quantize/pipeline.h"
@@ -148,6 +150,63 @@ INSTANTIATE_TEST_SUITE_P(Lanes, CutBySize,
                          testing::Values(std::pair{"bf16", ""}, std::pair{"fp8", "fp8_head"},
                                          std::pair{"awq+rtn", ""}));
 
+// Also where the Linears of the source are parts of other names, or blocks.
+TEST(ShardedFolder, KeepsTheShardsOfAQuantizedSource) {
+  const fixtures::ScratchFolder scratch;
+  const auto source = fixtures::open_checkpoint(fixtures::kCanary);
+  ThreadPool pool(2);
+  const auto write = [&](const Checkpoint& from, const char* lane_name, std::uint64_t bytes) {
+    const Lane lane = find_lane(lane_name).value();
+    const fs::path out = scratch.path() / (std::string(lane_name) + std::to_string(bytes));
+    const auto done =
+        run_quantize({.source = from, .lane = lane, .out = out, .split = {.shard_bytes = bytes}},
+                     pool, no_progress());
+    EXPECT_TRUE(done.has_value()) << done.error().message();
+    return out;
+  };
+  for (const char* name : {"fp8", "gptq+rtn"}) {
+    const fs::path cut = write(*source, name, 1500000);
+    const auto before = tensors_by_file(cut);
+    ASSERT_GT(before.size(), 2U);
+    const auto after = tensors_by_file(write(*fixtures::open_checkpoint(cut), "bf16", 0));
+    EXPECT_EQ(after.size(), before.size()) << name;
+    for (const auto& [file, names] : after) {
+      ASSERT_TRUE(before.contains(file)) << file;
+      for (const std::string& tensor : names) {
+        const std::string module = module_of(tensor) + ".";
+        EXPECT_TRUE(std::ranges::any_of(
+            before.at(file), [&](const std::string& part) { return part.starts_with(module); }))
+            << file << tensor;
+      }
+    }
+    fs::remove_all(scratch.path() / "bf160");
+  }
+}
+
+// Files whose tensors all go elsewhere are not written.
+TEST(ShardedFolder, FilesOfItemsAreNumberedWithoutGaps) {
+  std::vector<FolderItem> items(3);
+  for (std::size_t i = 0; i < items.size(); ++i)
+    items[i].shard = static_cast<std::uint32_t>(7 - 3 * i);  // 7, 4, 1
+  close_gaps(items);
+  EXPECT_EQ(items[0].shard, 2U);
+  EXPECT_EQ(items[1].shard, 1U);
+  EXPECT_EQ(items[2].shard, 0U);
+}
+
+TEST(ShardedFolder, ATensorThatIsLargerThanTheSizeIsNamed) {
+  const auto source = fixtures::open_checkpoint(fixtures::kCanary);
+  const Lane lane = find_lane("fp8").value();
+  const auto notices = [&](std::uint64_t bytes) {
+    return plan_quantize({.source = *source, .lane = lane, .split = {.shard_bytes = bytes}})
+        ->notices;
+  };
+  EXPECT_THAT(notices(600000),
+              testing::Contains(testing::AllOf(testing::HasSubstr("--shard-size"),
+                                               testing::HasSubstr("model.embed_tokens.weight"))));
+  EXPECT_THAT(notices(std::uint64_t{1} << 30), testing::IsEmpty());
+}
+
 TEST(ShardedFolder, IsPutTogetherWhereTheSizeAllowsIt) {
   const fixtures::ScratchFolder scratch;
   const fs::path two = scratch.path() / "source";
@@ -174,11 +233,12 @@ TEST(ShardedFolder, IsNotCutIntoMoreFilesThanCanBeOpen) {
   const FolderItem item{
       .name = norm.name, .shard = 7, .weight = {}, .raw = &norm, .shape = norm.shape};
   std::vector<FolderItem> items(512, item);
-  ASSERT_TRUE(cut_by_size(job, items).has_value());
+  std::vector<std::string> notices;
+  ASSERT_TRUE(cut_by_size(job, items, notices).has_value());
   EXPECT_EQ(items.front().shard, 0U);
   EXPECT_EQ(items.back().shard, 511U);
   items.push_back(item);
-  const auto refused = cut_by_size(job, items);
+  const auto refused = cut_by_size(job, items, notices);
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
 }
