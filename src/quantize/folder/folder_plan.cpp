@@ -7,13 +7,11 @@
 #include <fmt/format.h>
 
 #include "core/check.h"
-#include "formats/scheme_moves.h"
 #include "quantize/folder/folder_schemes.h"
 #include "quantize/folder/folder_shards.h"
+#include "quantize/folder/kept_codes.h"
 #include "quantize/folder/kv_tensors.h"
 #include "quantize/folder/plain_parts.h"
-#include "quantize/lanes/lane_needs.h"
-#include "quantize/lanes/transfer.h"
 
 namespace quantlane {
 namespace {
@@ -168,71 +166,6 @@ Result<void> check_dialect(const QuantizeJob& job, const std::vector<FolderItem>
                     .got("none"));
   }
   return {};
-}
-
-// Why the codes of a Linear cannot be kept; nullopt where they can.
-std::optional<std::string> obstacle_of(const QuantizeJob& job, const FolderItem& item) {
-  if (!keeps_codes(job)) return "the lane makes new ones, by error feedback or transforms";
-  const QuantTensor* stored = item.weight.quantized();
-  if (item.parameter != nullptr && job.source.edited(*item.parameter))
-    return "the adapter changes the weights, so the codes of the source are not theirs";
-  if (stored == nullptr) return "they are blocks of a GGUF file";
-  return obstacle_to_move(item.scheme.weight, *stored);
-}
-
-// Inputs that are rounded under static scales keep those of the source; a conversion has no others.
-Result<void> check_input_scales(const QuantizeJob& job, const std::vector<FolderItem>& items) {
-  if (!job.converts) return {};
-  for (const FolderItem& item : items) {
-    if (!item.moves || !item.scheme.input || !item.scheme.input->calibrated()) continue;
-    if (kept_input(job, item)) continue;
-    const bool rounded = item.weight.input_rounding().has_value();
-    return fail(unsupported(attempt_of(job))
-                    .in(job.source.path().string())
-                    .of(item.name)
-                    .expects("static scales of the inputs, which the lane stores")
-                    .got(rounded ? "inputs that are rounded otherwise" : "none in the source")
-                    .advise("quantlane quantize keeps the codes and calibrates the inputs"));
-  }
-  return {};
-}
-
-// Which Linears keep their codes: those that the source keeps plain beside them stay plain.
-// kUnsupported where others would get new ones unasked.
-Result<void> choose_moves(const QuantizeJob& job, std::vector<FolderItem>& items,
-                          std::vector<std::string>& notices) {
-  std::vector<PlannedTransfer> transfers;
-  for (FolderItem& item : items) {
-    if (!item.quantized) continue;
-    const auto obstacle = obstacle_of(job, item);
-    item.moves = !obstacle;
-    if (item.parameter == nullptr) continue;
-    transfers.push_back({.parameter = item.parameter,
-                         .target = item.scheme.weight.spelling(),
-                         .transfer = item.moves ? Transfer::kMove
-                                     : is_quantized(job.source, *item.parameter)
-                                         ? Transfer::kRequantize
-                                         : Transfer::kEncode,
-                         .obstacle = obstacle.value_or("")});
-  }
-  if (!job.allow_requantize)
-    QUANTLANE_TRY_VOID(refuse_requantizing(job.source, attempt_of(job), job.converts, transfers));
-  const auto moved = std::ranges::find_if(items, &FolderItem::moves);
-  if (moved == items.end()) return {};
-  for (FolderItem& item : items) {
-    if (!item.weight.is_quantized()) item.quantized = false;
-  }
-  const auto stored = moved->weight.input_rounding();
-  const auto& input = moved->scheme.input;
-  const bool alike = stored && input ? input_moved_to(*input, *stored).has_value()
-                                     : stored.has_value() == input.has_value();
-  if (!alike) {
-    notices.push_back(
-        job.lane.name +
-        " rounds the inputs of Linears otherwise than the source does: the weights are "
-        "the same, products are not");
-  }
-  return check_input_scales(job, items);
 }
 
 // What config.json will say, as far as engines decide by it.

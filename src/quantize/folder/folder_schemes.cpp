@@ -8,7 +8,6 @@
 
 #include "core/check.h"
 #include "core/regex.h"
-#include "formats/scale_storage.h"
 #include "formats/scheme_moves.h"
 #include "model/fused_linears.h"
 #include "quantize/lanes/lane_needs.h"
@@ -255,33 +254,6 @@ Result<void> choose_schemes(const QuantizeJob& job, std::vector<FolderItem>& ite
     for (FolderItem* item : sorted[i]) item->scheme = scheme;
   }
   return check_products(job, sorted);
-}
-
-std::optional<ActivationScheme> kept_input(const QuantizeJob& job, const FolderItem& item) {
-  if (!item.quantized || !item.moves || !item.scheme.input || job.source.edited())
-    return std::nullopt;
-  const auto stored = item.weight.input_rounding();
-  return stored ? input_moved_to(*item.scheme.input, *stored) : std::nullopt;
-}
-
-void fit_input_scales(const QuantizeJob& job, std::vector<FolderItem>& items,
-                      std::vector<std::string>& notices) {
-  if (!job.lane.dialect->writer->any_scale_type) return;
-  const auto has_static = [](const FolderItem& item) {
-    return item.quantized && item.scheme.input && !item.scheme.input->dynamic;
-  };
-  const bool rounds = std::ranges::any_of(items, [&](const FolderItem& item) {
-    const auto kept = kept_input(job, item);
-    return has_static(item) && kept && !holds_scale(kept->static_scale, DType::kBF16);
-  });
-  if (!rounds) return;
-  for (FolderItem& item : items) {
-    if (has_static(item)) item.scheme.input->static_dtype = DType::kF32;
-  }
-  notices.emplace_back(
-      "static scales of inputs stay f32, for bf16 does not hold them: vLLM and SGLang keep them "
-      "so, "
-      "transformers rounds them to the dtype of the model");
 }
 
 }  // namespace quantlane

@@ -1,7 +1,6 @@
 // Which scheme each Linear of a folder gets: the lane's or that of an override, in groups that its
 // width allows, the same for all that engines load as one.
 #pragma once
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,15 +17,5 @@ bool keeps_codes(const QuantizeJob& job);
 // chosen one does not, and where fused Linears would differ.
 Result<void> choose_schemes(const QuantizeJob& job, std::vector<FolderItem>& items,
                             std::vector<std::string>& notices);
-
-// How the inputs of an item that keeps its codes are rounded in the source, static scale included,
-// in the form of the item's scheme. nullopt where the scheme has another form, and where weights
-// were edited: the inputs are then others, also of Linears whose own weights are as they were.
-std::optional<ActivationScheme> kept_input(const QuantizeJob& job, const FolderItem& item);
-
-// After the Linears that keep their codes are chosen: static scales of inputs that come with codes
-// are stored in float32 where bf16 does not hold them and the dialect can; with a notice.
-void fit_input_scales(const QuantizeJob& job, std::vector<FolderItem>& items,
-                      std::vector<std::string>& notices);
 
 }  // namespace quantlane

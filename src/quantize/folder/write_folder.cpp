@@ -12,7 +12,7 @@
 #include "formats/scheme_moves.h"
 #include "quantize/folder/companion_files.h"
 #include "quantize/folder/folder_plan.h"
-#include "quantize/folder/folder_schemes.h"
+#include "quantize/folder/kept_codes.h"
 #include "quantize/folder/kv_tensors.h"
 #include "quantize/linear_scales.h"
 #include "quantize/output_place.h"
