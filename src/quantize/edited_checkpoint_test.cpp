@@ -204,5 +204,42 @@ TEST(EditedCheckpoint, StaticScalesOfInputsAreThoseOfTheEditedModel) {
   }
 }
 
+// vLLM takes the largest scale of what it fuses, and for NVFP4 leaves the codes as they are.
+TEST(EditedCheckpoint, WhatEnginesFuseKeepsOneScaleOfTheTensor) {
+  const auto source = fixtures::open_checkpoint(kCanary);
+  const fixtures::ScratchFolder scratch;
+  for (const char* lane : {"nvfp4a16", "nvfp4", "modelopt-nvfp4", "fp8-static"}) {
+    ThreadPool pool(2);
+    const auto made = [&](const Checkpoint& from, const std::string& out) {
+      const Statistics statistics = inputs_up_to(from, 3);
+      const Lane found = find_lane(lane).value();
+      const auto done = run_quantize({.source = from,
+                                      .lane = found,
+                                      .statistics = &statistics,
+                                      .out = scratch.path() / (lane + out),
+                                      .allow_requantize = true},
+                                     pool, no_progress());
+      EXPECT_TRUE(done.has_value()) << lane << " " << done.error().message();
+      return fixtures::open_checkpoint(scratch.path() / (lane + out));
+    };
+    const auto base = made(*source, "-base");
+    WeightEdits edits;
+    for (const Role role : {Role::kQuery, Role::kUp}) {
+      const Parameter& p = *base->graph()->find(role, 0);
+      edits[p.name].row_factors.assign(static_cast<std::size_t>(p.rows), 3.0F);
+    }
+    const auto edited = made(*base->with_edits(std::move(edits)).value(), "-edited");
+    const auto scale = [&](Role role) {
+      const Weight weight = edited->weight(*edited->graph()->find(role, 0)).value();
+      const QuantTensor& tensor = *weight.quantized();
+      return tensor.scheme.tensor_scale == TensorScale::kNone ? tensor.scales.at(0)
+                                                              : tensor.tensor_scale;
+    };
+    EXPECT_EQ(scale(Role::kQuery), scale(Role::kKey)) << lane;
+    EXPECT_EQ(scale(Role::kQuery), scale(Role::kValue)) << lane;
+    EXPECT_EQ(scale(Role::kUp), scale(Role::kGate)) << lane;
+  }
+}
+
 }  // namespace
 }  // namespace quantlane

@@ -1,11 +1,14 @@
 #include "quantize/folder/kept_codes.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "core/check.h"
 #include "formats/scale_storage.h"
 #include "formats/scheme_moves.h"
+#include "model/fused_linears.h"
 #include "quantize/folder/folder_schemes.h"
 #include "quantize/lanes/transfer.h"
 
@@ -20,6 +23,32 @@ std::optional<std::string> obstacle_of(const QuantizeJob& job, const FolderItem&
     return "the adapter changes the weights, so the codes of the source are not theirs";
   if (stored == nullptr) return "they are blocks of a GGUF file";
   return obstacle_to_move(item.scheme.weight, *stored);
+}
+
+bool has_tensor_scale(const Scheme& scheme) {
+  return scheme.granularity == Granularity::kTensor || scheme.tensor_scale != TensorScale::kNone;
+}
+
+// The obstacles of all quantized items. What engines load as one has one scale of the tensor
+// (linear_scales.h): where a part gets new codes, so do the others.
+std::map<const FolderItem*, std::string> obstacles_of(const QuantizeJob& job,
+                                                      const std::vector<FolderItem>& items) {
+  std::map<const FolderItem*, std::string> obstacles;
+  std::set<std::string> renewed;
+  for (const FolderItem& item : items) {
+    if (!item.quantized) continue;
+    const auto obstacle = obstacle_of(job, item);
+    if (!obstacle) continue;
+    obstacles[&item] = *obstacle;
+    if (item.weight.is_quantized() && has_tensor_scale(item.scheme.weight))
+      renewed.insert(fused_name(module_of(item.name)));
+  }
+  for (const FolderItem& item : items) {
+    if (!item.quantized || !renewed.contains(fused_name(module_of(item.name)))) continue;
+    obstacles.emplace(
+        &item, "a Linear that engines load as one with it, under one scale, cannot keep its own");
+  }
+  return obstacles;
 }
 
 // Inputs that are rounded under static scales keep those of the source; a conversion has no others.
@@ -44,10 +73,11 @@ Result<void> check_input_scales(const QuantizeJob& job, const std::vector<Folder
 Result<void> choose_moves(const QuantizeJob& job, std::vector<FolderItem>& items,
                           std::vector<std::string>& notices) {
   std::vector<PlannedTransfer> transfers;
+  const auto obstacles = obstacles_of(job, items);
   for (FolderItem& item : items) {
     if (!item.quantized) continue;
-    const auto obstacle = obstacle_of(job, item);
-    item.moves = !obstacle;
+    const auto obstacle = obstacles.find(&item);
+    item.moves = obstacle == obstacles.end();
     if (item.parameter == nullptr) continue;
     transfers.push_back({.parameter = item.parameter,
                          .target = item.scheme.weight.spelling(),
@@ -55,7 +85,7 @@ Result<void> choose_moves(const QuantizeJob& job, std::vector<FolderItem>& items
                                      : is_quantized(job.source, *item.parameter)
                                          ? Transfer::kRequantize
                                          : Transfer::kEncode,
-                         .obstacle = obstacle.value_or("")});
+                         .obstacle = item.moves ? "" : obstacle->second});
   }
   if (!job.allow_requantize)
     QUANTLANE_TRY_VOID(refuse_requantizing(job.source, attempt_of(job), job.converts, transfers));
