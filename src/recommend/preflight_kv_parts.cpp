@@ -11,6 +11,10 @@ std::int64_t head_dim_of(const Facts& f) {
   return heads > 0 && width % heads == 0 ? width / heads : 0;
 }
 
+std::int64_t kv_heads_of(const Facts& f) {
+  return f.model_key("num_key_value_heads").integer(f.model_key("num_attention_heads").integer(1));
+}
+
 bool mixes_windows(const Facts& f) {
   const auto& layers = f.model_key("layer_types").items();
   const auto slides = [](const Json& type) { return type.string() == "sliding_attention"; };

@@ -30,6 +30,8 @@ bool kv_scales_taken(const Facts& f, const Target& t);
 inline bool is_latent(const Facts& f) { return f.model_key("kv_lora_rank").integer(0) > 0; }
 // Of keys, and of values but in latent attention; 0 = not known.
 std::int64_t head_dim_of(const Facts& f);
+// How many heads keys and values have.
+std::int64_t kv_heads_of(const Facts& f);
 // Layers with a sliding window beside others without.
 bool mixes_windows(const Facts& f);
 

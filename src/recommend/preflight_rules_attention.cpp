@@ -53,6 +53,13 @@ Found cpu_heads(const Facts& f, const Target& t) {
               heads_text(f, t));
 }
 
+Found cpu_one_scale(const Facts& f, const Target& t) {
+  if (!t.is_cpu() || !is_ct(f) || !becomes_fp8(f, t) || !kv_per_head(f)) return std::nullopt;
+  // Of one rank.
+  const std::int64_t heads = kv_heads_of(f) / std::max<std::int64_t>(t.tensor_parallel, 1);
+  return when(heads > 1, std::to_string(heads) + " heads of keys and values on " + t.device->name);
+}
+
 std::string latent_text(const Facts& f) {
   return "kv_lora_rank " + f.model_key("kv_lora_rank").dump();
 }
@@ -137,6 +144,15 @@ constexpr std::array kAttentionRules = {
         "vLLM 0.33.0 v1/attention/backends/cpu_attn.py: \"FP8 KV cache requires head_size "
         "divisible by 32 on CPU.\"; 0.32.0 the same",
         cpu_heads},
+    PreflightRule{
+        "cpu-kv-one-scale", "vllm", PreflightEffect::kWrong,
+        "the CPU takes one scale for all heads of a layer, the largest: scales per head are not "
+        "applied per head",
+        "use --kv fp8, or serve it with --kv-cache-dtype bfloat16",
+        "vLLM 0.32.0 compressed_tensors.py: process_weights_after_loading (_to_scalar: \"For "
+        "n_scales > 1 (e.g., ATTN_HEAD strategy), take max\"), v1/attention/backends/cpu_attn.py: "
+        "k_scale=layer._k_scale_float; measured: the perplexity of scales per tensor",
+        cpu_one_scale},
     PreflightRule{
         "kv-windows", "vllm", PreflightEffect::kNote,
         "layers with a sliding window have short caches, which become FP8 as well",

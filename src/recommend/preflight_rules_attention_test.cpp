@@ -51,6 +51,7 @@ std::vector<RuleTest> attention_tests() {
       {"kv-fp8-kernel", {per_tensor(96), ampere}, {per_tensor(128), ampere}},
       {"kv-triton", {per_tensor(96), ada}, {per_tensor(256), ada}},
       {"cpu-kv-heads", {per_tensor(80), cpu}, {per_tensor(96), cpu}},
+      {"cpu-kv-one-scale", {per_head(96), cpu}, {per_tensor(96), cpu}},
       {"kv-windows",
        {layers({"sliding_attention", "full_attention"}), vllm},
        {layers({"full_attention", "full_attention"}), vllm}},
@@ -87,6 +88,16 @@ TEST(PreflightAttentionRules, SizesOfHeadsMeetTheAttentionOfTheDevice) {
     EXPECT_EQ(!fires("kv-fp8-kernel", {per_tensor(row.size), at}), row.by_tensor) << text;
     EXPECT_EQ(fires("kv-triton", {per_tensor(row.size), at}), row.triton) << text;
   }
+}
+
+TEST(PreflightAttentionRules, OneHeadOnACpuHasItsOwnScale) {
+  const EngineTarget cpu = target("vllm", "epyc-turin");
+  const ArtefactFacts one = configured(per_head(96), "num_key_value_heads", 1);
+  EXPECT_FALSE(fires("cpu-kv-one-scale", {one, cpu}));
+  // As many ranks as heads.
+  EXPECT_FALSE(fires("cpu-kv-one-scale", {per_head(96), target("vllm", "epyc-turin", 4)}));
+  EXPECT_FALSE(fires("cpu-kv-one-scale", {per_head(96), target("vllm", "h100-sxm")}));
+  EXPECT_FALSE(preflight(per_head(96), cpu).usable());
 }
 
 TEST(PreflightAttentionRules, HeadsThatConfigurationsLeaveOutAreCounted) {

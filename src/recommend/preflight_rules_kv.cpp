@@ -62,16 +62,13 @@ Found kv_ignored(const Facts& f, const Target& t) {
 }
 
 // How many scales the engine has room for, and how it takes others.
-std::int64_t heads_of(const Facts& f) {
-  return f.model_key("num_key_value_heads").integer(f.model_key("num_attention_heads").integer(1));
-}
 bool by_head(const Facts& f, const Target& t) {
   return t.is(Engine::kVllm) && is_ct(f) && kv_per_head(f);
 }
 Found scale_count(const Facts& f, const Target& t) {
   // Scales beside the projections are not looked at by TensorRT-LLM.
   if (!kv_scales_taken(f, t) || (t.is(Engine::kTensorRtLlm) && is_ct(f))) return std::nullopt;
-  const std::int64_t heads = by_head(f, t) ? heads_of(f) : 1;
+  const std::int64_t heads = by_head(f, t) ? kv_heads_of(f) : 1;
   return first_scale(f, [&](const KvScaleFacts& scale) {
     const bool more = by_head(f, t) && scale.count > heads;
     return when(scale.count != 1 && scale.count != heads && !more,
@@ -81,8 +78,8 @@ Found scale_count(const Facts& f, const Target& t) {
 Found scales_cut(const Facts& f, const Target& t) {
   if (!by_head(f, t) || !kv_scales_taken(f, t)) return std::nullopt;
   return first_scale(f, [&](const KvScaleFacts& scale) {
-    return when(scale.count > heads_of(f),
-                count_text(scale) + " for " + std::to_string(heads_of(f)) + " heads");
+    return when(scale.count > kv_heads_of(f),
+                count_text(scale) + " for " + std::to_string(kv_heads_of(f)) + " heads");
   });
 }
 
