@@ -165,17 +165,18 @@ Found rotations(const Facts& f, const Target&) {
   return when(!f.quantization["transform_config"].members().empty(), "transform_config is set");
 }
 
-// What the engine keeps plain may be excluded.
-Found overrides(const Facts& f, const Target&) {
-  const auto& rows = f.quantization["dynamic"].members();
-  const bool only_excludes =
-      std::ranges::all_of(rows, [](const auto& row) { return row.first.starts_with("-:"); });
-  const auto excluded = [](const LinearFacts& linear) { return linear.kept_plain; };
-  const bool only_plain = std::ranges::all_of(f.linears, [](const LinearFacts& linear) {
-    return !linear.kept_plain || is_router(linear.module) || linear.module.ends_with("lm_head");
+// Entries of GPTQModel that keep modules plain, but those that the engine keeps plain itself.
+Found excluded(const Facts& f, const Target&) {
+  if (!is_gptq(f) || f.quantization["dynamic"].members().empty()) return std::nullopt;
+  return first_linear(f, [](const LinearFacts& linear) {
+    const bool plain_anyway = is_router(linear.module) || linear.module.ends_with("lm_head");
+    return when(linear.kept_plain && !plain_anyway, "");
   });
-  if (only_excludes && only_plain && std::ranges::any_of(f.linears, excluded)) return std::nullopt;
-  return when(!rows.empty(), std::to_string(rows.size()) + " entries of \"dynamic\"");
+}
+Found overrides(const Facts& f, const Target&) {
+  return first_of(f.quantization["dynamic"].members(), [](const auto& row) {
+    return when(!row.first.starts_with("-:"), "\"dynamic\": " + row.first);
+  });
 }
 
 Found side_file(const Facts& f, const Target&) {
@@ -299,6 +300,12 @@ constexpr std::array kConfigRules = {
                   "layers/compressed_tensors/loader.py and TensorRT-LLM main (21156a7) "
                   "models/quant_config_utils.py do not read transform_config",
                   rotations},
+    PreflightRule{"dynamic-excluded", "tgi", PreflightEffect::kRefuse,
+                  "modules that \"dynamic\" of GPTQModel keeps plain are looked up as qweight",
+                  "quantize all modules, or write compressed-tensors",
+                  "TGI 3.3.7 utils/quantization.py: _QuantizerConfig; layers/marlin/gptq.py and "
+                  "layers/gptq/__init__.py: \"Cannot load `gptq` weight\"",
+                  excluded},
     PreflightRule{"dynamic-ignored", "tgi", PreflightEffect::kWrong,
                   "per-module overrides of GPTQModel are not read", "quantize all modules alike",
                   "TGI 3.3.7 utils/quantization.py: _QuantizerConfig", overrides},

@@ -18,9 +18,19 @@ ArtefactFacts packed_experts() {
               [](auto& f) { f.packed = "model.layers.0.mlp.experts.down_proj_blocks"; });
 }
 
+// GPTQ that keeps one module plain.
+ArtefactFacts excluding(const std::string& name, std::string_view dynamic) {
+  ArtefactFacts facts = with_module(gptq("int4_g128_sym"), "model.layers.0.mlp." + name, false);
+  facts.linears.back().kept_plain = true;
+  return with_key(facts, "dynamic", dynamic);
+}
+constexpr std::string_view kExcludes = R"({"-:.*\\.fc1$": {}})";
+constexpr std::string_view kChanges = R"({"-:.*\\.fc1$": {}, "+:.*v_proj": {"bits": 8}})";
+
 std::vector<RuleTest> config_tests() {
   const EngineTarget vllm = target("vllm");
   const EngineTarget trt = target("tensorrt-llm");
+  const EngineTarget tgi = target("tgi");
   return {
       {"unknown-method", {with_method(w4(), "hqq"), vllm}, {w4(), vllm}},
       {"missing-keys",
@@ -66,9 +76,8 @@ std::vector<RuleTest> config_tests() {
       {"rotations-ignored",
        {with_key(w4(), "transform_config", R"({"config_groups": {}})"), target("sglang")},
        {with_key(w4(), "transform_config", "{}"), target("sglang")}},
-      {"dynamic-ignored",
-       {with_key(gptq("int4_g128_sym"), "dynamic", R"({"-:.*down.*": {}})"), target("tgi")},
-       {with_key(gptq("int4_g128_sym"), "dynamic", "{}"), target("tgi")}},
+      {"dynamic-excluded", {excluding("fc1", kExcludes), tgi}, {excluding("gate", kExcludes), tgi}},
+      {"dynamic-ignored", {excluding("fc1", kChanges), tgi}, {excluding("fc1", kExcludes), tgi}},
       {"tensor-dimensions",
        {with(fp8_facts(),
              [](auto& f) { f.linears[0].other_shape = "weight_scale is [512], not [512, 1]"; }),
@@ -108,16 +117,13 @@ TEST(Preflight, PlainRoutersNeedNoListWhereTheEngineBuildsThemPlain) {
 
 // GPTQModel excludes the routers of experts, which this engine keeps plain by itself.
 TEST(Preflight, TgiMayIgnoreThatRoutersAreExcluded) {
-  const auto excluding = [](std::string module) {
-    ArtefactFacts facts = with_module(gptq("int4_g128_sym"), module, false);
-    facts.linears.back().kept_plain = true;
-    return with_key(facts, "dynamic", R"({"-:.*\\.gate$": {}})");
-  };
-  EXPECT_FALSE(fires("dynamic-ignored", {excluding("model.layers.0.mlp.gate"), target("tgi")}));
-  EXPECT_TRUE(fires("dynamic-ignored", {excluding("model.layers.0.mlp.fc1"), target("tgi")}));
-  const ArtefactFacts changed = with_key(excluding("model.layers.0.mlp.gate"), "dynamic",
-                                         R"({"-:.*\\.gate$": {}, "+:.*v_proj": {"bits": 8}})");
-  EXPECT_TRUE(fires("dynamic-ignored", {changed, target("tgi")}));
+  const EngineTarget tgi = target("tgi");
+  EXPECT_TRUE(preflight(excluding("gate", kExcludes), tgi).usable());
+  EXPECT_EQ(preflight(excluding("gate", kChanges), tgi).worst, PreflightEffect::kWrong);
+  EXPECT_EQ(preflight(excluding("fc1", kExcludes), tgi).worst, PreflightEffect::kRefuse);
+  // Nothing is excluded, or nothing is said of single modules.
+  EXPECT_TRUE(preflight(with_key(gptq("int4_g128_sym"), "dynamic", kExcludes), tgi).usable());
+  EXPECT_TRUE(preflight(excluding("fc1", "{}"), tgi).usable());
 }
 
 }  // namespace
