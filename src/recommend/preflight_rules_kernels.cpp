@@ -51,6 +51,13 @@ Found fp4_weight_only(const Facts& f, const Target& t) {
   const bool older = t.before(100) && !t.before(75);
   return on(older, f, t, fp4_inputs);
 }
+bool is_mxfp8(const LinearScheme& s) { return is_shared_exponent(s) && s.weight.bits == 8; }
+Found mxfp8_weight_only(const Facts& f, const Target& t) {
+  return on(t.before(100) && !t.before(75), f, t, is_mxfp8);
+}
+Found amd_mxfp8(const Facts& f, const Target& t) {
+  return on(t.is_amd_gpu() && t.device->arch != "gfx950", f, t, is_mxfp8);
+}
 Found mxfp4_half(const Facts& f, const Target&) {
   return when(f.dtype == DType::kF16 && f.method == "mxfp4", "dtype float16");
 }
@@ -189,6 +196,13 @@ constexpr std::array kKernelRules = {
                   "vLLM 0.32.0 kernels/linear/nvfp4/marlin.py: \"Your GPU does not have native "
                   "support for FP4 computation\"; compressed_tensors_w4a4_mxfp4.py",
                   fp4_weight_only},
+    PreflightRule{"mxfp8-weight-only", "vllm", PreflightEffect::kSlow,
+                  "before compute capability 10.0 MXFP8 runs as 16-bit arithmetic on 8-bit weights "
+                  "(Marlin); inputs are not rounded",
+                  "take the FP8 lane on Ada and Hopper",
+                  "vLLM 0.32.0 kernels/linear/mxfp8/flashinfer.py: \"requires >=sm_100 "
+                  "(Blackwell)\", marlin.py",
+                  mxfp8_weight_only},
     PreflightRule{
         "mxfp4-half", "vllm", PreflightEffect::kRefuse,
         "quant_method mxfp4 takes bfloat16 activations only",
@@ -231,6 +245,13 @@ constexpr std::array kKernelRules = {
         "vLLM 0.32.0 kernels/linear/mxfp4/aiter.py: supports_mx, emulation.py: \"amd-quark package "
         "not available\"; docs/features/quantization/quark.md (026b62f)",
         amd_mxfp4},
+    PreflightRule{"amd-mxfp8", "vllm", PreflightEffect::kSlow,
+                  "MXFP8 runs on gfx950 (MI350); elsewhere weights are decoded to bf16 as they are "
+                  "loaded",
+                  "take the FP8 lane",
+                  "vLLM 0.32.0 kernels/linear/mxfp8/rocm_native.py: \"native MX requires CDNA4 "
+                  "(gfx95x)\", emulation.py: process_weights_after_loading",
+                  amd_mxfp8},
     PreflightRule{
         "amd-fnuz", "vllm sglang", PreflightEffect::kNote,
         "FP8 is e4m3fnuz here: weights are rescaled by two when loaded", "",

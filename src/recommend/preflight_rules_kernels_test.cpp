@@ -12,6 +12,7 @@ std::vector<RuleTest> kernel_tests() {
   const auto vllm = [](std::string_view device) { return target("vllm", device); };
   const ArtefactFacts nvfp4 = compressed("nvfp4", "nvfp4");
   const ArtefactFacts mxfp4 = compressed("mxfp4", "mxfp4");
+  const ArtefactFacts mxfp8 = compressed("mxfp8", "mxfp8");
   const ArtefactFacts w8 = compressed("int8_g128_sym");
   const ArtefactFacts w3 = compressed("int3_g128_sym");
   return {
@@ -29,6 +30,7 @@ std::vector<RuleTest> kernel_tests() {
       {"nvfp4-needs-turing", {nvfp4, vllm("v100")}, {nvfp4, vllm("t4")}},
       {"mxfp4-needs-ampere", {mxfp4, vllm("t4")}, {mxfp4, vllm("a100")}},
       {"fp4-weight-only", {nvfp4, vllm("h100")}, {nvfp4, vllm("b200")}},
+      {"mxfp8-weight-only", {mxfp8, vllm("h100")}, {mxfp8, vllm("b200")}},
       {"mxfp4-half",
        {with(block("mxfp4", scheme("mxfp4")), [](auto& f) { f.dtype = DType::kF16; }),
         vllm("b200")},
@@ -39,6 +41,7 @@ std::vector<RuleTest> kernel_tests() {
       {"amd-nvfp4-emulated", {nvfp4, vllm("mi355x")}, {compressed("nvfp4"), vllm("mi355x")}},
       {"amd-odd-width", {w3, vllm("mi300x")}, {w3, vllm("h100")}},
       {"amd-mxfp4", {mxfp4, vllm("mi300x")}, {mxfp4, vllm("mi355x")}},
+      {"amd-mxfp8", {mxfp8, vllm("mi300x")}, {mxfp8, vllm("mi355x")}},
       {"amd-fnuz", {fp8_facts(), vllm("mi300x")}, {fp8_facts(), vllm("mi355x")}},
       {"cpu-no-fp4", {nvfp4, vllm("epyc-turin")}, {fp8_facts(), vllm("epyc-turin")}},
       {"cpu-no-w8a16", {w8, vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
