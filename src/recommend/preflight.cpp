@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "core/regex.h"
+#include "recommend/preflight_online_schemes.h"
 #include "recommend/preflight_rules.h"
 
 namespace quantlane {
@@ -28,9 +29,15 @@ constexpr std::array<std::string_view, 6> kTensorRtMethods = {
 
 // Schemes of --quantization (TGI: --quantize) that take plain weights; the others of that flag name
 // formats of checkpoints. SGLang's lie in srt/arg_groups/choices.py, TGI's in launcher/src/main.rs.
-constexpr std::array<std::string_view, 8> kVllmOnline = {
-    "fp8",   "fp8_per_tensor",  "fp8_per_block", "fp8_per_channel",
-    "mxfp8", "nvfp4_per_token", "experts_int8",  "int8_per_channel_weight_only"};
+constexpr std::array<std::string_view, 9> kVllmOnline = {"fp8",
+                                                         "fp8_per_tensor",
+                                                         "fp8_per_block",
+                                                         "fp8_per_channel",
+                                                         "mxfp8",
+                                                         "mxfp4",
+                                                         "nvfp4_per_token",
+                                                         "experts_int8",
+                                                         "int8_per_channel_weight_only"};
 constexpr std::array<std::string_view, 13> kSglangOnline = {
     "fp8",          "mxfp8",        "w8a8_fp8",     "bitsandbytes",      "modelopt",
     "modelopt_fp8", "modelopt_fp4", "nvfp4_online", "quark_int4fp8_moe", "quark_mxfp4",
@@ -112,27 +119,39 @@ bool EngineTarget::older_than(std::string_view wanted) const {
   return !version.empty() && numbers_of(version) < numbers_of(wanted);
 }
 
+namespace {
+
+struct Part {
+  std::span<const PreflightRule> rules;
+  bool of_schemes = false;  // asked of schemes made while loading, too
+};
+std::array<Part, 12> parts() {
+  return {{{preflight_agreement_rules()},
+           {preflight_config_rules()},
+           {preflight_shape_rules(), true},
+           {preflight_value_rules()},
+           {preflight_kv_rules()},
+           {preflight_attention_rules()},
+           {preflight_kernel_rules(), true},
+           {preflight_engine_rules()},
+           {preflight_online_rules()},
+           {preflight_sglang_rules(), true},
+           {preflight_tgi_rules(), true},
+           {preflight_tensorrt_llm_rules()}}};
+}
+
+}  // namespace
+
 std::vector<const PreflightRule*> preflight_rules() {
   std::vector<const PreflightRule*> all;
-  for (const auto part :
-       {preflight_agreement_rules(), preflight_config_rules(), preflight_shape_rules(),
-        preflight_value_rules(), preflight_kv_rules(), preflight_attention_rules(),
-        preflight_kernel_rules(), preflight_engine_rules(), preflight_online_rules(),
-        preflight_sglang_rules(), preflight_tgi_rules(), preflight_tensorrt_llm_rules()}) {
-    for (const PreflightRule& rule : part) all.push_back(&rule);
+  for (const Part& part : parts()) {
+    for (const PreflightRule& rule : part.rules) all.push_back(&rule);
   }
   return all;
 }
 
 bool concerns(const PreflightRule& rule, const EngineTarget& target) {
-  if (rule.engines == "*") return true;
-  std::string_view rest = rule.engines;
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find(' '), rest.size());
-    if (rest.substr(0, end) == target.engine->name) return true;
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  return false;
+  return preflight_parts::has_word(rule.engines, target.engine->name);
 }
 
 std::string source_for(const PreflightRule& rule, const EngineRow& engine) {
@@ -195,13 +214,16 @@ PreflightAnswer preflight(const ArtefactFacts& facts, const EngineTarget& target
   answer.device = target.device ? target.device->name : "";
   answer.tensor_parallel = target.tensor_parallel;
   const EngineTarget loader = loader_of(facts, target);
-  for (const PreflightRule* rule : preflight_rules()) {
-    if (!concerns(*rule, target) && !concerns(*rule, loader)) continue;
-    ++answer.rules_checked;
-    const auto detail = rule->finds(facts, loader);
-    if (!detail) continue;
-    answer.worst = std::max(answer.worst, rule->effect);
-    answer.findings.push_back(finding_of(*rule, *detail, source_for(*rule, *loader.engine)));
+  const std::optional<ArtefactFacts> made = with_online_schemes(facts, loader);
+  for (const Part& part : parts()) {
+    for (const PreflightRule& rule : part.rules) {
+      if (!concerns(rule, target) && !concerns(rule, loader)) continue;
+      ++answer.rules_checked;
+      const auto detail = rule.finds(part.of_schemes && made ? *made : facts, loader);
+      if (!detail) continue;
+      answer.worst = std::max(answer.worst, rule.effect);
+      answer.findings.push_back(finding_of(rule, *detail, source_for(rule, *loader.engine)));
+    }
   }
   return answer;
 }

@@ -33,6 +33,17 @@ using Facts = ArtefactFacts;
 using Target = EngineTarget;
 using Found = std::optional<std::string>;
 
+// Among words joined by blanks; "*" = any.
+inline bool has_word(std::string_view words, std::string_view word) {
+  if (words == "*") return true;
+  while (!words.empty()) {
+    const std::size_t end = std::min(words.find(' '), words.size());
+    if (words.substr(0, end) == word) return true;
+    words.remove_prefix(std::min(end + 1, words.size()));
+  }
+  return false;
+}
+
 inline bool is_ct(const Facts& f) { return f.dialect == "compressed-tensors"; }
 inline bool is_gptq(const Facts& f) { return f.dialect == "gptq" || f.dialect == "gptq_v2"; }
 

@@ -46,7 +46,10 @@ Found w4afp8(const Facts& f, const Target& t) {
   return on(t.device && t.capability() != 90, f, t, is_w4afp8);
 }
 Found nvfp4_old(const Facts& f, const Target& t) { return on(t.before(75), f, t, is_nvfp4); }
-Found mxfp4_old(const Facts& f, const Target& t) { return on(t.before(80), f, t, is_mxfp4); }
+// Made while loading, it has the limit of OnlineQuantizationConfig, 7.5, as Marlin does.
+Found mxfp4_old(const Facts& f, const Target& t) {
+  return on(t.before(80) && f.quantized(), f, t, is_mxfp4);
+}
 Found fp4_weight_only(const Facts& f, const Target& t) {
   const bool older = t.before(100) && !t.before(75);
   return on(older, f, t, fp4_inputs);

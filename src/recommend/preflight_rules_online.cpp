@@ -1,6 +1,7 @@
 // Pre-flight: what becomes of the flag with which an engine is to quantize while it loads.
 #include <array>
 
+#include "recommend/preflight_online_schemes.h"
 #include "recommend/preflight_rules.h"
 
 namespace quantlane {
@@ -41,16 +42,6 @@ constexpr std::array kFlags = {
             OverQuantized::kNames},
 };
 
-bool has_word(std::string_view words, std::string_view word) {
-  if (words == "*") return true;
-  while (!words.empty()) {
-    const std::size_t end = std::min(words.find(' '), words.size());
-    if (words.substr(0, end) == word) return true;
-    words.remove_prefix(std::min(end + 1, words.size()));
-  }
-  return false;
-}
-
 // As the engine calls it once it has read the configuration.
 std::string method_of(const Facts& f, const Target& t) {
   const bool gpt_oss = f.method == "mxfp4" && f.model_key("model_type").string() == "gpt_oss";
@@ -77,21 +68,11 @@ std::string both(const Facts& f, const Target& t) {
   return t.online + " over quant_method " + f.method;
 }
 
-bool has_experts(const Facts& f) {
-  return std::ranges::any_of(f.tensors, [](const std::string& name) {
-    return name.find(".experts.") != std::string::npos;
-  });
-}
-// FP8 that SGLang quantizes again, too.
-bool is_for_experts(const Facts& f, const Target& t) {
-  if (t.is(Engine::kVllm)) return t.online == "int8_per_channel_weight_only";
-  return t.online == "nvfp4_online" || (f.quantized() && t.online == "modelopt_fp4");
-}
-
 Found online_nothing(const Facts& f, const Target& t) {
   const auto over = over_quantized(f, t);
   const bool quantizes = !over || *over == OverQuantized::kRequantizes;
-  return when(quantizes && is_for_experts(f, t) && !has_experts(f),
+  const OnlineScheme* scheme = find_online_scheme(t);
+  return when(quantizes && scheme != nullptr && scheme->is_for_experts() && !has_experts(f),
               t.online + " on a model without experts");
 }
 Found online_unknown(const Facts& f, const Target& t) {
@@ -117,6 +98,7 @@ Found online_requantized(const Facts& f, const Target& t) {
 Found online_twice(const Facts& f, const Target& t) {
   return when(over_quantized(f, t) == OverQuantized::kStops, both(f, t));
 }
+Found online_device(const Facts& f, const Target& t) { return online_device_refusal(f, t); }
 Found online_cpu(const Facts& f, const Target& t) {
   return when(t.is_cpu() && !f.quantized() && t.online.starts_with("fp8"),
               t.online + " on " + (t.device ? t.device->name : std::string()));
@@ -133,14 +115,17 @@ constexpr std::array kOnlineRules = {
         "this online scheme quantizes experts only: dense Linears stay as they are, without a "
         "word",
         "quantize the checkpoint (w8a16, w8a8)",
-        "measured with vLLM 0.32.0: text and memory as in bf16; SGLang 0.5.23 "
-        "srt/layers/quantization/nvfp4_online.py: UnquantizedLinearMethod",
+        "vLLM 0.32.0 config/quantization.py: \"linear stays unquantized (no `linear` field)\", "
+        "layers/quantization/experts_int8.py: UnquantizedLinearMethod; measured: text and memory "
+        "as in bf16; SGLang 0.5.23 srt/layers/quantization/nvfp4_online.py: "
+        "UnquantizedLinearMethod",
         online_nothing},
     PreflightRule{"online-unknown", "*", PreflightEffect::kRefuse,
                   "the engine has no such scheme for plain weights",
                   "take one that it has, or leave the flag out",
                   "vLLM 0.32.0 model_executor/layers/quantization/__init__.py: "
-                  "QuantizationMethods; SGLang 0.5.23 srt/arg_groups/choices.py: "
+                  "QuantizationMethods, config/quantization.py: _ONLINE_SHORTHANDS; SGLang 0.5.23 "
+                  "srt/arg_groups/choices.py: "
                   "QUANTIZATION_CHOICES; TGI 3.3.7 launcher/src/main.rs: Quantization",
                   online_unknown},
     PreflightRule{"online-named", "vllm sglang tgi", PreflightEffect::kNote,
@@ -172,6 +157,17 @@ constexpr std::array kOnlineRules = {
                   "specified\"; SGLang 0.5.23 srt/configs/model_config.py: the same; TGI 3.3.7 "
                   "utils/quantization.py: get_loader goes by the flag",
                   online_twice},
+    PreflightRule{
+        "online-device", "vllm sglang", PreflightEffect::kRefuse,
+        "the engine refuses this online scheme on the device",
+        "take another scheme, or quantize the checkpoint for the device",
+        "vLLM 0.32.0 layers/quantization/online/base.py and experts_int8.py: get_min_capability, "
+        "online/nvfp4.py: \"requires a Blackwell (SM100) GPU\", online/fp8.py: \"FP8 PTPC online "
+        "quant requires a kernel that honors per-token activation quantization\", "
+        "platforms/rocm.py: supported_quantization; SGLang 0.5.23 fp8.py, w8a8_fp8.py, "
+        "nvfp4_online.py and modelopt_quant.py: get_min_capability, "
+        "srt/configs/model_config.py: rocm_supported_quantization",
+        online_device},
     PreflightRule{"online-cpu-fp8", "vllm", PreflightEffect::kRefuse, "online FP8 fails on a CPU",
                   "quantize the checkpoint",
                   "measured with vLLM 0.32.0: \"_C::static_scaled_fp8_quant() expected at most 0 "

@@ -9,10 +9,6 @@ namespace {
 
 using namespace test_facts;  // NOLINT(google-build-using-namespace): the shared test inputs
 
-EngineTarget online(EngineTarget at, std::string scheme_name) {
-  at.online = std::move(scheme_name);
-  return at;
-}
 EngineTarget vllm(const char* flag) { return online(target("vllm"), flag); }
 EngineTarget sglang(const char* flag) { return online(target("sglang"), flag); }
 EngineTarget tgi(const char* flag) { return online(target("tgi"), flag); }
@@ -37,6 +33,9 @@ std::vector<RuleTest> online_tests() {
        {w4(), sglang("quark_mxfp4")},
        {with_experts(w4()), sglang("nvfp4_online")}},
       {"online-twice", {w4(), vllm("fp8")}, {plain(), vllm("fp8")}},
+      {"online-device",
+       {plain(), online(target("vllm", "v100"), "fp8")},
+       {plain(), online(target("vllm", "t4"), "fp8")}},
       {"online-cpu-fp8",
        {plain(), online(target("vllm", "epyc-turin"), "fp8")},
        {plain(), online(target("vllm", "h100"), "fp8")}},
@@ -61,6 +60,18 @@ TEST(PreflightOnlineRules, EveryEngineRefusesSchemesThatItDoesNotHave) {
   EXPECT_FALSE(fires("online-unknown", {plain(), tgi("eetq")}));
   EXPECT_TRUE(fires("online-unknown", {plain(), sglang("eetq")}));
   EXPECT_TRUE(fires("online-nothing", {plain(), sglang("nvfp4_online")}));
+}
+
+// vLLM's config/quantization.py and experts_int8.py leave Linears other than experts as they are.
+TEST(PreflightOnlineRules, WhatQuantizesExpertsAloneIsNothingOnADenseModel) {
+  for (const EngineTarget& at :
+       {vllm("int8_per_channel_weight_only"), vllm("experts_int8"), vllm("nvfp4_per_token"),
+        sglang("nvfp4_online"), sglang("modelopt_fp4")}) {
+    EXPECT_EQ(preflight(plain(), at).worst, PreflightEffect::kWrong) << at.online;
+    EXPECT_FALSE(fires("online-nothing", {with_experts(plain()), at})) << at.online;
+  }
+  for (const char* flag : {"fp8", "fp8_per_block", "mxfp8", "mxfp4"})
+    EXPECT_TRUE(preflight(plain(), vllm(flag)).usable()) << flag;
 }
 
 // The rules about the flag that speak, joined by blanks.

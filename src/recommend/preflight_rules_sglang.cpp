@@ -35,9 +35,11 @@ Found sglang_before_ampere(const Facts& f, const Target& t) {
            (is_marlin_dialect(f) && is_weight_only_int(s));
   });
 }
+// Native FP8, and what is made of plain weights, run so as well.
 Found sglang_fp8_weights(const Facts& f, const Target& t) {
   const bool ampere = !t.before(80) && t.before(89);
-  return is_ct(f) && ampere ? first_scheme(f, is_fp8) : std::nullopt;
+  const bool marlin = is_ct(f) || f.method == "fp8" || !f.quantized();
+  return marlin && ampere ? first_scheme(f, is_fp8) : std::nullopt;
 }
 // Of AMD too, whose devices have no such number.
 Found sglang_modelopt_fp8(const Facts& f, const Target& t) {
@@ -115,7 +117,8 @@ constexpr std::array kSglangRules = {
         "before compute capability 8.9 FP8 runs as 16-bit arithmetic on FP8 weights; inputs are "
         "not rounded",
         "take INT8 (w8a8) for arithmetic",
-        "SGLang 0.5.23 compressed_tensors.py: _get_scheme_from_parts (CompressedTensorsW8A16Fp8)",
+        "SGLang 0.5.23 compressed_tensors.py: _get_scheme_from_parts (CompressedTensorsW8A16Fp8); "
+        "srt/layers/quantization/fp8_utils.py: can_auto_enable_marlin_fp8",
         sglang_fp8_weights},
     PreflightRule{"sglang-modelopt-fp8", "sglang", PreflightEffect::kRefuse,
                   "modelopt FP8 needs compute capability 8.9, on NVIDIA",

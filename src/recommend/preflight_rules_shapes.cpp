@@ -96,7 +96,10 @@ Found group_width(const Facts& f, const Target& t) {
                        });
 }
 
+// Made while loading, the last block of a matrix may be a part (vLLM 0.32.0 utils/deep_gemm.py:
+// per_block_cast_to_fp8), and experts are rounded up (online/fp8.py: maybe_roundup_sizes).
 Found block_rows(const Facts& f, const Target& t) {
+  if (!f.quantized()) return std::nullopt;
   return first_product(f, [&](const FusedLinears& product) -> Found {
     // A matrix that is neither cut nor joined may end in a part of a block.
     const bool cut = t.tensor_parallel > 1 && product.split == Split::kRows;
@@ -120,7 +123,8 @@ Found block_rows(const Facts& f, const Target& t) {
 Found block_cols(const Facts& f, const Target& t) {
   return first_of_rank(
       f, t, [&](const LinearFacts& linear, std::int64_t, std::int64_t cols) -> Found {
-        if (!is_fp8_block(*linear.scheme)) return std::nullopt;
+        const bool rounded_up = !f.quantized() && is_expert(linear);
+        if (!is_fp8_block(*linear.scheme) || rounded_up) return std::nullopt;
         const int block = linear.scheme->weight.group_size;
         const bool inputs = linear.scheme->input.has_value();
         const bool cut = cols != linear.cols;
@@ -173,10 +177,10 @@ Found packed_shape(const Facts& f, const Target& t) {
   return f.dialect != "awq" ? marlin_shape(f, t) : std::nullopt;
 }
 
-// vLLM pads the inner width.
+// vLLM pads the inner width. What is made while loading runs in Triton anyway.
 Found expert_shape(const Facts& f, const Target& t) {
   const bool awq = f.dialect == "awq";
-  if (!marlin_device(t) || (t.is(Engine::kSglang) && !awq)) return std::nullopt;
+  if (!f.quantized() || !marlin_device(t) || (t.is(Engine::kSglang) && !awq)) return std::nullopt;
   return first_product(f, [&](const FusedLinears& product) -> Found {
     if (!product.experts) return std::nullopt;
     for (const LinearFacts* linear : product.shards) {

@@ -103,6 +103,11 @@ inline EngineTarget version(EngineTarget at, std::string text) {
   return at;
 }
 
+inline EngineTarget online(EngineTarget at, std::string scheme_name) {
+  at.online = std::move(scheme_name);
+  return at;
+}
+
 inline ArtefactFacts resized(ArtefactFacts facts, std::string_view name, std::int64_t rows,
                              std::int64_t cols) {
   linear(facts, name).rows = rows;
