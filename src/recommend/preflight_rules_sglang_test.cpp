@@ -52,6 +52,13 @@ TEST(PreflightSglangRules, EachIsBrokenByOneArtefactAndNotByItsNeighbour) {
   expect_each_rule_tested(preflight_sglang_rules(), sglang_tests());
 }
 
+// fp8_utils.py: can_auto_enable_marlin_fp8. ModelOpt's is refused before.
+TEST(Preflight, SglangRunsNativeFp8InMarlinBeforeAda) {
+  const ArtefactFacts native = block("fp8", scheme("fp8_e4m3_tensor", "fp8_e4m3_tensor"));
+  EXPECT_TRUE(fires("sglang-fp8-weight-only", {native, target("sglang", "a100")}));
+  EXPECT_FALSE(fires("sglang-fp8-weight-only", {native, target("sglang", "l4")}));
+}
+
 // The format of the whole configuration stands above that of the group.
 TEST(Preflight, SglangTakesPackedIntegersByTheCommonFormat) {
   for (const char* format : {"dense", "int-quantized", "nvfp4-pack-quantized"}) {
