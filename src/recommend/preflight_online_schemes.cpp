@@ -24,20 +24,19 @@ constexpr MadeScheme kInt8Weights = {"int8_channel_sym", ""};
 
 // vLLM 0.32.0 (0.33.0 the same) config/quantization.py: _ONLINE_SHORTHANDS ("linear stays
 // unquantized (no `linear` field)"), layers/quantization/online/*.py, experts_int8.py (weights
-// alone: fused_moe/oracle/int8.py, int8_w8a16_moe_quant_config), model_loader/weight_utils.py: "fp8"
-// is fp8_per_tensor. SGLang 0.5.23 srt/layers/quantization/{fp8,w8a8_fp8,nvfp4_online}.py,
+// alone: fused_moe/oracle/int8.py, int8_w8a16_moe_quant_config), model_loader/weight_utils.py:
+// "fp8" is fp8_per_tensor. SGLang 0.5.23 srt/layers/quantization/{fp8,w8a8_fp8,nvfp4_online}.py,
 // srt/model_loader/weight_utils.py: "quantize MoE expert weights online; leave dense layers in
 // source precision" (modelopt_fp4). TGI 3.3.7 layers/fp8.py: HybridFP8UnquantLoader.
 constexpr std::array kSchemes = {
-    OnlineScheme{
-        Engine::kVllm, "fp8 fp8_per_tensor", kFp8Tensor, kFp8Tensor, true, 75, 0, 0},
+    OnlineScheme{Engine::kVllm, "fp8 fp8_per_tensor", kFp8Tensor, kFp8Tensor, true, 75, 0, 0},
     OnlineScheme{Engine::kVllm, "fp8_per_block", kFp8Block, kFp8Block, true, 75, 0, 0},
     OnlineScheme{Engine::kVllm, "fp8_per_channel", kFp8Channel, kFp8Channel, true, 75, 89, 0},
     OnlineScheme{Engine::kVllm, "mxfp8", kMxfp8, kMxfp8, true, 75, 0, 0},
     OnlineScheme{Engine::kVllm, "mxfp4", kMxfp4, kMxfp4, true, 75, 0, 0},
     OnlineScheme{Engine::kVllm, "nvfp4_per_token", kPlain, kNvfp4, false, 75, 100, 110},
-    OnlineScheme{
-        Engine::kVllm, "int8_per_channel_weight_only", kPlain, kInt8Weights, false, 75, 0, 0},
+    OnlineScheme{Engine::kVllm, "int8_per_channel_weight_only", kPlain, kInt8Weights, false, 75, 0,
+                 0},
     OnlineScheme{Engine::kVllm, "experts_int8", kPlain, kInt8Weights, false, 80, 0, 0},
     OnlineScheme{Engine::kSglang, "fp8", kFp8Channel, kFp8Channel, true, 80, 0, 0},
     OnlineScheme{Engine::kSglang, "mxfp8", kMxfp8, kMxfp8, true, 100, 0, 0},
@@ -50,9 +49,9 @@ constexpr std::array kSchemes = {
 std::string needs(const EngineTarget& target, int capability) {
   return fmt::format("{} needs compute capability {}.{}, and {} has {}", target.online,
                      capability / 10, capability % 10, target.device->name,
-                     target.capability() == 0
-                         ? std::string("none")
-                         : fmt::format("{}.{}", target.capability() / 10, target.capability() % 10));
+                     target.capability() == 0 ? std::string("none")
+                                              : fmt::format("{}.{}", target.capability() / 10,
+                                                            target.capability() % 10));
 }
 
 // Surely a Linear that the engine builds with the scheme; embeddings, heads and routers are none,
@@ -99,8 +98,8 @@ std::optional<std::string> online_device_refusal(const ArtefactFacts& facts,
   if (target.is_amd_gpu() && !row->amd) return target.online + " on " + target.device->name;
   if (target.before(row->least)) return needs(target, row->least);
   if (row->is_for_experts() && !has_experts(facts)) return std::nullopt;
-  const bool outside = row->until > 0 && (target.capability() < row->from ||
-                                          target.capability() >= row->until);
+  const bool outside =
+      row->until > 0 && (target.capability() < row->from || target.capability() >= row->until);
   return when(outside || target.before(row->from), needs(target, row->from));
 }
 

@@ -23,7 +23,7 @@ struct OnlineScheme {
   bool amd = true;  // taken on AMD
   int least = 0;    // the compute capability x 10 that the flag wants, whatever the model
   int from = 0;     // … and that what it makes wants
-  int until = 0;    // … which is below this, where not 0: nothing else will do, nor any other device
+  int until = 0;  // … which is below this, where not 0: nothing else will do, nor any other device
 
   [[nodiscard]] bool is_for_experts() const { return linears.weight.empty(); }
 };

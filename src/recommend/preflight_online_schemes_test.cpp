@@ -27,7 +27,8 @@ ArtefactFacts plain_experts() {
 
 std::string spelling(const ArtefactFacts& facts, std::string_view module) {
   for (const LinearFacts& linear : facts.linears) {
-    if (linear.module.ends_with(module)) return linear.scheme ? linear.scheme->weight.spelling() : "";
+    if (linear.module.ends_with(module))
+      return linear.scheme ? linear.scheme->weight.spelling() : "";
   }
   return "no such module";
 }
@@ -152,9 +153,10 @@ TEST(PreflightOnlineSchemes, ADeviceSaysOfTheFlagWhatItSaysOfTheArtefact) {
     const char* weight;
     const char* input;
   };
-  for (const Format& format : {Format{"fp8_per_channel", "fp8_e4m3_channel", "fp8_e4m3_token"},
-                               Format{"fp8_per_block", "fp8_e4m3_b128x128", "fp8_e4m3_g128"},
-                               Format{"mxfp8", "mxfp8", "mxfp8"}, Format{"mxfp4", "mxfp4", "mxfp4"}}) {
+  for (const Format& format :
+       {Format{"fp8_per_channel", "fp8_e4m3_channel", "fp8_e4m3_token"},
+        Format{"fp8_per_block", "fp8_e4m3_b128x128", "fp8_e4m3_g128"},
+        Format{"mxfp8", "mxfp8", "mxfp8"}, Format{"mxfp4", "mxfp4", "mxfp4"}}) {
     for (const char* device :
          {"a100", "l4", "h100", "b200", "rtx-5090", "mi300x", "mi355x", "epyc-turin", "xeon-spr"}) {
       const EngineTarget flag = at("vllm", device, format.flag);

@@ -100,8 +100,10 @@ Found online_twice(const Facts& f, const Target& t) {
 }
 Found online_device(const Facts& f, const Target& t) { return online_device_refusal(f, t); }
 Found online_cpu(const Facts& f, const Target& t) {
-  return when(t.is_cpu() && !f.quantized() && t.online.starts_with("fp8"),
-              t.online + " on " + (t.device ? t.device->name : std::string()));
+  if (!t.is_cpu() || f.quantized()) return std::nullopt;
+  const bool blocks = t.online == "fp8_per_block" && t.device->arch != "amx";
+  return when(blocks || has_word("fp8 fp8_per_tensor", t.online),
+              t.online + " on " + t.device->name);
 }
 
 constexpr std::string_view kVerify =
@@ -168,10 +170,12 @@ constexpr std::array kOnlineRules = {
         "nvfp4_online.py and modelopt_quant.py: get_min_capability, "
         "srt/configs/model_config.py: rocm_supported_quantization",
         online_device},
-    PreflightRule{"online-cpu-fp8", "vllm", PreflightEffect::kRefuse, "online FP8 fails on a CPU",
-                  "quantize the checkpoint",
+    PreflightRule{"online-cpu-fp8", "vllm", PreflightEffect::kRefuse,
+                  "on a CPU online FP8 fails per tensor, and in blocks without AMX",
+                  "quantize the checkpoint, or take fp8_per_channel",
                   "measured with vLLM 0.32.0: \"_C::static_scaled_fp8_quant() expected at most 0 "
-                  "argument(s)\"",
+                  "argument(s)\", \"Failed to find a kernel that can implement the ScaledMM linear "
+                  "layer\"; fp8_per_channel ran",
                   online_cpu},
 };
 

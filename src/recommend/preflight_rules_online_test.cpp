@@ -74,6 +74,19 @@ TEST(PreflightOnlineRules, WhatQuantizesExpertsAloneIsNothingOnADenseModel) {
     EXPECT_TRUE(preflight(plain(), vllm(flag)).usable()) << flag;
 }
 
+// fp8_per_channel rounds with operators of torch alone.
+TEST(PreflightOnlineRules, ACpuTakesFp8PerChannelAndWithAmxInBlocks) {
+  const auto answer = [](const char* device, const char* flag) {
+    return preflight(plain(), online(target("vllm", device), flag)).worst;
+  };
+  for (const char* device : {"epyc-turin", "xeon-spr"}) {
+    EXPECT_EQ(answer(device, "fp8_per_tensor"), PreflightEffect::kRefuse) << device;
+    EXPECT_EQ(answer(device, "fp8_per_channel"), PreflightEffect::kSlow) << device;
+  }
+  EXPECT_EQ(answer("epyc-turin", "fp8_per_block"), PreflightEffect::kRefuse);
+  EXPECT_EQ(answer("xeon-spr", "fp8_per_block"), PreflightEffect::kSlow);
+}
+
 // The rules about the flag that speak, joined by blanks.
 std::string said(const ArtefactFacts& facts, const EngineTarget& at) {
   std::string text;
