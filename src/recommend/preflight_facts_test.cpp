@@ -102,7 +102,7 @@ TEST(PreflightFixtures, AnswerForVllmOnAProcessorAsMeasured) {
        {"ct-w4a16-gptq-gidx-g128", {"ct-group-order", "cpu-int4-slow"}},
        {"gptqmodel-gptq-v1-asym-descact-g128", {"cpu-int4-slow", "gptq-asymmetric", "gptq-order"}},
        {"gptqmodel-gptq-v2-asym-descact-g128", {"cpu-int4-slow", "gptq-asymmetric", "gptq-order"}},
-       {"ct-fp8-block", {"cpu-fp8-slow"}},
+       {"ct-fp8-block", {"cpu-fp8-block"}},
        {"ct-fp8-dynamic-channel", {"cpu-fp8-slow"}},
        {"ct-fp8-static-tensor", {"cpu-fp8-slow"}},
        {"modelopt-fp8", {"cpu-fp8-slow"}},

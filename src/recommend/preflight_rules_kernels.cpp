@@ -114,12 +114,19 @@ bool has_amx_fp8(const LinearFacts& linear, const Target& t) {
   if (s.weight.granularity == Granularity::kChannel) return !t.older_than("0.33.0");
   return s.input && s.input->granularity == Granularity::kTensor;
 }
+bool blocks_want_amx(const LinearScheme& s, const Target& t) {
+  return is_fp8_block(s) && t.device->arch != "amx";
+}
 Found cpu_fp8_by(const Facts& f, const Target& t, bool amx) {
   if (!t.is_cpu()) return std::nullopt;
   return first_linear(f, [&](const LinearFacts& linear) -> Found {
     if (!linear.scheme || !is_fp8(*linear.scheme)) return std::nullopt;
+    if (blocks_want_amx(*linear.scheme, t)) return std::nullopt;
     return when(has_amx_fp8(linear, t) == amx, linear.scheme->weight.spelling());
   });
+}
+Found cpu_fp8_block(const Facts& f, const Target& t) {
+  return on(t.is_cpu(), f, t, [&](const LinearScheme& s) { return blocks_want_amx(s, t); });
 }
 Found cpu_fp8(const Facts& f, const Target& t) { return cpu_fp8_by(f, t, false); }
 Found cpu_amx_fp8(const Facts& f, const Target& t) { return cpu_fp8_by(f, t, true); }
@@ -278,6 +285,12 @@ constexpr std::array kKernelRules = {
                   "measured with vLLM 0.32.0: \"No WNA16 MoE backend\", \"No Int8 MoE backend\", "
                   "\"Unsupported FP8 MoE backend: NONE\"",
                   cpu_experts},
+    PreflightRule{"cpu-fp8-block", "vllm", PreflightEffect::kRefuse,
+                  "FP8 in blocks has no kernel on a CPU without AMX",
+                  "take W8A8, or FP8 per channel",
+                  "measured with vLLM 0.32.0: \"Failed to find a kernel that can implement the "
+                  "ScaledMM linear layer\", \"requires AMX tile support\"",
+                  cpu_fp8_block},
     PreflightRule{"cpu-fp8-slow", "vllm", PreflightEffect::kSlow,
                   "FP8 on a CPU took 19 to 23 times the time of bf16", "take W8A8", kMeasured,
                   cpu_fp8},

@@ -54,6 +54,9 @@ std::vector<RuleTest> kernel_tests() {
                }
              }),
         vllm("epyc-turin")}},
+      {"cpu-fp8-block",
+       {compressed("fp8_e4m3_b128x128", "fp8_e4m3_g128"), vllm("epyc-turin")},
+       {compressed("fp8_e4m3_b128x128", "fp8_e4m3_g128"), vllm("xeon-spr")}},
       {"cpu-fp8-slow", {fp8_facts(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
       {"cpu-int4-slow", {w4(), vllm("epyc-turin")}, {int8(), vllm("epyc-turin")}},
       {"cpu-amx-fp8",
@@ -86,7 +89,10 @@ TEST(PreflightKernelRules, WhatAmxDoesNotTakeIsSlow) {
       EXPECT_EQ(fires("cpu-amx-fp8", {facts, at}), amx) << row.weight << newer;
       EXPECT_EQ(fires("cpu-fp8-slow", {facts, at}), !amx) << row.weight << newer;
     }
-    EXPECT_TRUE(fires("cpu-fp8-slow", {facts, target("vllm", "epyc-turin")})) << row.weight;
+    const bool block = preflight_parts::is_fp8_block(*facts.linears[0].scheme);
+    const EngineTarget turin = target("vllm", "epyc-turin");
+    EXPECT_EQ(fires("cpu-fp8-slow", {facts, turin}), !block) << row.weight;
+    EXPECT_EQ(fires("cpu-fp8-block", {facts, turin}), block) << row.weight;
     // Rows that are no multiple of 32.
     const ArtefactFacts odd = resized(facts, "o_proj", 500, 512);
     EXPECT_TRUE(fires("cpu-fp8-slow", {odd, target("vllm", "xeon-spr")})) << row.weight;

@@ -100,10 +100,8 @@ Found online_twice(const Facts& f, const Target& t) {
 }
 Found online_device(const Facts& f, const Target& t) { return online_device_refusal(f, t); }
 Found online_cpu(const Facts& f, const Target& t) {
-  if (!t.is_cpu() || f.quantized()) return std::nullopt;
-  const bool blocks = t.online == "fp8_per_block" && t.device->arch != "amx";
-  return when(blocks || has_word("fp8 fp8_per_tensor", t.online),
-              t.online + " on " + t.device->name);
+  return when(t.is_cpu() && !f.quantized() && has_word("fp8 fp8_per_tensor", t.online),
+              t.online + " on " + (t.device ? t.device->name : std::string()));
 }
 
 constexpr std::string_view kVerify =
@@ -171,11 +169,10 @@ constexpr std::array kOnlineRules = {
         "srt/configs/model_config.py: rocm_supported_quantization",
         online_device},
     PreflightRule{"online-cpu-fp8", "vllm", PreflightEffect::kRefuse,
-                  "on a CPU online FP8 fails per tensor, and in blocks without AMX",
+                  "online FP8 per tensor fails on a CPU",
                   "quantize the checkpoint, or take fp8_per_channel",
                   "measured with vLLM 0.32.0: \"_C::static_scaled_fp8_quant() expected at most 0 "
-                  "argument(s)\", \"Failed to find a kernel that can implement the ScaledMM linear "
-                  "layer\"; fp8_per_channel ran",
+                  "argument(s)\"; fp8_per_channel ran",
                   online_cpu},
 };
 
