@@ -339,9 +339,9 @@ TEST_F(WideModel, BytesDoNotDependOnThreads) {
 TEST_F(WideModel, ReplacesAnEarlierOutputAsAWhole) {
   const auto source = open_checkpoint(folder());
   ASSERT_TRUE(quantize(*source, "fp8", out("o")).has_value());
-  ASSERT_TRUE(write_text(out("o") / "left-over.txt", "x").has_value());
+  ASSERT_TRUE(write_text(out("o") / "model-00002-of-00002.safetensors", "x").has_value());
   ASSERT_TRUE(quantize(*source, "w8a8", out("o")).has_value());
-  EXPECT_FALSE(fs::exists(out("o") / "left-over.txt"));
+  EXPECT_FALSE(fs::exists(out("o") / "model-00002-of-00002.safetensors"));
   EXPECT_EQ(open_checkpoint(out("o"))->config_json()["quantization_config"]["format"].string(),
             "int-quantized");
   EXPECT_EQ(listing(scratch_.path()), (std::vector<std::string>{"o", "source"}));
