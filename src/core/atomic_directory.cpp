@@ -28,14 +28,6 @@ AtomicDirectory::AtomicDirectory(AtomicDirectory&& other) noexcept
       temporary_(std::exchange(other.temporary_, {})),
       may_replace_(std::move(other.may_replace_)) {}
 
-Result<void> AtomicDirectory::keep_beside(Error reason) {
-  const fs::path other = place_of_finished(target_);
-  QUANTLANE_TRY(const bool moved, move_to_vacant(temporary_, other));
-  if (!moved) return keep_beside(std::move(reason));
-  temporary_.clear();
-  return fail(taken_meanwhile("folder", std::move(reason), target_, other));
-}
-
 AtomicDirectory::~AtomicDirectory() {
   std::error_code ignored;
   if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
@@ -43,7 +35,11 @@ AtomicDirectory::~AtomicDirectory() {
 
 Result<void> AtomicDirectory::commit() {
   QUANTLANE_TRY(auto refused, put_in_place(temporary_, target_, may_replace_));
-  if (refused) return keep_beside(std::move(*refused));
+  if (refused) {
+    QUANTLANE_TRY(const fs::path other, move_beside(temporary_, target_));
+    temporary_.clear();
+    return fail(taken_meanwhile("folder", std::move(*refused), target_, other));
+  }
   temporary_.clear();
   return {};
 }

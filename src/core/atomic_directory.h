@@ -28,7 +28,6 @@ class AtomicDirectory {
 
  private:
   AtomicDirectory() = default;
-  Result<void> keep_beside(Error reason);
   fs::path target_;
   fs::path temporary_;
   ReplaceCheck may_replace_;

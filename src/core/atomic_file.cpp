@@ -105,8 +105,9 @@ Result<void> AtomicFile::finish() {
 Result<void> AtomicFile::commit() {
   QUANTLANE_TRY(auto refused, place());
   if (!refused) return {};
-  const fs::path other = place_of_finished(target_);
-  QUANTLANE_TRY_VOID(move_to(other));
+  QUANTLANE_TRY(const fs::path other, move_beside(temporary_, target_));
+  temporary_.clear();
+  QUANTLANE_TRY_VOID(sync_folder(other.parent_path()));
   return fail(taken_meanwhile("file", std::move(*refused), target_, other));
 }
 

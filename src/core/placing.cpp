@@ -102,6 +102,14 @@ fs::path place_of_finished(const fs::path& out) {
   return place;
 }
 
+Result<fs::path> move_beside(const fs::path& from, const fs::path& out) {
+  while (true) {
+    fs::path place = place_of_finished(out);
+    QUANTLANE_TRY(const bool moved, move_to_vacant(from, place));
+    if (moved) return place;
+  }
+}
+
 Error taken_meanwhile(std::string_view what, Error reason, const fs::path& taken,
                       const fs::path& kept) {
   reason.attempted = "putting a finished " + std::string(what) + " in place";

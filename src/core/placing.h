@@ -25,6 +25,8 @@ Result<bool> move_to_vacant(const fs::path& from, const fs::path& to);
 // Somebody else's entry has taken the name `taken` of finished work: "OUT.finished-PROCESS" beside
 // `out`, or the same with "-2" and so on, where nothing is.
 fs::path place_of_finished(const fs::path& out);
+// Moves `from` to place_of_finished(out), which is returned.
+Result<fs::path> move_beside(const fs::path& from, const fs::path& out);
 // The error of work that lies at `kept` because `taken` must stay. `what`: "file", "folder".
 Error taken_meanwhile(std::string_view what, Error reason, const fs::path& taken,
                       const fs::path& kept);

@@ -33,10 +33,8 @@ Result<void> remove_replaced(const fs::path& old, const fs::path& place) {
 
 // What was moved away and must stay; where its name is taken by now, beside it.
 Result<void> put_back(const fs::path& old, const fs::path& place) {
-  QUANTLANE_TRY(bool moved, move_to_vacant(old, place));
-  while (!moved) {
-    QUANTLANE_TRY(moved, move_to_vacant(old, place_of_finished(place)));
-  }
+  QUANTLANE_TRY(const bool moved, move_to_vacant(old, place));
+  if (!moved) QUANTLANE_TRY_VOID(move_beside(old, place));
   return {};
 }
 
