@@ -113,7 +113,7 @@ Result<CompareReport> Comparison::run() {
   QUANTLANE_TRY(reference_hash_, reference_->content_hash());
   QUANTLANE_TRY_VOID(read_imatrix());
   QUANTLANE_TRY_VOID(store_.claim({"artifacts", "report.json", "report.html"}));
-  QUANTLANE_TRY_VOID(store_.lock());
+  QUANTLANE_TRY_VOID(store_.lock());  // a folder that was not there before
   replaces_report_ = is_taken(options_.out / "report.json");
   QUANTLANE_TRY_VOID(calibrate());
   QUANTLANE_TRY_VOID(measure_activation_shift());

@@ -1,10 +1,8 @@
 #include "api/work_store.h"
 
-#include <cerrno>
 #include <utility>
 
 #include <fcntl.h>
-#include <sys/file.h>
 
 #include "core/file.h"
 #include "core/hash.h"
@@ -40,18 +38,15 @@ Result<void> WorkStore::claim(std::initializer_list<std::string_view> entries) c
 
 Result<void> WorkStore::lock() {
   if (lock_.valid()) return {};
-  Descriptor folder(::open(place_of(folder_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder.valid()) return {};
-  if (::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) {
-    lock_ = std::move(folder);
-  } else if (errno == EWOULDBLOCK) {  // else the file system knows no locks
-    return fail(invalid("choosing the output folder of a comparison")
-                    .in(folder_.parent_path().string())
-                    .expects("a folder that no other run is at work in")
-                    .got("one that a running process works with")
-                    .advise("wait for that run, or choose another --out"));
-  }
-  return {};
+  bool in_use = false;
+  lock_ = lock_alone(
+      Descriptor(::open(place_of(folder_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), in_use);
+  if (!in_use) return {};
+  return fail(invalid("choosing the output folder of a comparison")
+                  .in(folder_.parent_path().string())
+                  .expects("a folder that no other run is at work in")
+                  .got("one that a running process works with")
+                  .advise("wait for that run, or choose another --out"));
 }
 
 std::optional<Json> WorkStore::find(std::string_view name, const std::string& key) const {

@@ -28,4 +28,9 @@ class Descriptor {
   int descriptor_;
 };
 
+// `opened` where this process alone holds it from now on (flock(2)), for as long as it is open.
+// None where another process holds it (`in_use`), nothing was opened or the file system knows no
+// locks.
+Descriptor lock_alone(Descriptor opened, bool& in_use);
+
 }  // namespace quantlane

@@ -1,7 +1,6 @@
 #include "quantize/matrix_journal.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -9,7 +8,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "core/check.h"
@@ -136,11 +134,7 @@ std::string difference(const fs::path& file, const JobSettings& settings) {
 // Valid while this process alone is at work; not where another one is (`in_use`), or where
 // there is no file or the file system knows no locks.
 Descriptor lock_file(const fs::path& file, bool& in_use) {
-  Descriptor descriptor(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-  in_use = false;
-  if (!descriptor.valid() || ::flock(descriptor.get(), LOCK_EX | LOCK_NB) == 0) return descriptor;
-  in_use = errno == EWOULDBLOCK;
-  return Descriptor();
+  return lock_alone(Descriptor(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW)), in_use);
 }
 
 // Codes of up to 4 bits, two in a byte.
